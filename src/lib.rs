@@ -1,0 +1,1 @@
+//! mtmigrate: versioned schema changesets for a fleet of tenant databases, in lockstep.
