@@ -1,0 +1,201 @@
+//! The only door to a database: one trait, one small folder for each engine.
+//!
+//! Start at [`Server`]. [`open`] is the one place that matches on the engine. Callers never learn how an engine keeps
+//! its promises: that PostgreSQL and SQLite commit text, history row and journal row together, and that MariaDB's
+//! statements are journalled one by one.
+
+mod identity;
+mod pool;
+mod stepwise;
+mod tables;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use tokio_util::sync::CancellationToken;
+
+use crate::changeset::{Changeset, Text, Width};
+use crate::error::{Diagnostic, Result};
+use crate::history::{Attempt, Row};
+use crate::tenant::{Limits, Tenant};
+
+pub use identity::RunIdentity;
+
+/// One database server, or one directory of SQLite files, as the lockstep sees it.
+///
+/// An implementation holds at most `max_connections` connections at any instant, the lock's included, and at most
+/// [`Server::width`] orders are given to it at once.
+pub trait Server: Send + Sync {
+    /// Returns how many orders it can work on at once; at least 1.
+    fn width(&self) -> usize;
+
+    /// Reads where tenants stand; one answer for each, in order. Writes nothing, under a role that may only read.
+    ///
+    /// Tenants that share a database (or, on MySQL, a server) are read together, in a number of round trips that
+    /// does not grow with them. The caller bounds the slice.
+    fn read<'a>(&'a self, tenants: &'a [&'a Tenant]) -> BoxFuture<'a, Vec<Result<Reading>>>;
+
+    /// Reads a tenant's journal, newest first, at most `limit` rows. A tenant without a journal has none.
+    fn journal<'a>(&'a self, tenant: &'a Tenant, limit: u32) -> BoxFuture<'a, Result<Vec<Attempt>>>;
+
+    /// Tries once to take the locks of all these tenants' databases, all or nothing, without waiting.
+    ///
+    /// # Errors
+    /// `MT302` where the lock cannot be asked for, or the server's own `MT31x`.
+    fn try_lock<'a>(&'a self, run: &'a RunIdentity, tenants: &'a [&'a Tenant]) -> BoxFuture<'a, Result<LockAttempt>>;
+
+    /// Checks that the lock taken by [`Server::try_lock`] is still held; without one, answers that it is.
+    ///
+    /// # Errors
+    /// `MT213` when it was lost.
+    fn check_lock(&self) -> BoxFuture<'_, Result<()>>;
+
+    /// Gives the lock back. Never fails: a lock dies with its session.
+    fn unlock(&self) -> BoxFuture<'_, ()>;
+
+    /// Applies a changeset to a tenant: executes, commits, records, and reads every result before it answers.
+    fn apply<'a>(&'a self, order: Order<'a>) -> BoxFuture<'a, Outcome>;
+
+    /// Closes every connection.
+    fn close(&self) -> BoxFuture<'_, ()>;
+}
+
+/// Where a tenant stands, as read from it.
+#[derive(Clone, Debug)]
+pub struct Reading {
+    /// Its history rows, in any order; none if it has no history table.
+    pub rows: Vec<Row>,
+    /// What it has of our tables.
+    pub tables: Tables,
+    /// The journal's last row.
+    pub last: Option<Attempt>,
+    /// The server's version, as it names itself: `15.8`, `10.11.6-MariaDB`.
+    pub server_version: String,
+    /// Why the server takes no writes, if it takes none: a standby, `read_only`.
+    pub read_only: Option<String>,
+    /// Whether the server folds the case of database names.
+    pub folds_case: bool,
+}
+
+/// Which of our tables a tenant has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tables {
+    /// The width of the history's version column; absent without the table.
+    pub history: Option<Width>,
+    /// Whether the journal is there.
+    pub journal: bool,
+}
+
+/// One changeset for one tenant.
+#[derive(Clone)]
+pub struct Order<'a> {
+    /// Whom for.
+    pub tenant: &'a Tenant,
+    /// What.
+    pub changeset: &'a Changeset,
+    /// The changeset's text for the tenant's engine.
+    pub text: &'a Text,
+    /// The width in which the history row is written.
+    pub width: Width,
+    /// In whose name.
+    pub run: &'a RunIdentity,
+    /// What the tenant has of our tables; what is missing is made with the changeset.
+    pub tables: Tables,
+    /// Where to continue a text of which a part is committed.
+    pub resume: Option<Resume>,
+    /// How long its statements may wait and run.
+    pub limits: Limits,
+    /// When cancelled, what can be rolled back is.
+    pub cancel: CancellationToken,
+}
+
+/// Where to continue.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Resume {
+    /// The first statement to run, from 1.
+    pub statement_no: u32,
+    /// The hash of those before it, as the journal has it.
+    pub prefix: String,
+}
+
+/// How an order ended.
+#[derive(Clone, Debug)]
+pub enum Outcome {
+    /// Text, history row and journal row are committed.
+    Applied(Applied),
+    /// It is not applied, or nobody knows.
+    Failed(Failure),
+}
+
+/// A changeset that is applied.
+#[derive(Clone, Debug)]
+pub struct Applied {
+    /// How long it took, as the runner saw it.
+    pub duration: Duration,
+    /// What the server said meanwhile (NOTICE, WARNING), at most [`NOTICE_LIMIT`] of them.
+    pub notices: Vec<String>,
+    /// Whether it was another run that applied it, a moment ago.
+    pub by_another: bool,
+}
+
+/// The most notices that are kept of one changeset on one tenant.
+pub const NOTICE_LIMIT: usize = 8;
+
+/// A changeset that is not applied.
+#[derive(Clone, Debug)]
+pub struct Failure {
+    /// What went wrong; its `state` is left to the report.
+    pub diagnostic: Diagnostic,
+    /// In which moment.
+    pub moment: Moment,
+    /// What it left behind.
+    pub left: Left,
+    /// Whether the same order may succeed in a moment: lock timeouts, deadlocks, serialisation failures.
+    pub retry: bool,
+    /// How long it took, as the runner saw it.
+    pub duration: Duration,
+}
+
+/// The moments of an order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Moment {
+    /// Before the server saw any of the text.
+    Prepare,
+    /// While the text ran.
+    Execute,
+    /// While text and history row were made durable.
+    Commit,
+}
+
+/// What a failed order left behind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Left {
+    /// Nothing: the tenant is as it was.
+    Unchanged,
+    /// The statements before this one (from 1) are committed, and so may others be; the journal knows.
+    Half { statement_no: u32, statements: u32 },
+    /// Nobody knows; the next reading will tell.
+    Unknown,
+}
+
+/// The answer to one try for the locks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LockAttempt {
+    /// All are held now.
+    Taken,
+    /// None is held by us; somebody has at least one of them.
+    Held(Holder),
+}
+
+/// Who holds a lock, as far as the server tells.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Holder {
+    /// In words: run id, process, host, since when.
+    pub description: String,
+    /// The run's id, if the session names it.
+    pub run_id: Option<String>,
+}
+
+/// The servers of a fleet, in its order.
+pub type Servers = Vec<Arc<dyn Server>>;

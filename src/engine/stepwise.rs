@@ -1,0 +1,205 @@
+//! The one way to apply a text whose statements commit by themselves.
+//!
+//! MariaDB's DDL commits by itself, and so does every statement of a no-transaction changeset on PostgreSQL and SQLite.
+//! Before each statement its intent is journalled; after the last one, history row and `applied` are written together.
+//! A journal whose last row is an intent says: nobody knows whether this statement ran.
+
+use std::time::{Duration, Instant};
+
+use crate::error::{Code, Diagnostic, Place};
+use crate::history::{AttemptOutcome, prefix_hash};
+use crate::sql::{Statement, position};
+
+use super::tables::{JournalRow, StatementMark};
+use super::{Applied, Failure, Left, Moment, Order, Outcome};
+
+/// What the engine is asked for, on one session that is the tenant's alone.
+pub(crate) trait Steps: Send {
+    /// Makes what is missing of our tables and sets the order's limits.
+    fn prepare(&mut self) -> impl Future<Output = Result<(), Fault>> + Send;
+
+    /// Journals the intent, durably, then runs the statement and reads every result.
+    fn run(
+        &mut self,
+        intent: JournalRow<'_>,
+        statement: &Statement<'_>,
+    ) -> impl Future<Output = Result<(), Fault>> + Send;
+
+    /// Checks what must hold after the last statement.
+    fn check(&mut self) -> impl Future<Output = Result<(), Fault>> + Send;
+
+    /// Writes the history row and this journal row in one transaction.
+    fn finish(&mut self, row: JournalRow<'_>) -> impl Future<Output = Result<(), Fault>> + Send;
+
+    /// Writes a journal row.
+    fn note(&mut self, row: JournalRow<'_>) -> impl Future<Output = Result<(), Fault>> + Send;
+
+    /// Returns what the server said meanwhile.
+    fn notices(&mut self) -> Vec<String>;
+}
+
+/// How a step went wrong.
+#[derive(Debug)]
+pub(crate) enum Fault {
+    /// The server refused it: it had no effect.
+    Refused {
+        diagnostic: Diagnostic,
+        /// Whether it may succeed in a moment.
+        retry: bool,
+    },
+    /// The connection is gone or was given up: nobody knows.
+    Lost(Diagnostic),
+}
+
+impl Fault {
+    fn diagnostic(self) -> Diagnostic {
+        match self {
+            Self::Refused { diagnostic, .. } | Self::Lost(diagnostic) => diagnostic,
+        }
+    }
+}
+
+/// Begins the diagnostic of an order that went wrong: `changeset V7__x failed on tenant acme (postgres)`.
+pub(crate) fn failed(order: &Order<'_>, code: Code) -> Diagnostic {
+    let how = match code {
+        Code::LOCK_TIMEOUT => "waited too long for a lock",
+        Code::STATEMENT_TIMEOUT => "ran longer than its limit",
+        Code::OUTCOME_UNKNOWN => "lost its connection",
+        Code::CANCELLED => "was cancelled",
+        _ => "failed",
+    };
+    let Order { changeset, tenant, .. } = order;
+    Diagnostic::new(
+        code,
+        format!("changeset {changeset} {how} on tenant {} ({})", tenant.name, tenant.datasource.engine()),
+    )
+}
+
+/// Points at a byte of the order's text, to the end of that line.
+pub(crate) fn place_at(order: &Order<'_>, offset: usize) -> Place {
+    let (line, column) = position(&order.text.sql, offset);
+    Place::rest_of_line(&order.text.file, &order.text.sql, line, column)
+}
+
+/// Points at a statement of the order's text.
+pub(crate) fn place_of(order: &Order<'_>, statement: &Statement<'_>) -> Place {
+    Place::rest_of_line(&order.text.file, &order.text.sql, statement.line, statement.column)
+}
+
+/// Applies the order's statements one by one, from where the order says.
+pub(crate) async fn apply(order: &Order<'_>, statements: &[Statement<'_>], steps: &mut impl Steps) -> Outcome {
+    let began = Instant::now();
+    let walk = Walk { order, statements, began };
+    let first = match walk.first() {
+        Ok(first) => first,
+        Err(failure) => return Outcome::Failed(failure),
+    };
+    if let Err(fault) = steps.prepare().await {
+        return Outcome::Failed(walk.before_the_text(fault, first));
+    }
+    for (idx, statement) in statements.iter().enumerate().skip(first - 1) {
+        if order.cancel.is_cancelled() {
+            return Outcome::Failed(walk.cancelled(idx + 1, steps).await);
+        }
+        let intent = JournalRow::of(order, AttemptOutcome::Started).at(walk.mark(idx + 1));
+        if let Err(fault) = steps.run(intent, statement).await {
+            return Outcome::Failed(walk.stopped(idx + 1, fault, steps).await);
+        }
+    }
+    if let Err(fault) = steps.check().await {
+        return Outcome::Failed(walk.stopped(statements.len() + 1, fault, steps).await);
+    }
+    if let Err(fault) = steps.finish(JournalRow::of(order, AttemptOutcome::Applied)).await {
+        let mut failure = walk.stopped(statements.len() + 1, fault, steps).await;
+        failure.moment = Moment::Commit;
+        return Outcome::Failed(failure);
+    }
+    Outcome::Applied(Applied { duration: began.elapsed(), notices: steps.notices(), by_another: false })
+}
+
+/// One order's way through its statements.
+struct Walk<'w> {
+    order: &'w Order<'w>,
+    statements: &'w [Statement<'w>],
+    began: Instant,
+}
+
+impl Walk<'_> {
+    /// Returns the first statement to run, from 1.
+    fn first(&self) -> Result<usize, Failure> {
+        let Some(resume) = &self.order.resume else { return Ok(1) };
+        let first = resume.statement_no as usize;
+        let before = first.saturating_sub(1);
+        if before <= self.statements.len() && self.hash_before(first) == resume.prefix {
+            return Ok(first);
+        }
+        let diagnostic = failed(self.order, Code::HALF_APPLIED)
+            .at(Place::file(&self.order.text.file))
+            .cause(format!("its first {before} statements are committed, and the text of these was changed since"))
+            .hint("restore these statements to what was run; only what comes after them may be mended");
+        Err(self.failure(diagnostic, Moment::Prepare, self.half(first)))
+    }
+
+    fn hash_before(&self, statement_no: usize) -> String {
+        prefix_hash(self.statements.iter().take(statement_no - 1).map(|s| s.text))
+    }
+
+    fn mark(&self, statement_no: usize) -> StatementMark {
+        StatementMark {
+            statement_no: statement_no as u32,
+            statements: self.statements.len() as u32,
+            prefix: self.hash_before(statement_no),
+        }
+    }
+
+    fn half(&self, statement_no: usize) -> Left {
+        Left::Half { statement_no: statement_no as u32, statements: self.statements.len() as u32 }
+    }
+
+    fn failure(&self, diagnostic: Diagnostic, moment: Moment, left: Left) -> Failure {
+        Failure { diagnostic, moment, left, retry: false, duration: self.elapsed() }
+    }
+
+    fn elapsed(&self) -> Duration {
+        self.began.elapsed()
+    }
+
+    fn before_the_text(&self, fault: Fault, first: usize) -> Failure {
+        let retry = matches!(fault, Fault::Refused { retry: true, .. });
+        let left = if first > 1 { self.half(first) } else { Left::Unchanged };
+        Failure { retry, ..self.failure(fault.diagnostic(), Moment::Prepare, left) }
+    }
+
+    async fn cancelled(&self, statement_no: usize, steps: &mut impl Steps) -> Failure {
+        let diagnostic = failed(self.order, Code::CANCELLED);
+        self.stopped(statement_no, Fault::Refused { diagnostic, retry: false }, steps).await
+    }
+
+    /// Journals a stop at a statement, and says what it leaves.
+    async fn stopped(&self, statement_no: usize, fault: Fault, steps: &mut impl Steps) -> Failure {
+        let statement = self.statements.get(statement_no - 1);
+        let (mut diagnostic, retry) = match fault {
+            Fault::Lost(diagnostic) => {
+                let diagnostic = self.placed(diagnostic, statement);
+                return self.failure(diagnostic, Moment::Execute, self.half(statement_no));
+            }
+            Fault::Refused { diagnostic, retry } => (self.placed(diagnostic, statement), retry),
+        };
+        let row = JournalRow::of(self.order, AttemptOutcome::Failed)
+            .at(self.mark(statement_no))
+            .error(&diagnostic.one_line());
+        if let Err(fault) = steps.note(row).await {
+            diagnostic = diagnostic.join(fault.diagnostic());
+        }
+        let left = if statement_no > 1 { self.half(statement_no) } else { Left::Unchanged };
+        // A text of which a part is committed is not tried again by itself: the next run continues it.
+        Failure { retry: retry && left == Left::Unchanged, ..self.failure(diagnostic, Moment::Execute, left) }
+    }
+
+    fn placed(&self, diagnostic: Diagnostic, statement: Option<&Statement<'_>>) -> Diagnostic {
+        match statement {
+            Some(statement) if diagnostic.place().is_none() => diagnostic.at(place_of(self.order, statement)),
+            _ => diagnostic,
+        }
+    }
+}

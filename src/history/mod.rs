@@ -1,0 +1,131 @@
+//! What a tenant has: its history rows, compared with the changelog, and its journal's attempts.
+//!
+//! Pure. Start at [`compare`]. Rows arrive as a stranger wrote them.
+
+mod compare;
+
+pub use compare::{Comparison, Finding, OutOfOrder, compare};
+
+use time::OffsetDateTime;
+
+use crate::changeset::Version;
+
+/// A row of `refinery_schema_history` as it was read: nothing in it is believed yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// The version column as text.
+    pub version: Option<String>,
+    /// The name column.
+    pub name: Option<String>,
+    /// The applied_on column: RFC 3339, if refinery or mtmigrate wrote it.
+    pub applied_on: Option<String>,
+    /// The checksum column: a decimal u64, likewise.
+    pub checksum: Option<String>,
+}
+
+/// A journal row: one attempt, or one moment of an attempt that cannot be atomic.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attempt {
+    /// The row's number in the tenant's journal; rows are ordered by it, never by time.
+    pub id: i64,
+    /// The run's UUID as text.
+    pub run_id: String,
+    /// The changeset's version.
+    pub version: Version,
+    /// The changeset's name.
+    pub name: String,
+    /// What happened.
+    pub outcome: AttemptOutcome,
+    /// The statement that it is about, from 1; absent where a text commits as a whole.
+    pub statement_no: Option<u32>,
+    /// How many statements the text has, where they are counted.
+    pub statements: Option<u32>,
+    /// Hash of the statements before `statement_no` ([`prefix_hash`]), where they are counted.
+    pub prefix: Option<String>,
+    /// The operating system's user that ran mtmigrate.
+    pub who: String,
+    /// The host that it ran on.
+    pub host: String,
+    /// `mtmigrate` and its version.
+    pub tool: String,
+    /// When the attempt began, by the database server's clock.
+    pub started_at: OffsetDateTime,
+    /// When this row was written, by the database server's clock.
+    pub finished_at: OffsetDateTime,
+    /// How long the attempt took, in milliseconds.
+    pub duration_ms: i64,
+    /// The error, in one line.
+    pub error: Option<String>,
+}
+
+/// What a journal row says. The words are persisted, and never change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum AttemptOutcome {
+    /// A statement that commits by itself is about to run. The last row of a tenant: nobody knows whether it did.
+    Started,
+    /// The changeset is applied, and its history row stands.
+    Applied,
+    /// It failed. With a `statement_no` over 1 the statements before are committed.
+    Failed,
+}
+
+impl AttemptOutcome {
+    /// Returns the persisted word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Started => "started",
+            Self::Applied => "applied",
+            Self::Failed => "failed",
+        }
+    }
+
+    /// Reads the persisted word.
+    pub fn parse(word: &str) -> Option<Self> {
+        [Self::Started, Self::Applied, Self::Failed].into_iter().find(|o| o.as_str() == word)
+    }
+}
+
+/// Where a text that commits statement by statement stands on a tenant, from the journal's last row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unfinished {
+    /// The statement failed and had no effect; those before are committed. The text continues there, if the text
+    /// before is still the same.
+    FailedAt { version: Version, statement_no: u32, prefix: String },
+    /// The runner died while the statement ran: nobody knows whether it had an effect.
+    Uncertain { version: Version, statement_no: u32, statements: u32 },
+}
+
+/// Returns what the journal's last row leaves open, if anything.
+///
+/// A failure at statement 1 leaves nothing: the tenant is as it was.
+pub fn unfinished(last: &Attempt) -> Option<Unfinished> {
+    let statement_no = last.statement_no?;
+    match last.outcome {
+        AttemptOutcome::Applied => None,
+        AttemptOutcome::Started => Some(Unfinished::Uncertain {
+            version: last.version,
+            statement_no,
+            statements: last.statements.unwrap_or(statement_no),
+        }),
+        AttemptOutcome::Failed if statement_no <= 1 => None,
+        AttemptOutcome::Failed => Some(Unfinished::FailedAt {
+            version: last.version,
+            statement_no,
+            prefix: last.prefix.clone().unwrap_or_default(),
+        }),
+    }
+}
+
+/// Hashes the statements that come before one, so that a changed text is noticed before it is continued.
+///
+/// SipHash-1-3 with zero keys over each statement's bytes and a zero byte, as 16 hexadecimal digits. It is in
+/// tenants' journals (format 1) and can never change.
+pub fn prefix_hash<'s>(before: impl IntoIterator<Item = &'s str>) -> String {
+    use std::hash::Hasher;
+    let mut hasher = siphasher::sip::SipHasher13::new();
+    for statement in before {
+        hasher.write(statement.as_bytes());
+        hasher.write(&[0]);
+    }
+    format!("{:016x}", hasher.finish())
+}

@@ -1,0 +1,181 @@
+//! `tenants.yaml` → the fleet: servers, tenants, labels, credentials.
+//!
+//! Start at [`load`]. Opens no connection. Every mistake in the file is found in one go.
+
+use std::collections::BTreeSet;
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::error::Secret;
+use crate::sql::EngineKind;
+
+/// All servers and tenants of one `tenants.yaml`.
+#[derive(Clone, Debug)]
+pub struct Fleet {
+    /// The file, as the user named it.
+    pub config: PathBuf,
+    /// The folder of changesets: the `migrations:` key, else `migrations/` beside the file.
+    pub migrations: PathBuf,
+    /// The servers, in order of first mention.
+    pub servers: Vec<Server>,
+    /// The tenants, in the file's order, quarantined ones too.
+    pub tenants: Vec<Tenant>,
+}
+
+/// One database server process, or one directory of SQLite files: connection budgets belong to it.
+#[derive(Clone, Debug)]
+pub struct Server {
+    /// The name under `servers:`, or `host:port` (or the directory) for a tenant with a URL of its own.
+    pub name: String,
+    /// What it speaks.
+    pub engine: EngineKind,
+    /// Where it is.
+    pub address: Address,
+    /// The most connections that a run may hold there at once, the lock's connection included; at least 2.
+    pub max_connections: NonZeroU32,
+    /// How long a connection attempt may take.
+    pub connect_timeout: Duration,
+    /// PostgreSQL: the database in which the run lock is taken; advisory locks belong to a database.
+    pub lock_database: String,
+}
+
+/// Where a server is.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Address {
+    /// A host name or address (IPv6 without brackets) and a port.
+    Tcp { host: String, port: u16 },
+    /// A directory of SQLite files, absolute.
+    Directory(PathBuf),
+}
+
+/// The index of a server in [`Fleet::servers`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ServerId(pub usize);
+
+/// The index of a tenant in [`Fleet::tenants`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TenantId(pub usize);
+
+/// One customer's schema.
+#[derive(Clone, Debug)]
+pub struct Tenant {
+    /// Its place in [`Fleet::tenants`].
+    pub id: TenantId,
+    /// Its name: data from strangers, any characters.
+    pub name: String,
+    /// The server it lives on.
+    pub server: ServerId,
+    /// The database or schema there.
+    pub datasource: Datasource,
+    /// How to get in.
+    pub access: Arc<Access>,
+    /// Its labels, the defaults' included.
+    pub labels: BTreeSet<String>,
+    /// Why it is left out, if it is.
+    pub quarantined: Option<String>,
+    /// Limits for its statements, unless a changeset says otherwise.
+    pub limits: Limits,
+}
+
+/// Where a tenant lives on its server.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Datasource {
+    /// A database, or with `schema` a schema in it. Without, the server's own `search_path` decides.
+    Postgres { database: String, schema: Option<String> },
+    /// A database.
+    MySql { database: String },
+    /// A file: as the user wrote it, and absolute. `create` when the URL says `mode=rwc`.
+    Sqlite { shown: String, file: PathBuf, create: bool },
+}
+
+impl Datasource {
+    /// Returns what it speaks.
+    pub fn engine(&self) -> EngineKind {
+        match self {
+            Self::Postgres { .. } => EngineKind::Postgres,
+            Self::MySql { .. } => EngineKind::MySql,
+            Self::Sqlite { .. } => EngineKind::Sqlite,
+        }
+    }
+
+    /// Returns the database's name, or the file as the user wrote it.
+    pub fn database(&self) -> &str {
+        match self {
+            Self::Postgres { database, .. } | Self::MySql { database } => database,
+            Self::Sqlite { shown, .. } => shown,
+        }
+    }
+
+    /// Returns the schema, if the tenant has one of its own.
+    pub fn schema(&self) -> Option<&str> {
+        match self {
+            Self::Postgres { schema, .. } => schema.as_deref(),
+            _ => None,
+        }
+    }
+}
+
+/// Credentials and TLS. Tenants with equal ones share connections.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Access {
+    /// The user; absent for SQLite.
+    pub user: Option<String>,
+    /// The password, if there is one.
+    pub password: Option<Secret>,
+    /// How the connection is encrypted.
+    pub tls: Tls,
+}
+
+/// How a connection is encrypted, and who is believed: one model for both servers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tls {
+    /// How much is asked for.
+    pub mode: TlsMode,
+    /// The authority to believe (PEM) in place of the system's.
+    pub ca_file: Option<PathBuf>,
+    /// A certificate to show: PEM files of the certificate chain and of its key.
+    pub client: Option<ClientCertificate>,
+}
+
+/// The files of a client certificate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientCertificate {
+    /// PEM, the certificate first.
+    pub cert_file: PathBuf,
+    /// PEM.
+    pub key_file: PathBuf,
+}
+
+/// How much is asked of TLS.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum TlsMode {
+    /// Never.
+    Disable,
+    /// If the server offers it; the certificate is not checked.
+    #[default]
+    Prefer,
+    /// Always; the certificate is not checked.
+    Require,
+    /// Always; the certificate must come from a believed authority.
+    VerifyCa,
+    /// Always; and it must bear the host's name.
+    VerifyFull,
+}
+
+/// How long a changeset's statements may wait and run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// The longest wait for a lock; zero waits for ever.
+    pub lock_timeout: Duration,
+    /// The longest run of one statement; zero is no limit.
+    pub statement_timeout: Duration,
+}
+
+impl Default for Limits {
+    /// Five seconds for a lock (the readers queue behind the wait), no limit for a statement.
+    fn default() -> Self {
+        Self { lock_timeout: Duration::from_secs(5), statement_timeout: Duration::ZERO }
+    }
+}
