@@ -15,7 +15,7 @@ pub use exit::ExitStatus;
 pub use place::Place;
 pub use render::{Paint, render, render_all};
 pub use secret::{Secret, mask};
-pub use text::{plain, short};
+pub use text::{count, names, plain, short};
 
 use std::fmt;
 

@@ -27,6 +27,24 @@ pub fn short(text: &str, limit: usize) -> String {
     made
 }
 
+/// Returns the names, comma separated, at most `limit` of them and the number of the rest.
+pub fn names<'n>(all: impl IntoIterator<Item = &'n str>, limit: usize) -> String {
+    let all: Vec<&str> = all.into_iter().collect();
+    let shown = all.iter().take(limit).map(|name| plain(name)).collect::<Vec<_>>().join(", ");
+    match all.len().saturating_sub(limit) {
+        0 => shown,
+        rest => format!("{shown} and {rest} more"),
+    }
+}
+
+/// Returns the number with its noun: `1 tenant`, `3 tenants`.
+pub fn count(number: usize, noun: &str) -> String {
+    match number {
+        1 => format!("1 {noun}"),
+        _ => format!("{number} {noun}s"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -35,6 +53,13 @@ mod tests {
     fn a_terminal_escape_in_a_servers_message_is_shown_and_not_obeyed() {
         assert_eq!(plain("a\u{1b}[31mred\rb\n"), "a\\u{1b}[31mred\\rb\n");
         assert_eq!(plain("\u{202e}txt"), "\\u{202e}txt");
+    }
+
+    #[test]
+    fn many_names_are_counted() {
+        assert_eq!(names(["a", "b"], 2), "a, b");
+        assert_eq!(names(["a", "b", "c"], 1), "a and 2 more");
+        assert_eq!((count(1, "tenant"), count(0, "tenant")), ("1 tenant".into(), "0 tenants".into()));
     }
 
     #[test]

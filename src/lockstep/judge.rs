@@ -1,0 +1,176 @@
+//! Judges a survey: either the plan, or why nothing may be changed anywhere.
+//!
+//! Pure.
+
+use std::collections::BTreeMap;
+
+use crate::changeset::Version;
+use crate::error::{Code, Diagnostic, ExitStatus, count, names};
+use crate::history::{Finding, Unfinished};
+use crate::plan::Plan;
+use crate::tenant::{Datasource, ServerId};
+
+use super::event::RunOutcome;
+use super::standing::{Found, Position, Standing};
+use super::survey::{Scope, Survey};
+
+/// How many tenants one message names.
+const NAMES: usize = 5;
+
+/// Why nothing may be changed.
+#[derive(Clone, Debug)]
+pub struct Refusal {
+    /// In a word.
+    pub outcome: RunOutcome,
+    /// The exit status.
+    pub exit: ExitStatus,
+    /// Every reason, the most urgent first; tenants with the same one are named together.
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+/// Returns the plan up to the target, or every reason why nothing may be changed in any tenant.
+///
+/// # Errors
+/// Drift in any tenant of the survey; a tenant that cannot be read or whose server takes no writes; a tenant that is
+/// half applied and needs a person.
+pub fn judge(scope: &Scope<'_>, survey: &Survey, target: Option<Version>) -> Result<Plan, Refusal> {
+    let pending = survey.positions().map(|(tenant, position)| (tenant, position.pending.clone()));
+    let plan = Plan::new(pending, target);
+    let mut diagnostics = half_applied(scope, survey, target);
+    diagnostics.extend(drift(scope, survey));
+    diagnostics.extend(unreadable(scope, survey));
+    if !plan.is_empty() {
+        diagnostics.extend(read_only(scope, survey));
+        diagnostics.extend(folded(scope, survey));
+    }
+    if diagnostics.is_empty() {
+        return Ok(plan);
+    }
+    let exit = diagnostics.iter().map(|d| d.code().exit()).fold(ExitStatus::Done, ExitStatus::worst);
+    let outcome = if exit == ExitStatus::Drift { RunOutcome::Drift } else { RunOutcome::Refused };
+    Err(Refusal { outcome, exit, diagnostics })
+}
+
+/// Returns the history drift of a survey, one diagnostic for each finding and all its tenants.
+pub fn drift(scope: &Scope<'_>, survey: &Survey) -> Vec<Diagnostic> {
+    let mut by_finding: BTreeMap<&Finding, Vec<&str>> = BTreeMap::new();
+    for (tenant, position) in survey.positions() {
+        for finding in &position.findings {
+            by_finding.entry(finding).or_default().push(&scope.fleet.tenants[tenant.0].name);
+        }
+    }
+    by_finding.into_iter().map(|(finding, tenants)| finding.diagnostic(&tenants, scope.changelog)).collect()
+}
+
+/// Returns why tenants could not be read; those with the same cause together.
+pub fn unreadable(scope: &Scope<'_>, survey: &Survey) -> Vec<Diagnostic> {
+    let mut same: Vec<(Diagnostic, Vec<&str>)> = Vec::new();
+    let mut index: BTreeMap<(Code, String), usize> = BTreeMap::new();
+    for Standing { tenant, found } in &survey.standings {
+        let Found::Unreadable(diagnostic) = found else { continue };
+        let at = *index.entry((diagnostic.code(), diagnostic.one_line())).or_insert_with(|| {
+            same.push((diagnostic.clone(), Vec::new()));
+            same.len() - 1
+        });
+        same[at].1.push(&scope.fleet.tenants[tenant.0].name);
+    }
+    let said = same.into_iter().map(|(diagnostic, tenants)| {
+        let who = count(tenants.len(), "tenant");
+        diagnostic.state(format!("{who} not readable: {}; nothing was changed", names(tenants, NAMES)))
+    });
+    said.collect()
+}
+
+/// Returns the tenants of which a text is partly committed and that `up` cannot continue by itself.
+pub fn half_applied(scope: &Scope<'_>, survey: &Survey, target: Option<Version>) -> Vec<Diagnostic> {
+    survey
+        .positions()
+        .filter_map(|(tenant, position)| {
+            let open = position.unfinished.as_ref()?;
+            let name = &scope.fleet.tenants[tenant.0].name;
+            half(scope, name, position, open, target)
+        })
+        .collect()
+}
+
+fn half(
+    scope: &Scope<'_>,
+    name: &str,
+    position: &Position,
+    open: &Unfinished,
+    target: Option<Version>,
+) -> Option<Diagnostic> {
+    let title = |version: Version| match scope.changelog.get(version) {
+        Some(changeset) => changeset.to_string(),
+        None => format!("V{version}"),
+    };
+    let (version, what, hint) = match open {
+        Unfinished::Uncertain { version, statement_no, statements } => (
+            version,
+            format!(
+                "the runner ended while statement {statement_no} of {statements} ran; \
+                 the statements before it are committed, and nobody knows about this one"
+            ),
+            "look whether that statement took effect, then tell mtmigrate: `docs/errors.md` MT211 has the two commands",
+        ),
+        Unfinished::FailedAt { version, statement_no, .. } => {
+            if position.pending.contains(version) && target.is_none_or(|target| *version <= target) {
+                return None;
+            }
+            (
+                version,
+                format!("its first {} statements are committed", statement_no - 1),
+                "put the changeset's file back, or raise `--to`, so that `mtmigrate up` can continue it",
+            )
+        }
+    };
+    let last = position.last.as_ref();
+    let mut diagnostic =
+        Diagnostic::new(Code::HALF_APPLIED, format!("{} is half applied on tenant {name}", title(*version)))
+            .cause(what);
+    if let Some(last) = last {
+        diagnostic =
+            diagnostic.cause(format!("run {} by {}@{} at {}", last.run_id, last.who, last.host, last.finished_at));
+    }
+    Some(diagnostic.state("nothing was changed by this run").hint(hint))
+}
+
+fn read_only(scope: &Scope<'_>, survey: &Survey) -> Vec<Diagnostic> {
+    let mut by_server: BTreeMap<(ServerId, &str), Vec<&str>> = BTreeMap::new();
+    for (tenant, position) in survey.positions() {
+        let tenant = &scope.fleet.tenants[tenant.0];
+        if let Some(why) = &position.read_only {
+            by_server.entry((tenant.server, why)).or_default().push(&tenant.name);
+        }
+    }
+    let said = by_server.into_iter().map(|((server, why), tenants)| {
+        let server = &scope.fleet.servers[server.0].name;
+        Diagnostic::new(Code::READ_ONLY, format!("server {server} takes no writes: {why}"))
+            .state(format!("{}: {}; nothing was changed", count(tenants.len(), "tenant"), names(tenants, NAMES)))
+            .hint("name the primary in tenants.yaml; `mtmigrate status` works here too")
+    });
+    said.collect()
+}
+
+/// Finds databases that are one on a server that folds case, though tenants.yaml tells them apart.
+fn folded(scope: &Scope<'_>, survey: &Survey) -> Vec<Diagnostic> {
+    let mut seen: BTreeMap<(ServerId, String), &str> = BTreeMap::new();
+    let mut found = Vec::new();
+    for (tenant, _) in survey.positions().filter(|(_, position)| position.folds_case) {
+        let tenant = &scope.fleet.tenants[tenant.0];
+        let Datasource::MySql { database } = &tenant.datasource else { continue };
+        if let Some(other) = seen.insert((tenant.server, database.to_lowercase()), &tenant.name) {
+            let server = &scope.fleet.servers[tenant.server.0].name;
+            found.push(
+                Diagnostic::new(
+                    Code::CASE_FOLDED,
+                    format!("tenants {other} and {} live in one database, `{database}`", tenant.name),
+                )
+                .cause(format!("server {server} folds the case of database names (lower_case_table_names)"))
+                .state("nothing was changed")
+                .hint("correct `database:` of one of them"),
+            );
+        }
+    }
+    found
+}

@@ -1,0 +1,129 @@
+//! Takes the locks of all servers of a run: all or none, by polling.
+//!
+//! Waiting with some of them held would deadlock two runs that take them in another order, so whoever meets a held
+//! lock gives back what it has, and comes again after a jittered moment.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use tokio::time::{Instant, sleep};
+
+use crate::engine::{Holder, LockAttempt, RunIdentity};
+use crate::error::{Code, Diagnostic, Result};
+use crate::tenant::{ServerId, Tenant};
+
+use super::event::{Event, Sink};
+use super::jitter::Jitter;
+use super::stop::Stop;
+use super::survey::Scope;
+
+/// The mean pause between two tries.
+const POLL: Duration = Duration::from_millis(250);
+
+/// The locks that a run holds.
+pub(crate) struct Locks<'a> {
+    scope: Scope<'a>,
+    servers: Vec<ServerId>,
+}
+
+/// How to wait for locks.
+pub(crate) struct Waiting<'w> {
+    pub run: &'w RunIdentity,
+    pub wait: Duration,
+    pub stop: &'w Stop,
+    pub events: Sink<'w>,
+    pub jitter: &'w Jitter,
+}
+
+impl<'a> Locks<'a> {
+    /// Takes the locks of every server of the scope, waiting up to `wait`; zero means try once.
+    ///
+    /// # Errors
+    /// `MT301` naming the holder when the time is over or somebody asks to stop; what a server answers otherwise.
+    pub async fn take(scope: Scope<'a>, waiting: &Waiting<'_>) -> Result<Self> {
+        let began = Instant::now();
+        let by_server = scope.by_server();
+        let mut known: Option<(ServerId, String)> = None;
+        loop {
+            let Some((server, holder)) = try_all(scope, &by_server, waiting.run).await? else {
+                let servers: Vec<ServerId> = by_server.keys().copied().collect();
+                (waiting.events)(Event::LockTaken { servers: servers.len(), waited: began.elapsed() });
+                return Ok(Self { scope, servers });
+            };
+            let name = &scope.fleet.servers[server.0].name;
+            if holder.run_id.as_deref() == Some(&waiting.run.run_id) {
+                return Err(Diagnostic::new(Code::SHARED_SCHEMA, format!("server {name} is in tenants.yaml twice"))
+                    .cause("this run itself holds the lock of a database there under the other name")
+                    .state("nothing was changed")
+                    .hint("let its tenants share one entry under `servers:`"));
+            }
+            if began.elapsed() >= waiting.wait || waiting.stop.asked() {
+                return Err(held(name, &holder, began.elapsed()));
+            }
+            let told = (server, holder.description);
+            if known.as_ref() != Some(&told) {
+                let holder = told.1.clone();
+                (waiting.events)(Event::LockWaiting { server: name.clone(), holder });
+                known = Some(told);
+            }
+            let left = waiting.wait.saturating_sub(began.elapsed());
+            tokio::select! {
+                () = sleep(waiting.jitter.around(POLL).min(left)) => {}
+                () = waiting.stop.wait() => {}
+            }
+        }
+    }
+
+    /// Checks that every lock is still held.
+    ///
+    /// # Errors
+    /// `MT213` of the first that is not.
+    pub async fn check(&self) -> Result<()> {
+        let checks = self.servers.iter().map(|id| self.scope.servers[id.0].check_lock());
+        join_all(checks).await.into_iter().collect()
+    }
+
+    /// Gives every lock back.
+    pub async fn release(self) {
+        release(self.scope, &self.servers).await;
+    }
+}
+
+async fn release(scope: Scope<'_>, servers: &[ServerId]) {
+    join_all(servers.iter().map(|id| scope.servers[id.0].unlock())).await;
+}
+
+/// Returns who holds one of the locks, after giving back what was taken; nothing when all are held by us.
+async fn try_all(
+    scope: Scope<'_>,
+    by_server: &BTreeMap<ServerId, Vec<&Tenant>>,
+    run: &RunIdentity,
+) -> Result<Option<(ServerId, Holder)>> {
+    let tries =
+        by_server.iter().map(|(id, tenants)| async move { (*id, scope.servers[id.0].try_lock(run, tenants).await) });
+    let mut held = Ok(None);
+    let mut taken = Vec::new();
+    for (id, answer) in join_all(tries).await {
+        match answer {
+            Ok(LockAttempt::Taken) => taken.push(id),
+            Ok(LockAttempt::Held(holder)) => {
+                if let Ok(none @ None) = &mut held {
+                    *none = Some((id, holder));
+                }
+            }
+            Err(diagnostic) => held = Err(diagnostic),
+        }
+    }
+    if !matches!(held, Ok(None)) {
+        release(scope, &taken).await;
+    }
+    held
+}
+
+fn held(server: &str, holder: &Holder, waited: Duration) -> Diagnostic {
+    Diagnostic::new(Code::LOCK_HELD, format!("another run holds the lock on server {server}"))
+        .cause(format!("held by {}", holder.description))
+        .state(format!("nothing was changed; waited {:.1} s", waited.as_secs_f64()))
+        .hint("wait for it and run `mtmigrate up` again, or wait longer with `--lock-wait 10m`")
+}

@@ -1,0 +1,178 @@
+//! One step: one changeset to every tenant that lacks it, under the budget of their servers.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::stream::{self, BoxStream};
+use tokio::sync::Semaphore;
+
+use crate::changeset::Changeset;
+use crate::engine::{Failure, Left, Order, Outcome, Resume, RunIdentity};
+use crate::error::{Code, Diagnostic};
+use crate::history::Unfinished;
+use crate::tenant::{ServerId, Tenant, TenantId};
+
+use super::barrier::Tally;
+use super::event::{Event, Sink};
+use super::jitter::Jitter;
+use super::ledger::Ledger;
+use super::stop::Stop;
+use super::survey::Scope;
+
+/// How often an order is tried again after a lock timeout, a deadlock or a serialisation failure.
+pub const RETRIES: u32 = 3;
+
+/// The mean pause before the first retry; it doubles with each.
+const RETRY_PAUSE: Duration = Duration::from_millis(200);
+
+/// What a step needs beside its changeset.
+pub(crate) struct Stepping<'s> {
+    pub scope: Scope<'s>,
+    pub run: &'s RunIdentity,
+    pub stop: &'s Stop,
+    pub events: Sink<'s>,
+    pub jitter: &'s Jitter,
+    /// The most tenants in flight over all servers.
+    pub jobs: &'s Semaphore,
+    pub ledger: &'s Ledger,
+}
+
+/// What came of a step.
+#[derive(Debug, Default)]
+pub(crate) struct StepResult {
+    pub tally: Tally,
+    /// In the order in which they happened.
+    pub failures: Vec<(TenantId, Failure)>,
+    pub not_started: Vec<TenantId>,
+}
+
+/// How it went for one tenant.
+enum Turn {
+    Ended(Outcome),
+    NotStarted,
+}
+
+impl Stepping<'_> {
+    /// Applies the changeset to these tenants. After a failure nobody else is started; those in flight finish.
+    pub async fn run(&self, changeset: &Changeset, tenants: &[TenantId]) -> StepResult {
+        let halting = AtomicBool::new(false);
+        let mut by_server: BTreeMap<ServerId, Vec<&Tenant>> = BTreeMap::new();
+        for id in tenants {
+            let tenant = &self.scope.fleet.tenants[id.0];
+            by_server.entry(tenant.server).or_default().push(tenant);
+        }
+        let halting = &halting;
+        let per_server = by_server.into_iter().map(|(server, tenants)| -> BoxStream<'_, (TenantId, Turn)> {
+            let width = self.scope.servers[server.0].width();
+            let turns = stream::iter(tenants)
+                .map(move |tenant| async move { (tenant.id, self.turn(changeset, tenant, halting).await) });
+            Box::pin(turns.buffer_unordered(width))
+        });
+        let mut turns = stream::select_all(per_server);
+        let mut result = StepResult::default();
+        while let Some((tenant, turn)) = turns.next().await {
+            result.take(tenant, turn);
+        }
+        result.tally.interrupted = self.stop.asked();
+        result
+    }
+
+    async fn turn(&self, changeset: &Changeset, tenant: &Tenant, halting: &AtomicBool) -> Turn {
+        let version = changeset.version;
+        let Ok(_job) = self.jobs.acquire().await else { return Turn::NotStarted };
+        if halting.load(Ordering::SeqCst) || self.stop.asked() {
+            (self.events)(Event::TenantNotStarted { tenant: tenant.id, version });
+            return Turn::NotStarted;
+        }
+        (self.events)(Event::TenantStarted { tenant: tenant.id, version });
+        let outcome = self.order(changeset, tenant, halting).await;
+        match &outcome {
+            Outcome::Applied(applied) => {
+                self.ledger.applied(tenant.id, self.scope.changelog.width());
+                (self.events)(Event::TenantApplied { tenant: tenant.id, version, applied: applied.clone() });
+            }
+            Outcome::Failed(failure) => {
+                halting.store(true, Ordering::SeqCst);
+                (self.events)(Event::TenantFailed { tenant: tenant.id, version, failure: failure.clone() });
+            }
+        }
+        Turn::Ended(outcome)
+    }
+
+    /// Gives the order to the server, again for a moment's trouble.
+    async fn order(&self, changeset: &Changeset, tenant: &Tenant, halting: &AtomicBool) -> Outcome {
+        let Some(text) = changeset.text(tenant.datasource.engine()) else {
+            return Outcome::Failed(no_text(changeset, tenant));
+        };
+        let mut limits = tenant.limits;
+        limits.lock_timeout = text.directives.lock_timeout.unwrap_or(limits.lock_timeout);
+        limits.statement_timeout = text.directives.statement_timeout.unwrap_or(limits.statement_timeout);
+        let mut attempt = 0;
+        loop {
+            let order = Order {
+                tenant,
+                changeset,
+                text,
+                width: self.scope.changelog.width(),
+                run: self.run,
+                tables: self.ledger.tables(tenant.id),
+                resume: self.resume(changeset, tenant),
+                limits,
+                cancel: self.stop.hard().clone(),
+            };
+            let outcome = self.scope.servers[tenant.server.0].apply(order).await;
+            let Outcome::Failed(failure) = &outcome else { return outcome };
+            attempt += 1;
+            let give_up = halting.load(Ordering::SeqCst) || self.stop.asked();
+            if !failure.retry || attempt > RETRIES || give_up {
+                return outcome;
+            }
+            let (tenant, diagnostic) = (tenant.id, failure.diagnostic.clone());
+            (self.events)(Event::TenantRetried { tenant, version: changeset.version, attempt, diagnostic });
+            tokio::time::sleep(self.jitter.around(RETRY_PAUSE * 2u32.pow(attempt - 1))).await;
+        }
+    }
+
+    fn resume(&self, changeset: &Changeset, tenant: &Tenant) -> Option<Resume> {
+        match self.ledger.unfinished(tenant.id) {
+            Some(Unfinished::FailedAt { version, statement_no, prefix }) if *version == changeset.version => {
+                Some(Resume { statement_no: *statement_no, prefix: prefix.clone() })
+            }
+            _ => None,
+        }
+    }
+}
+
+/// The loader refuses a changelog without a text for an engine of the fleet, so this is a bug.
+fn no_text(changeset: &Changeset, tenant: &Tenant) -> Failure {
+    let engine = tenant.datasource.engine();
+    Failure {
+        diagnostic: Diagnostic::new(Code::BUG, format!("changeset {changeset} has no text for {engine}")),
+        moment: crate::engine::Moment::Prepare,
+        left: Left::Unchanged,
+        retry: false,
+        duration: Duration::ZERO,
+    }
+}
+
+impl StepResult {
+    fn take(&mut self, tenant: TenantId, turn: Turn) {
+        match turn {
+            Turn::NotStarted => {
+                self.tally.not_started += 1;
+                self.not_started.push(tenant);
+            }
+            Turn::Ended(Outcome::Applied(_)) => self.tally.applied += 1,
+            Turn::Ended(Outcome::Failed(failure)) => {
+                match failure.left {
+                    Left::Unchanged => self.tally.failed += 1,
+                    Left::Half { .. } => self.tally.half += 1,
+                    Left::Unknown => self.tally.unknown += 1,
+                }
+                self.failures.push((tenant, failure));
+            }
+        }
+    }
+}
