@@ -6,6 +6,7 @@
 
 mod identity;
 mod pool;
+pub mod postgres;
 mod stepwise;
 mod tables;
 
@@ -15,10 +16,11 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 
-use crate::changeset::{Changeset, Text, Width};
+use crate::changeset::{Changeset, Text, Version, Width};
 use crate::error::{Diagnostic, Result};
 use crate::history::{Attempt, Row};
-use crate::tenant::{Limits, Tenant};
+use crate::sql::EngineKind;
+use crate::tenant::{Fleet, Limits, Tenant};
 
 pub use identity::RunIdentity;
 
@@ -102,6 +104,9 @@ pub struct Order<'a> {
     pub run: &'a RunIdentity,
     /// What the tenant has of our tables; what is missing is made with the changeset.
     pub tables: Tables,
+    /// The checksums, in the wide width, of the versions that a narrow history may hold: refinery's `int8-versions`
+    /// build computes other ones, so they are rewritten when the history is widened. Empty otherwise.
+    pub rewrite: Vec<(Version, u64)>,
     /// Where to continue a text of which a part is committed.
     pub resume: Option<Resume>,
     /// How long its statements may wait and run.
@@ -199,3 +204,18 @@ pub struct Holder {
 
 /// The servers of a fleet, in its order.
 pub type Servers = Vec<Arc<dyn Server>>;
+
+/// Makes the servers of a fleet, in its order. Connects to none: a server connects when it is asked something.
+///
+/// # Errors
+/// What makes a server unusable before it is asked.
+pub fn open(fleet: &Fleet) -> Result<Servers> {
+    let made = fleet.servers.iter().map(|server| -> Result<Arc<dyn Server>> {
+        match server.engine {
+            EngineKind::Postgres => Ok(Arc::new(postgres::Postgres::new(server.clone()))),
+            EngineKind::MySql => mysql::open(server.clone()),
+            EngineKind::Sqlite => sqlite::open(server.clone()),
+        }
+    });
+    made.collect()
+}

@@ -2,8 +2,11 @@
 //!
 //! Persisted: the history is refinery's and can never change; the journal carries [`JOURNAL_FORMAT`].
 
-use crate::changeset::Width;
-use crate::history::AttemptOutcome;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use crate::changeset::{Version, Width};
+use crate::history::{Attempt, AttemptOutcome};
 
 use super::{Order, RunIdentity};
 
@@ -91,6 +94,46 @@ impl<'a> JournalRow<'a> {
     }
 }
 
+/// Reads a journal row from text: its number, then [`JOURNAL_COLUMNS`] in their order, times in RFC 3339.
+///
+/// # Errors
+/// What is wrong with the row, in words: the journal may have been written by a newer mtmigrate, or by a stranger.
+pub(crate) fn attempt(cells: &[Option<String>]) -> Result<Attempt, String> {
+    let cell = |i: usize| cells.get(i).and_then(Option::as_deref);
+    let name = |i: usize| if i == 0 { "id" } else { JOURNAL_COLUMNS.get(i - 1).copied().unwrap_or("?") };
+    let text = |i: usize| cell(i).ok_or_else(|| format!("{} is NULL", name(i)));
+    let strange = |i: usize| move |value: &str| format!("{} is `{value}`", name(i));
+    let number = |i: usize| text(i).and_then(|value| value.parse::<i64>().map_err(|_| strange(i)(value)));
+    let small = |i: usize| cell(i).map(|value| value.parse::<u32>().map_err(|_| strange(i)(value))).transpose();
+    let time = |i: usize| text(i).and_then(|value| parse_time(value).ok_or_else(|| strange(i)(value)));
+    let format = number(1)?;
+    if format != i64::from(JOURNAL_FORMAT) {
+        return Err(format!("its format is {format}, and this mtmigrate knows {JOURNAL_FORMAT}: use a newer one"));
+    }
+    let outcome = text(7)?;
+    Ok(Attempt {
+        id: number(0)?,
+        run_id: text(2)?.to_owned(),
+        version: Version(number(4)?),
+        name: text(5)?.to_owned(),
+        outcome: AttemptOutcome::parse(outcome).ok_or_else(|| strange(7)(outcome))?,
+        statement_no: small(8)?,
+        statements: small(9)?,
+        prefix: cell(10).map(str::to_owned),
+        who: text(11)?.to_owned(),
+        host: text(12)?.to_owned(),
+        tool: text(13)?.to_owned(),
+        started_at: time(14)?,
+        finished_at: time(15)?,
+        duration_ms: number(16)?,
+        error: cell(17).map(str::to_owned),
+    })
+}
+
+fn parse_time(text: &str) -> Option<OffsetDateTime> {
+    OffsetDateTime::parse(text, &Rfc3339).ok()
+}
+
 /// Returns the SQL type of the history's version column, as refinery spells it.
 pub(crate) fn version_type(width: Width) -> &'static str {
     match width {
@@ -101,6 +144,6 @@ pub(crate) fn version_type(width: Width) -> &'static str {
 
 /// Returns the time that goes to `applied_on`: RFC 3339, UTC, as refinery writes it.
 pub(crate) fn applied_on_now() -> String {
-    let now = time::OffsetDateTime::now_utc();
-    now.format(&time::format_description::well_known::Rfc3339).unwrap_or_else(|_| now.to_string())
+    let now = OffsetDateTime::now_utc();
+    now.format(&Rfc3339).unwrap_or_else(|_| now.to_string())
 }

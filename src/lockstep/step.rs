@@ -8,7 +8,7 @@ use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream};
 use tokio::sync::Semaphore;
 
-use crate::changeset::Changeset;
+use crate::changeset::{Changeset, Version, Width};
 use crate::engine::{Failure, Left, Order, Outcome, Resume, RunIdentity};
 use crate::error::{Code, Diagnostic};
 use crate::history::Unfinished;
@@ -118,6 +118,7 @@ impl Stepping<'_> {
                 width: self.scope.changelog.width(),
                 run: self.run,
                 tables: self.ledger.tables(tenant.id),
+                rewrite: self.rewrite(tenant),
                 resume: self.resume(changeset, tenant),
                 limits,
                 cancel: self.stop.hard().clone(),
@@ -133,6 +134,17 @@ impl Stepping<'_> {
             (self.events)(Event::TenantRetried { tenant, version: changeset.version, attempt, diagnostic });
             tokio::time::sleep(self.jitter.around(RETRY_PAUSE * 2u32.pow(attempt - 1))).await;
         }
+    }
+
+    /// Returns the checksums that change when a tenant's narrow history is widened.
+    fn rewrite(&self, tenant: &Tenant) -> Vec<(Version, u64)> {
+        let widens = self.ledger.tables(tenant.id).history == Some(Width::Int4);
+        if !widens || self.scope.changelog.width() == Width::Int4 {
+            return Vec::new();
+        }
+        let narrow = self.scope.changelog.changesets().iter().take_while(|c| c.version.0 <= i64::from(i32::MAX));
+        let engine = tenant.datasource.engine();
+        narrow.filter_map(|c| Some((c.version, c.text(engine)?.checksum(Width::Int8)))).collect()
     }
 
     fn resume(&self, changeset: &Changeset, tenant: &Tenant) -> Option<Resume> {

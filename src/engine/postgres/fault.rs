@@ -1,0 +1,185 @@
+//! What PostgreSQL and the network answer, as diagnostics.
+
+use tokio_postgres::error::{ErrorPosition, SqlState};
+
+use crate::engine::Order;
+use crate::engine::stepwise::failed;
+use crate::error::{Code, Diagnostic};
+use crate::tenant::{Address, Server};
+
+use super::session::Key;
+use super::sql::ident;
+
+/// Why a session could not be opened.
+pub(super) enum Opening {
+    Files(Diagnostic),
+    Server(tokio_postgres::Error),
+}
+
+impl From<Diagnostic> for Opening {
+    fn from(diagnostic: Diagnostic) -> Self {
+        Self::Files(diagnostic)
+    }
+}
+
+impl From<tokio_postgres::Error> for Opening {
+    fn from(error: tokio_postgres::Error) -> Self {
+        Self::Server(error)
+    }
+}
+
+impl Opening {
+    pub fn diagnostic(self, server: &Server, key: &Key) -> Diagnostic {
+        match self {
+            Self::Files(diagnostic) => diagnostic,
+            Self::Server(error) => connecting(server, key, &error),
+        }
+    }
+}
+
+/// Returns the server's own words: `23505: message; detail`, or the chain of causes of a network error.
+pub(super) fn words(error: &tokio_postgres::Error) -> String {
+    if let Some(db) = error.as_db_error() {
+        let mut words = format!("{}: {}", db.code().code(), db.message());
+        for more in [db.detail(), db.hint()].into_iter().flatten() {
+            words.push_str("\n");
+            words.push_str(more);
+        }
+        return words;
+    }
+    let mut words = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        let text = cause.to_string();
+        if !words.contains(&text) {
+            words.push_str(": ");
+            words.push_str(&text);
+        }
+        source = cause.source();
+    }
+    words
+}
+
+fn place(server: &Server) -> String {
+    match &server.address {
+        Address::Tcp { host, port } => format!("{} ({host}:{port})", server.name),
+        Address::Directory(path) => path.display().to_string(),
+    }
+}
+
+/// Says that a server cannot be reached.
+pub(super) fn unreachable(server: &Server, key: &Key, why: &str) -> Diagnostic {
+    let user = key.access.user.as_deref().unwrap_or("(none)");
+    Diagnostic::new(Code::UNREACHABLE, format!("cannot reach server {} as {user}", place(server)))
+        .cause(why)
+        .hint("check that it runs, and its host and port in tenants.yaml; then try again")
+}
+
+/// Says why a session could not be opened.
+pub(super) fn connecting(server: &Server, key: &Key, error: &tokio_postgres::Error) -> Diagnostic {
+    let why = words(error);
+    let user = key.access.user.as_deref().unwrap_or("(none)");
+    let database = &key.database;
+    let Some(code) = error.code() else {
+        if why.contains("TLS") || why.contains("certificate") {
+            return Diagnostic::new(Code::TLS_FAILED, format!("no TLS connection to server {}", place(server)))
+                .cause(why)
+                .hint("check `tls:` and `ca_file:` of the server in tenants.yaml, and the certificate it shows");
+        }
+        return unreachable(server, key, &why);
+    };
+    match *code {
+        SqlState::INVALID_CATALOG_NAME => no_database(server, database).cause(why),
+        SqlState::INVALID_PASSWORD | SqlState::INVALID_AUTHORIZATION_SPECIFICATION => {
+            Diagnostic::new(Code::ACCESS_DENIED, format!("server {} refuses user {user}", place(server)))
+                .cause(why)
+                .hint("check user and password in tenants.yaml; a `${VAR}` inside a URL is taken as it is, not percent-encoded")
+        }
+        SqlState::INSUFFICIENT_PRIVILEGE => {
+            Diagnostic::new(Code::NO_PRIVILEGE, format!("user {user} may not connect to database `{database}`"))
+                .cause(why)
+                .hint(format!("GRANT CONNECT ON DATABASE {} TO {}", ident(database), ident(user)))
+        }
+        SqlState::TOO_MANY_CONNECTIONS => {
+            unreachable(server, key, &why).hint("lower `max_connections:` of the server in tenants.yaml, or free some")
+        }
+        _ => unreachable(server, key, &why),
+    }
+}
+
+/// Says that a database does not exist.
+pub(super) fn no_database(server: &Server, database: &str) -> Diagnostic {
+    Diagnostic::new(Code::NO_DATABASE, format!("database `{database}` does not exist on server {}", place(server)))
+        .hint(format!("create it (CREATE DATABASE {}) or correct `database:` in tenants.yaml", ident(database)))
+}
+
+/// Says that a schema does not exist; `None` when the session has none at all.
+pub(super) fn no_schema(server: &Server, database: &str, schema: Option<&str>) -> Diagnostic {
+    match schema {
+        Some(schema) => Diagnostic::new(
+            Code::NO_SCHEMA,
+            format!("schema `{schema}` does not exist in database `{database}` on server {}", place(server)),
+        )
+        .hint(format!("create it (CREATE SCHEMA {}) or correct `schema:` in tenants.yaml", ident(schema))),
+        None => Diagnostic::new(
+            Code::NO_SCHEMA,
+            format!("database `{database}` on server {} has no schema for new objects", place(server)),
+        )
+        .cause("current_schema() is NULL: no schema of the role's search_path exists")
+        .hint("create schema public, or name the tenant's schema with `schema:` in tenants.yaml"),
+    }
+}
+
+/// Whether the connection itself is gone, or the server ended the session: what ran may or may not have committed.
+pub(super) fn is_lost(error: &tokio_postgres::Error) -> bool {
+    let Some(db) = error.as_db_error() else { return true };
+    let code = db.code();
+    code.code().starts_with("08")
+        || [SqlState::ADMIN_SHUTDOWN, SqlState::CRASH_SHUTDOWN, SqlState::CANNOT_CONNECT_NOW].contains(code)
+}
+
+/// Says why an order failed on the server, and whether it may succeed in a moment.
+pub(super) fn refused(order: &Order<'_>, error: &tokio_postgres::Error) -> (Diagnostic, bool) {
+    let why = words(error);
+    let state = error.code().cloned().unwrap_or(SqlState::INTERNAL_ERROR);
+    if state == SqlState::LOCK_NOT_AVAILABLE {
+        let hint = "see who holds it in pg_stat_activity and pg_locks; `-- mtmigrate: lock-timeout 30s` waits longer";
+        return (failed(order, Code::LOCK_TIMEOUT).cause(why).hint(hint), true);
+    }
+    if state == SqlState::QUERY_CANCELED {
+        let code = if order.cancel.is_cancelled() { Code::CANCELLED } else { Code::STATEMENT_TIMEOUT };
+        return (failed(order, code).cause(why), false);
+    }
+    let passing = [SqlState::T_R_SERIALIZATION_FAILURE, SqlState::T_R_DEADLOCK_DETECTED, SqlState::TOO_MANY_CONNECTIONS];
+    let retry = passing.contains(&state);
+    let diagnostic = failed(order, Code::CHANGESET_FAILED).cause(why);
+    let user = order.tenant.access.user.as_deref().unwrap_or("(none)");
+    let diagnostic = match state {
+        SqlState::INSUFFICIENT_PRIVILEGE => {
+            diagnostic.hint(format!("let role {user} own the object or grant it what the message names, then run `mtmigrate up` again"))
+        }
+        SqlState::READ_ONLY_SQL_TRANSACTION => {
+            diagnostic.hint("the server takes no writes: name the primary in tenants.yaml")
+        }
+        _ => diagnostic,
+    };
+    (diagnostic, retry)
+}
+
+/// Says that the connection was lost while an order ran.
+pub(super) fn lost(order: &Order<'_>, error: &tokio_postgres::Error) -> Diagnostic {
+    failed(order, Code::OUTCOME_UNKNOWN).cause(words(error))
+}
+
+/// Returns where in the message the error is, in characters from 0, if the server says so.
+pub(super) fn position(error: &tokio_postgres::Error) -> Option<usize> {
+    match error.as_db_error()?.position()? {
+        ErrorPosition::Original(at) => (*at as usize).checked_sub(1),
+        ErrorPosition::Internal { .. } => None,
+    }
+}
+
+/// Whether the server names this table of this schema as the one that an error is about.
+pub(super) fn is_about(error: &tokio_postgres::Error, schema: &str, table: &str) -> bool {
+    error.as_db_error().is_some_and(|db| db.schema() == Some(schema) && db.table() == Some(table))
+}

@@ -1,0 +1,194 @@
+//! The run lock: session-level advisory locks, one for each database, taken on a session of their own.
+//!
+//! Advisory locks belong to the database that they are taken in, so all runs meet in one agreed database of the
+//! server. They die with the session: nothing is left to clear.
+//! <https://www.postgresql.org/docs/current/explicit-locking.html#ADVISORY-LOCKS>
+
+use std::collections::BTreeSet;
+use std::hash::Hasher;
+use std::time::Duration;
+
+use tokio::time::timeout;
+
+use crate::engine::pool::Close;
+use crate::engine::{Holder, LockAttempt};
+use crate::error::{Code, Diagnostic, Result};
+use crate::tenant::Tenant;
+
+use super::Postgres;
+use super::fault::words;
+use super::session::{Key, Session};
+
+/// How long the lock's session may take to answer.
+const ANSWER: Duration = Duration::from_secs(30);
+
+/// The session that holds, or asks for, the locks.
+pub(super) struct Locked {
+    session: Session,
+    /// The keys that are held; none while they are asked for.
+    keys: Vec<i64>,
+}
+
+/// Returns the advisory lock's key for a database.
+///
+/// SipHash-1-3 with zero keys over this text. Two versions of mtmigrate must agree on it, so it can never change.
+pub(super) fn key(database: &str) -> i64 {
+    let mut hasher = siphasher::sip::SipHasher13::new();
+    hasher.write(b"mtmigrate/1\0");
+    hasher.write(database.as_bytes());
+    hasher.finish() as i64
+}
+
+pub(super) async fn try_lock(server: &Postgres, tenants: &[&Tenant]) -> Result<LockAttempt> {
+    let Some(first) = tenants.first() else { return Ok(LockAttempt::Taken) };
+    let databases: BTreeSet<&str> = tenants.iter().map(|t| t.datasource.database()).collect();
+    let keys: Vec<i64> = databases.into_iter().map(key).collect();
+    let mut locked = server.locked.lock().await;
+    if locked.is_none() {
+        let at = Key { access: first.access.clone(), database: server.server.lock_database.clone() };
+        let opened = Session::open(&server.server, &at, &server.session_name()).await;
+        let session = opened.map_err(|diagnostic| no_lock_session(server, diagnostic))?;
+        *locked = Some(Locked { session, keys: Vec::new() });
+    }
+    let answer = match locked.as_mut() {
+        Some(asked) => ask(asked, &keys).await,
+        None => Ok(LockAttempt::Taken),
+    };
+    match answer {
+        Ok(answer) => Ok(answer),
+        Err(why) => {
+            // The session may be half way through: give it up, and with it whatever it took.
+            if let Some(broken) = locked.take() {
+                broken.session.close().await;
+            }
+            Err(Diagnostic::new(Code::LOCK_FAILED, format!("the run lock cannot be taken on server {}", server.server.name))
+                .cause(why)
+                .state("nothing was changed")
+                .hint("run `mtmigrate up` again"))
+        }
+    }
+}
+
+/// Polls: a session that is blocked in `pg_advisory_lock` deadlocks with `CREATE INDEX CONCURRENTLY` in the holder.
+async fn ask(locked: &mut Locked, keys: &[i64]) -> Result<LockAttempt, String> {
+    let array = array(keys);
+    let refused = asking(
+        &locked.session,
+        &format!("SELECT k FROM unnest({array}) AS k WHERE NOT pg_catalog.pg_try_advisory_lock(k)"),
+    )
+    .await?;
+    if refused.is_empty() {
+        locked.keys = keys.to_vec();
+        return Ok(LockAttempt::Taken);
+    }
+    asking(&locked.session, "SELECT pg_catalog.pg_advisory_unlock_all()").await?;
+    locked.keys.clear();
+    let refused: Vec<i64> = refused.iter().filter_map(|row| row.first()?.as_deref()?.parse().ok()).collect();
+    let found = asking(&locked.session, &holder_query(&refused)).await?;
+    Ok(LockAttempt::Held(holder(found.first().map_or(&[][..], Vec::as_slice))))
+}
+
+async fn asking(session: &Session, sql: &str) -> Result<Vec<Vec<Option<String>>>, String> {
+    match timeout(ANSWER, session.ask(sql)).await {
+        Ok(answer) => answer.map_err(|error| words(&error)),
+        Err(_) => Err(format!("no answer within {} s", ANSWER.as_secs())),
+    }
+}
+
+fn array(keys: &[i64]) -> String {
+    let keys: Vec<String> = keys.iter().map(ToString::to_string).collect();
+    format!("'{{{}}}'::int8[]", keys.join(","))
+}
+
+/// A bigint key stands in `pg_locks` as two halves, with objsubid 1.
+/// <https://www.postgresql.org/docs/current/view-pg-locks.html>
+fn holder_query(keys: &[i64]) -> String {
+    format!(
+        "SELECT a.application_name, a.pid::text, a.usename::text, a.client_addr::text, \
+         to_char(a.backend_start AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS') \
+         FROM pg_catalog.pg_locks l JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid \
+         WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1 AND l.pid <> pg_catalog.pg_backend_pid() \
+         AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()) \
+         AND ((l.classid::int8 << 32) | l.objid::int8) = ANY ({}) ORDER BY a.backend_start LIMIT 1",
+        array(keys)
+    )
+}
+
+fn holder(row: &[Option<String>]) -> Holder {
+    let cell = |i: usize| row.get(i).and_then(Option::as_deref).unwrap_or("?");
+    if row.is_empty() {
+        return Holder { description: "a session that has just ended".into(), run_id: None };
+    }
+    let run_id = cell(0).strip_prefix("mtmigrate ").and_then(|rest| rest.split(' ').next());
+    let who = match run_id {
+        Some(run_id) => format!("run {run_id}{}", cell(0).rsplit_once(' ').map_or(String::new(), |(_, p)| format!(" ({p})"))),
+        None => format!("`{}`", cell(0)),
+    };
+    Holder {
+        description: format!("{who}, server process {} of user {} from {}, since {} UTC", cell(1), cell(2), cell(3), cell(4)),
+        run_id: run_id.map(str::to_owned),
+    }
+}
+
+fn no_lock_session(server: &Postgres, diagnostic: Diagnostic) -> Diagnostic {
+    if diagnostic.code() == Code::UNREACHABLE {
+        return diagnostic;
+    }
+    let database = &server.server.lock_database;
+    Diagnostic::new(Code::LOCK_FAILED, format!("the run lock cannot be taken on server {}", server.server.name))
+        .cause(diagnostic.one_line())
+        .state("nothing was changed")
+        .hint(format!(
+            "all runs meet in database `{database}` there: let the user connect to it, or name another one that every \
+             run may use with `lock_database:` under the server"
+        ))
+}
+
+pub(super) async fn check(server: &Postgres) -> Result<()> {
+    let locked = server.locked.lock().await;
+    let Some(Locked { session, keys }) = locked.as_ref() else { return Ok(()) };
+    let sql = "SELECT count(*) FROM pg_catalog.pg_locks WHERE locktype = 'advisory' AND granted \
+               AND pid = pg_catalog.pg_backend_pid()";
+    let why = match asking(session, sql).await {
+        Ok(rows) => {
+            let held = rows.first().and_then(|row| row.first()?.as_deref()?.parse().ok()).unwrap_or(0);
+            if held >= keys.len() {
+                return Ok(());
+            }
+            format!("{held} of its {} locks are left", keys.len())
+        }
+        Err(why) => why,
+    };
+    let lost = format!("the run lock on server {} was lost", server.server.name);
+    Err(Diagnostic::new(Code::LOCK_LOST, lost).cause(why))
+}
+
+pub(super) async fn unlock(server: &Postgres) {
+    if let Some(locked) = server.locked.lock().await.take() {
+        locked.session.close().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_key_of_a_database_never_changes() {
+        assert_eq!(key("shared"), KEY_OF_SHARED);
+        assert_ne!(key("shared"), key("Shared"));
+    }
+
+    const KEY_OF_SHARED: i64 = 0;
+
+    #[test]
+    fn a_holder_is_named_by_run_process_host_and_time() {
+        let row = ["mtmigrate 0192-aa 4711@ci-7", "812", "migrator", "10.0.0.9", "2026-11-21 09:30:00"];
+        let found = holder(&row.map(|cell| Some(cell.to_owned())));
+        assert_eq!(found.run_id.as_deref(), Some("0192-aa"));
+        assert_eq!(
+            found.description,
+            "run 0192-aa (4711@ci-7), server process 812 of user migrator from 10.0.0.9, since 2026-11-21 09:30:00 UTC"
+        );
+    }
+}

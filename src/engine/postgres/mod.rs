@@ -1,0 +1,125 @@
+//! PostgreSQL: a database for each tenant, or a schema for each tenant.
+//!
+//! A transactional changeset is one simple-query message, which is one implicit transaction: settings, history row,
+//! text, journal row. The history row comes first, so that two runners that race serialise on its primary key.
+
+mod apply;
+mod fault;
+mod lock;
+mod read;
+mod session;
+mod sql;
+mod steps;
+mod tls;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+
+use crate::engine::pool::{Lease, Pool};
+use crate::engine::{LockAttempt, Order, Outcome, Reading, RunIdentity, Server};
+use crate::error::Result;
+use crate::history::Attempt;
+use crate::tenant::{self, Tenant};
+
+use lock::Locked;
+use session::{Key, Session};
+
+/// One PostgreSQL server.
+pub(super) struct Postgres {
+    server: tenant::Server,
+    /// What the sessions call themselves, so that others can name the run that holds a lock.
+    name: Mutex<String>,
+    pool: Pool<Key, Session>,
+    locked: tokio::sync::Mutex<Option<Locked>>,
+    /// One no-transaction changeset at a time in a database: `CREATE INDEX CONCURRENTLY` waits for every transaction
+    /// there, and two of them for each other.
+    /// <https://www.postgresql.org/docs/current/sql-createindex.html#SQL-CREATEINDEX-CONCURRENTLY>
+    alone: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
+}
+
+impl Postgres {
+    /// Makes the server; connects only when it is asked something.
+    pub fn new(server: tenant::Server) -> Self {
+        let limit = server.max_connections.get() as usize - 1;
+        Self {
+            server,
+            name: Mutex::new(concat!("mtmigrate ", env!("CARGO_PKG_VERSION")).to_owned()),
+            pool: Pool::new(limit),
+            locked: tokio::sync::Mutex::new(None),
+            alone: Mutex::new(HashMap::new()),
+        }
+    }
+
+    /// Returns a session in the tenant's database.
+    async fn session(&self, tenant: &Tenant) -> Result<Lease<'_, Key, Session>> {
+        let key = Key { access: tenant.access.clone(), database: tenant.datasource.database().to_owned() };
+        self.lease(&key).await
+    }
+
+    async fn lease(&self, key: &Key) -> Result<Lease<'_, Key, Session>> {
+        let name = self.session_name();
+        self.pool.lease(key, || async move { Session::open(&self.server, key, &name).await }).await
+    }
+
+    fn session_name(&self) -> String {
+        self.name.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn alone(&self, database: &str) -> Arc<tokio::sync::Mutex<()>> {
+        let mut alone = self.alone.lock().unwrap_or_else(PoisonError::into_inner);
+        alone.entry(database.to_owned()).or_default().clone()
+    }
+}
+
+/// Returns the schema that is the tenant's: its own, or the one that the session began in.
+fn home(tenant: &Tenant, session: &Session) -> Option<String> {
+    tenant.datasource.schema().map(str::to_owned).or_else(|| session.home.clone())
+}
+
+impl Server for Postgres {
+    fn width(&self) -> usize {
+        self.pool.limit()
+    }
+
+    fn read<'a>(&'a self, tenants: &'a [&'a Tenant]) -> BoxFuture<'a, Vec<Result<Reading>>> {
+        read::read(self, tenants).boxed()
+    }
+
+    fn journal<'a>(&'a self, tenant: &'a Tenant, limit: u32) -> BoxFuture<'a, Result<Vec<Attempt>>> {
+        read::journal(self, tenant, limit).boxed()
+    }
+
+    fn try_lock<'a>(&'a self, run: &'a RunIdentity, tenants: &'a [&'a Tenant]) -> BoxFuture<'a, Result<LockAttempt>> {
+        *self.name.lock().unwrap_or_else(PoisonError::into_inner) = run.session_name();
+        lock::try_lock(self, tenants).boxed()
+    }
+
+    fn check_lock(&self) -> BoxFuture<'_, Result<()>> {
+        lock::check(self).boxed()
+    }
+
+    fn unlock(&self) -> BoxFuture<'_, ()> {
+        lock::unlock(self).boxed()
+    }
+
+    fn apply<'a>(&'a self, order: Order<'a>) -> BoxFuture<'a, Outcome> {
+        async move {
+            match order.text.directives.no_transaction {
+                true => steps::apply(self, &order).await,
+                false => apply::apply(self, &order).await,
+            }
+        }
+        .boxed()
+    }
+
+    fn close(&self) -> BoxFuture<'_, ()> {
+        async move {
+            lock::unlock(self).await;
+            self.pool.close().await;
+        }
+        .boxed()
+    }
+}

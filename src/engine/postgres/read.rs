@@ -1,0 +1,314 @@
+//! Reads where tenants stand: those of one database together, in three round trips however many they are.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::stream;
+use tokio::time::timeout;
+
+use crate::changeset::Width;
+use crate::engine::pool::Lease;
+use crate::engine::tables::{HISTORY, JOURNAL, attempt};
+use crate::engine::{Reading, Tables};
+use crate::error::{Code, Diagnostic, Result};
+use crate::history::{Attempt, Row};
+use crate::tenant::Tenant;
+
+use super::session::{Key, Session};
+use super::sql::{ident, journal_columns, literal, table};
+use super::{Postgres, fault};
+
+/// How long one reading may take.
+const READING: Duration = Duration::from_secs(120);
+
+/// What a tenant's schema has of ours.
+struct Place {
+    /// The tenant's index in the slice.
+    idx: usize,
+    schema: String,
+    tables: Tables,
+}
+
+/// What is true of the server, as a session of its user sees it.
+struct Facts {
+    server_version: String,
+    read_only: Option<String>,
+}
+
+pub(super) async fn read(server: &Postgres, tenants: &[&Tenant]) -> Vec<Result<Reading>> {
+    let mut groups: BTreeMap<(usize, &str), Vec<usize>> = BTreeMap::new();
+    for (idx, tenant) in tenants.iter().enumerate() {
+        let access = Arc::as_ptr(&tenant.access).addr();
+        groups.entry((access, tenant.datasource.database())).or_default().push(idx);
+    }
+    let groups: Vec<Vec<usize>> = groups.into_values().collect();
+    let mut answers: Vec<Option<Result<Reading>>> = tenants.iter().map(|_| None).collect();
+    let mut readings = stream::iter(groups)
+        .map(|group| async move {
+            let members: Vec<(usize, &Tenant)> = group.iter().map(|&idx| (idx, tenants[idx])).collect();
+            match timeout(READING, read_database(server, &members)).await {
+                Ok(answers) => answers,
+                Err(_) => {
+                    let why = format!("no answer within {} s", READING.as_secs());
+                    everyone(&members, fault::unreachable(&server.server, &key(members[0].1), &why))
+                }
+            }
+        })
+        .buffer_unordered(server.pool.limit());
+    while let Some(group) = readings.next().await {
+        for (idx, answer) in group {
+            answers[idx] = Some(answer);
+        }
+    }
+    let missing = || Err(Diagnostic::new(Code::BUG, "a tenant was not read"));
+    answers.into_iter().map(|answer| answer.unwrap_or_else(missing)).collect()
+}
+
+fn key(tenant: &Tenant) -> Key {
+    Key { access: tenant.access.clone(), database: tenant.datasource.database().to_owned() }
+}
+
+fn everyone(members: &[(usize, &Tenant)], diagnostic: Diagnostic) -> Vec<(usize, Result<Reading>)> {
+    members.iter().map(|(idx, _)| (*idx, Err(diagnostic.clone()))).collect()
+}
+
+/// Reads tenants of one database with one user. Never empty.
+async fn read_database(server: &Postgres, members: &[(usize, &Tenant)]) -> Vec<(usize, Result<Reading>)> {
+    let lease = match server.session(members[0].1).await {
+        Ok(lease) => lease,
+        Err(diagnostic) => return everyone(members, diagnostic),
+    };
+    match survey(server, &lease, members).await {
+        Ok(answers) => {
+            lease.keep();
+            answers
+        }
+        Err(error) => {
+            let diagnostic = fault::connecting(&server.server, &key(members[0].1), &error);
+            lease.discard().await;
+            everyone(members, diagnostic)
+        }
+    }
+}
+
+type Survey = Vec<(usize, Result<Reading>)>;
+
+async fn survey(
+    server: &Postgres,
+    session: &Lease<'_, Key, Session>,
+    members: &[(usize, &Tenant)],
+) -> Result<Survey, tokio_postgres::Error> {
+    let facts = facts(session).await?;
+    let schemas: Vec<Option<String>> = members.iter().map(|(_, tenant)| super::home(tenant, session)).collect();
+    let found = session.ask(&places_query(&schemas)).await?;
+    let mut answers = Vec::with_capacity(members.len());
+    let mut places = Vec::with_capacity(members.len());
+    for ((idx, tenant), row) in members.iter().zip(&found) {
+        match place(server, *idx, tenant, session.home.as_deref(), row) {
+            Ok(place) => places.push(place),
+            Err(diagnostic) => answers.push((*idx, Err(diagnostic))),
+        }
+    }
+    match rows_of(session, &places).await {
+        Ok(read) => answers.extend(readings(&places, read, &facts, tenant_name(members))),
+        // One broken table spoils the joint query: ask for each alone, so that only its own tenant fails.
+        Err(error) if !fault::is_lost(&error) => {
+            for place in &places {
+                let alone = std::slice::from_ref(place);
+                match rows_of(session, alone).await {
+                    Ok(read) => answers.extend(readings(alone, read, &facts, tenant_name(members))),
+                    Err(error) if fault::is_lost(&error) => return Err(error),
+                    Err(error) => answers.push((place.idx, Err(unreadable(place, &error)))),
+                }
+            }
+        }
+        Err(error) => return Err(error),
+    }
+    Ok(answers)
+}
+
+fn tenant_name<'m>(members: &'m [(usize, &'m Tenant)]) -> impl Fn(usize) -> &'m str {
+    move |idx| members.iter().find(|(at, _)| *at == idx).map_or("?", |(_, tenant)| tenant.name.as_str())
+}
+
+async fn facts(session: &Session) -> Result<Facts, tokio_postgres::Error> {
+    let sql = "SELECT current_setting('server_version'), pg_is_in_recovery()::text, \
+               current_setting('default_transaction_read_only')";
+    let rows = session.ask(sql).await?;
+    let cell = |i: usize| rows.first().and_then(|row| row.get(i)?.as_deref()).unwrap_or_default();
+    let read_only = match (cell(1), cell(2)) {
+        ("true", _) => Some("it is a standby (pg_is_in_recovery)".to_owned()),
+        (_, "on") => Some("default_transaction_read_only is on".to_owned()),
+        _ => None,
+    };
+    // Distributions add their own words: `15.8 (Debian 15.8-0+deb12u1)`.
+    let server_version = cell(0).split(' ').next().unwrap_or_default().to_owned();
+    Ok(Facts { server_version, read_only })
+}
+
+/// One row for each schema, in order: does it exist, may it be used, and what has it of our tables.
+fn places_query(schemas: &[Option<String>]) -> String {
+    let names: Vec<String> = schemas.iter().map(|s| s.as_deref().map_or("NULL".into(), literal)).collect();
+    let class = |alias: &str, name: &str| {
+        format!(
+            "LEFT JOIN pg_catalog.pg_class {alias} ON {alias}.relnamespace = n.oid AND {alias}.relname = '{name}' \
+             AND {alias}.relkind IN ('r', 'p', 'v')"
+        )
+    };
+    format!(
+        "SELECT n.oid::text, pg_catalog.has_schema_privilege(n.oid, 'USAGE')::text, a.atttypid::regtype::text, \
+         pg_catalog.has_table_privilege(h.oid, 'SELECT')::text, h.oid::text, \
+         pg_catalog.has_table_privilege(j.oid, 'SELECT')::text, j.oid::text \
+         FROM unnest(ARRAY[{}]::text[]) WITH ORDINALITY AS s (name, at) \
+         LEFT JOIN pg_catalog.pg_namespace n ON n.nspname = s.name {} \
+         LEFT JOIN pg_catalog.pg_attribute a ON a.attrelid = h.oid AND a.attname = 'version' AND a.attnum > 0 {} \
+         ORDER BY s.at",
+        names.join(", "),
+        class("h", HISTORY),
+        class("j", JOURNAL),
+    )
+}
+
+fn place(
+    server: &Postgres,
+    idx: usize,
+    tenant: &Tenant,
+    home: Option<&str>,
+    row: &[Option<String>],
+) -> Result<Place> {
+    let cell = |i: usize| row.get(i).and_then(Option::as_deref);
+    let database = tenant.datasource.database();
+    let Some(schema) = tenant.datasource.schema().or(home) else {
+        return Err(fault::no_schema(&server.server, database, None));
+    };
+    if cell(0).is_none() {
+        return Err(fault::no_schema(&server.server, database, Some(schema)));
+    }
+    let user = tenant.access.user.as_deref().unwrap_or("(none)");
+    let refused = |what: String, grant: String| {
+        let diagnostic = Diagnostic::new(Code::NO_PRIVILEGE, format!("user {user} may not read {what}"));
+        Err(diagnostic.hint(format!("{grant} TO {}", ident(user))))
+    };
+    if cell(1) != Some("true") {
+        return refused(format!("schema `{schema}`"), format!("GRANT USAGE ON SCHEMA {}", ident(schema)));
+    }
+    for (name, at) in [(HISTORY, 3), (JOURNAL, 5)] {
+        if cell(at) == Some("false") {
+            return refused(format!("table `{schema}.{name}`"), format!("GRANT SELECT ON {}", table(schema, name)));
+        }
+    }
+    let width = if cell(2) == Some("bigint") { Width::Int8 } else { Width::Int4 };
+    let tables = Tables { history: cell(4).map(|_| width), journal: cell(6).is_some() };
+    Ok(Place { idx, schema: schema.to_owned(), tables })
+}
+
+/// History rows and last journal rows of several schemas, each with the index of its tenant.
+struct Rows {
+    history: Vec<Vec<Option<String>>>,
+    last: Vec<Vec<Option<String>>>,
+}
+
+async fn rows_of(session: &Session, places: &[Place]) -> Result<Rows, tokio_postgres::Error> {
+    let history: Vec<String> = places
+        .iter()
+        .filter(|place| place.tables.history.is_some())
+        .map(|place| {
+            let from = table(&place.schema, HISTORY);
+            format!("SELECT {}, version::text, name::text, applied_on::text, checksum::text FROM {from}", place.idx)
+        })
+        .collect();
+    let columns = journal_columns();
+    let last: Vec<String> = places
+        .iter()
+        .filter(|place| place.tables.journal)
+        .map(|place| {
+            let from = table(&place.schema, JOURNAL);
+            // The outer row is the index: `id` alone would be ambiguous with the text column of that name.
+            format!("(SELECT {}, {columns} FROM {from} AS j ORDER BY j.id DESC LIMIT 1)", place.idx)
+        })
+        .collect();
+    let ask = async |queries: Vec<String>| match queries.is_empty() {
+        true => Ok(Vec::new()),
+        false => session.ask(&queries.join(" UNION ALL ")).await,
+    };
+    Ok(Rows { history: ask(history).await?, last: ask(last).await? })
+}
+
+fn readings<'m>(
+    places: &[Place],
+    read: Rows,
+    facts: &Facts,
+    name: impl Fn(usize) -> &'m str,
+) -> Vec<(usize, Result<Reading>)> {
+    let mut history: BTreeMap<usize, Vec<Row>> = BTreeMap::new();
+    for mut row in read.history {
+        let Some(idx) = index(&row) else { continue };
+        let mut cell = |i: usize| row.get_mut(i).and_then(Option::take);
+        let row = Row { version: cell(1), name: cell(2), applied_on: cell(3), checksum: cell(4) };
+        history.entry(idx).or_default().push(row);
+    }
+    let last: BTreeMap<usize, Vec<Option<String>>> =
+        read.last.into_iter().filter_map(|row| Some((index(&row)?, row))).collect();
+    let made = places.iter().map(|place| {
+        let last = last.get(&place.idx).map(|row| attempt(&row[1..])).transpose();
+        let reading = last.map_err(|why| strange_journal(name(place.idx), &why)).map(|last| Reading {
+            rows: history.remove(&place.idx).unwrap_or_default(),
+            tables: place.tables,
+            last,
+            server_version: facts.server_version.clone(),
+            read_only: facts.read_only.clone(),
+            folds_case: false,
+        });
+        (place.idx, reading)
+    });
+    made.collect()
+}
+
+fn index(row: &[Option<String>]) -> Option<usize> {
+    row.first()?.as_deref()?.parse().ok()
+}
+
+fn strange_journal(tenant: &str, why: &str) -> Diagnostic {
+    Diagnostic::new(Code::READ_FAILED, format!("the journal of tenant {tenant} is not understood"))
+        .cause(format!("last row of {JOURNAL}: {why}"))
+        .hint("look at that row; mtmigrate writes there only what `docs/formats.md` says")
+}
+
+fn unreadable(place: &Place, error: &tokio_postgres::Error) -> Diagnostic {
+    Diagnostic::new(Code::READ_FAILED, format!("the history of schema `{}` cannot be read", place.schema))
+        .cause(fault::words(error))
+        .hint(format!("see whether {} has refinery's columns", table(&place.schema, HISTORY)))
+}
+
+pub(super) async fn journal(server: &Postgres, tenant: &Tenant, limit: u32) -> Result<Vec<Attempt>> {
+    let session = server.session(tenant).await?;
+    let found = read_journal(server, &session, tenant, limit).await;
+    match &found {
+        Ok(_) => session.keep(),
+        Err(_) => session.discard().await,
+    }
+    found
+}
+
+async fn read_journal(
+    server: &Postgres,
+    session: &Lease<'_, Key, Session>,
+    tenant: &Tenant,
+    limit: u32,
+) -> Result<Vec<Attempt>> {
+    let lost = |error: &tokio_postgres::Error| fault::connecting(&server.server, &key(tenant), error);
+    let schema = super::home(tenant, session);
+    let found = session.ask(&places_query(std::slice::from_ref(&schema))).await.map_err(|e| lost(&e))?;
+    let row = found.first().map_or(&[][..], Vec::as_slice);
+    let place = place(server, 0, tenant, session.home.as_deref(), row)?;
+    if !place.tables.journal {
+        return Ok(Vec::new());
+    }
+    let from = table(&place.schema, JOURNAL);
+    let sql = format!("SELECT {} FROM {from} AS j ORDER BY j.id DESC LIMIT {limit}", journal_columns());
+    let rows = session.ask(&sql).await.map_err(|error| unreadable(&place, &error))?;
+    let read = rows.iter().map(|row| attempt(row).map_err(|why| strange_journal(&tenant.name, &why)));
+    read.collect()
+}

@@ -1,0 +1,191 @@
+//! The statements that mtmigrate itself sends to PostgreSQL. Everything is qualified and quoted.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use crate::changeset::Width;
+use crate::engine::Order;
+use crate::engine::tables::{
+    ACTION_UP, HISTORY, JOURNAL, JOURNAL_COLUMNS, JOURNAL_FORMAT, JournalRow, applied_on_now, version_type,
+};
+
+/// Quotes an identifier, whatever characters it holds.
+pub(super) fn ident(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+/// Quotes a literal so that it reads the same whatever `standard_conforming_strings` says.
+/// <https://www.postgresql.org/docs/current/sql-syntax-lexical.html#SQL-SYNTAX-STRINGS-ESCAPE>
+pub(super) fn literal(text: &str) -> String {
+    format!("E'{}'", text.replace('\\', "\\\\").replace('\'', "''"))
+}
+
+/// Returns a table of a schema, qualified.
+pub(super) fn table(schema: &str, name: &str) -> String {
+    format!("{}.{}", ident(schema), ident(name))
+}
+
+/// Returns the statements that make what an order's tenant lacks of our tables, each ended by `;\n`.
+///
+/// `IF NOT EXISTS` because the run lock does not keep refinery itself away.
+pub(super) fn make_tables(order: &Order<'_>, schema: &str) -> String {
+    let mut sql = String::new();
+    match order.tables.history {
+        None => sql.push_str(&make_history(schema, order.width)),
+        Some(Width::Int4) if order.width == Width::Int8 => sql.push_str(&widen(order, schema)),
+        Some(_) => {}
+    }
+    if !order.tables.journal {
+        sql.push_str(&make_journal(schema));
+    }
+    sql
+}
+
+/// refinery's own definition.
+fn make_history(schema: &str, width: Width) -> String {
+    format!(
+        "CREATE TABLE IF NOT EXISTS {} (version {} PRIMARY KEY, name VARCHAR(255), applied_on VARCHAR(255), \
+         checksum VARCHAR(255));\n",
+        table(schema, HISTORY),
+        version_type(width),
+    )
+}
+
+/// Turns a history that refinery's default build made into one of its `int8-versions` build.
+fn widen(order: &Order<'_>, schema: &str) -> String {
+    let history = table(schema, HISTORY);
+    let mut sql = format!("ALTER TABLE {history} ALTER COLUMN version TYPE int8;\n");
+    for (version, checksum) in &order.rewrite {
+        let _ = writeln!(sql, "UPDATE {history} SET checksum = '{checksum}' WHERE version = {version};");
+    }
+    sql
+}
+
+/// The journal, format 1.
+pub(super) fn make_journal(schema: &str) -> String {
+    format!(
+        "CREATE TABLE IF NOT EXISTS {} (id int8 GENERATED ALWAYS AS IDENTITY PRIMARY KEY, format int2 NOT NULL, \
+         run_id varchar(36) NOT NULL, action varchar(16) NOT NULL, version int8 NOT NULL, name varchar(255) NOT NULL, \
+         checksum varchar(20) NOT NULL, outcome varchar(16) NOT NULL, statement_no int4, statements int4, \
+         prefix varchar(16), who varchar(255) NOT NULL, host varchar(255) NOT NULL, tool varchar(64) NOT NULL, \
+         started_at timestamptz NOT NULL, finished_at timestamptz NOT NULL, duration_ms int8 NOT NULL, error text);\n",
+        table(schema, JOURNAL),
+    )
+}
+
+/// Returns the history row's statement. The version is NULL, and the primary key refuses it, unless the session's
+/// first schema is the tenant's: one statement asserts and inserts.
+pub(super) fn insert_history(order: &Order<'_>, schema: &str) -> String {
+    format!(
+        "INSERT INTO {} (version, name, applied_on, checksum) SELECT CASE WHEN pg_catalog.current_schema() = {} \
+         THEN {} END, {}, {}, '{}';\n",
+        table(schema, HISTORY),
+        literal(schema),
+        order.changeset.version,
+        literal(&order.changeset.name),
+        literal(&applied_on_now()),
+        order.text.checksum(order.width),
+    )
+}
+
+/// Returns a journal row's statement. `started` is an SQL expression: the transaction's start, or a stored time.
+pub(super) fn insert_journal(row: &JournalRow<'_>, schema: &str, started: &str) -> String {
+    let number = |n: Option<u32>| n.map_or("NULL".to_owned(), |n| n.to_string());
+    let text = |t: Option<&str>| t.map_or("NULL".to_owned(), literal);
+    let mark = row.statement.as_ref();
+    format!(
+        "INSERT INTO {} ({}) SELECT {JOURNAL_FORMAT}, {}, '{ACTION_UP}', {}, {}, '{}', '{}', {}, {}, {}, {}, {}, {}, \
+         started, now, (EXTRACT(epoch FROM now - started) * 1000)::int8, {} \
+         FROM (SELECT {started}::timestamptz AS started, pg_catalog.clock_timestamp() AS now) AS clock;\n",
+        table(schema, JOURNAL),
+        JOURNAL_COLUMNS.join(", "),
+        literal(&row.run.run_id),
+        row.version,
+        literal(row.name),
+        row.checksum,
+        row.outcome.as_str(),
+        number(mark.map(|m| m.statement_no)),
+        number(mark.map(|m| m.statements)),
+        text(mark.map(|m| m.prefix.as_str())),
+        literal(&row.run.who),
+        literal(&row.run.host),
+        literal(&row.run.tool),
+        text(row.error.as_deref()),
+    )
+}
+
+/// Returns the journal's columns as text, times in RFC 3339.
+pub(super) fn journal_columns() -> String {
+    let column = |name: &&str| match *name {
+        "started_at" | "finished_at" => {
+            format!("to_char({name} AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')")
+        }
+        _ => format!("{name}::text"),
+    };
+    let columns: Vec<String> = JOURNAL_COLUMNS.iter().map(column).collect();
+    format!("id::text, {}", columns.join(", "))
+}
+
+/// Returns settings of a session or of a transaction, each ended by `;\n`.
+pub(super) struct Settings<'s> {
+    /// `SET LOCAL` or `SET`.
+    pub verb: &'static str,
+    /// The tenant's own schema, if it has one.
+    pub search_path: Option<&'s str>,
+    pub lock_timeout: Duration,
+    pub statement_timeout: Duration,
+    /// Whether the server can notice that its client died.
+    pub checks_client: bool,
+}
+
+impl Settings<'_> {
+    /// Returns the statements.
+    pub fn sql(&self) -> String {
+        let Self { verb, .. } = self;
+        let mut sql = format!(
+            "{verb} lock_timeout = {};\n{verb} statement_timeout = {};\n",
+            millis(self.lock_timeout),
+            millis(self.statement_timeout),
+        );
+        if self.checks_client {
+            // A killed runner's backend would go on, holding its locks.
+            // https://www.postgresql.org/docs/current/runtime-config-connection.html#GUC-CLIENT-CONNECTION-CHECK-INTERVAL
+            let _ = writeln!(sql, "{verb} client_connection_check_interval = 500;");
+        }
+        if let Some(schema) = self.search_path {
+            let _ = writeln!(sql, "{verb} search_path = {};", ident(schema));
+        }
+        sql
+    }
+}
+
+/// Returns whole milliseconds, at least 1 for anything over zero, since 0 means no limit to the server.
+fn millis(duration: Duration) -> u128 {
+    match duration.as_millis() {
+        0 if !duration.is_zero() => 1,
+        whole => whole.min(i32::MAX as u128),
+    }
+}
+
+/// Returns how many statements of ours a piece of SQL made here has: each ends its own line.
+pub(super) fn count_statements(sql: &str) -> usize {
+    sql.lines().filter(|line| line.ends_with(';')).count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hostile_names_stay_inside_their_quotes() {
+        assert_eq!(table("x\"; DROP SCHEMA y; --", "t"), "\"x\"\"; DROP SCHEMA y; --\".\"t\"");
+        assert_eq!(literal("a'b\\'c"), "E'a''b\\\\''c'");
+    }
+
+    #[test]
+    fn a_limit_below_a_millisecond_is_not_read_as_no_limit() {
+        assert_eq!(millis(Duration::from_micros(1)), 1);
+        assert_eq!(millis(Duration::ZERO), 0);
+        assert_eq!(millis(Duration::from_secs(1 << 40)), i32::MAX as u128);
+    }
+}
