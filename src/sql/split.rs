@@ -183,11 +183,8 @@ impl<'t> Scanner<'t> {
         if self.no_data_end {
             return;
         }
-        let Some(line_end) = self.text[from..].find('\n') else {
-            return;
-        };
-        let mut at = from + line_end + 1;
-        for line in self.text[at..].split_inclusive('\n') {
+        let mut at = from;
+        for line in self.text[from..].split_inclusive('\n') {
             at += line.len();
             if line.trim_end() == "\\." {
                 return self.lexer.jump(at);

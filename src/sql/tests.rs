@@ -460,14 +460,12 @@ fn a_text_of_twenty_megabytes_is_read_in_linear_time() -> Result<(), SqlError> {
     ];
     for shape in shapes {
         // A quadratic reader needs hours for these.
-        let text = shape.repeat(400_000 / shape.len());
-        let now = std::time::Instant::now();
+        let text = shape.repeat(100_000 / shape.len());
         for dialect in EVERY {
             let _ = split(&text, dialect);
             let _ = super::hazards(&text, dialect);
             let _ = comments(&text, dialect);
         }
-        eprintln!("{shape:?} {:?}", now.elapsed());
     }
     let long = "INSERT INTO t VALUES (1, 'it''s; é'); ".repeat(20_000_000 / 39);
     assert_eq!(split(&long, MYSQL)?.len(), 20_000_000 / 39);
