@@ -323,6 +323,9 @@ impl Routine {
             _ => {}
         }
         let is = |word: &str| token.kind == Kind::Word && text.eq_ignore_ascii_case(word);
+        if self.head == Head::ConditionEnd && token.kind != Kind::Symbol(b',') {
+            return self.start(token, text);
+        }
         if is("case") {
             return self.cases.push(self.parentheses);
         }
@@ -349,8 +352,7 @@ impl Routine {
             Head::Condition if is("sqlstate") || is("not") => self.head = Head::ConditionRest,
             Head::ConditionRest if is("value") => {}
             Head::Condition | Head::ConditionRest => self.head = Head::ConditionEnd,
-            Head::ConditionEnd if token.kind == Kind::Symbol(b',') => self.head = Head::Condition,
-            Head::ConditionEnd => self.start(token, text),
+            Head::ConditionEnd => self.head = Head::Condition,
             Head::Then | Head::Do | Head::Until | Head::Label | Head::Declare | Head::Handler => {}
         }
     }
