@@ -1,22 +1,16 @@
 //! The harness tested by itself: a harness that lies makes every other test worthless.
 
-use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::sync::Arc;
-use std::thread::sleep;
-use std::time::{Duration, Instant};
+mod guard;
+mod tls;
 
-use mysql_async::{Conn, Opts, OptsBuilder, SslOpts};
+use std::fs;
+use std::path::Path;
+
+use mysql_async::Conn;
 use rustix::process::Signal;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::PrivateKeyDer;
-use rustls::pki_types::pem::PemObject;
-use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::support::daemon::is_alive;
 use crate::support::sandbox::{expect_panic, sandbox};
-use crate::support::tls::{Mode, files};
 use crate::support::{CANARY, MariaDb, Options, Postgres, Running, USER, percent_encoded};
 use crate::support::{Fleet, assert_no_secret, mariadb, postgres, sqlite};
 
@@ -181,43 +175,6 @@ fn a_killed_server_comes_back_on_its_port_with_its_committed_rows() {
 }
 
 #[test]
-fn a_server_with_tls_convinces_who_trusts_its_ca_and_nobody_else() {
-    let files = files();
-    let right = Trust::ca(&files.ca);
-    let wrong = Trust::ca(&files.wrong_ca);
-    for mode in [Mode::Optional, Mode::Required] {
-        let server = Server::start(mode);
-        for host in ["localhost", "127.0.0.1"] {
-            server.connect(host, &right).unwrap();
-            server.connect(host, &wrong).unwrap_err();
-        }
-        let plain = server.connect("127.0.0.1", &Trust::Plain);
-        assert_eq!(plain.is_ok(), mode == Mode::Optional, "{plain:?}");
-    }
-    Server::start(Mode::OtherHost)
-        .connect("localhost", &right)
-        .unwrap_err();
-}
-
-#[test]
-fn a_server_that_wants_client_certificates_refuses_who_has_none_and_who_has_a_wrong_one() {
-    let files = files();
-    let server = Server::start(Mode::ClientCertificate);
-    let with = |certificate: &Path, key: &Path| Trust::Ca {
-        ca: files.ca.clone(),
-        client: Some((certificate.into(), key.into())),
-    };
-    let right = with(&files.client_certificate, &files.client_key);
-    let wrong = with(&files.wrong_client_certificate, &files.wrong_client_key);
-    server.connect("localhost", &right).unwrap();
-    server.connect("localhost", &wrong).unwrap_err();
-    server
-        .connect("localhost", &Trust::ca(&files.ca))
-        .unwrap_err();
-    server.connect("localhost", &Trust::Plain).unwrap_err();
-}
-
-#[test]
 fn hostile_names_are_quoted_in_sql_in_urls_and_in_tenants_yaml() {
     let mut fleet = Fleet::new();
     let shared = postgres(0).create_database();
@@ -303,189 +260,6 @@ fn mtmigrate_itself_is_run_in_the_fleets_folder() {
     fleet.env("RUST_BACKTRACE", "1");
     // What it answers is for other tests; here it starts and ends.
     assert!(fleet.run(&["--help"]).status < 128);
-}
-
-/// Not a test: the body of the child processes that the next test starts and ends.
-#[test]
-#[ignore = "started by `the_guard_stops_servers_and_removes_the_folder_however_a_test_process_ends`"]
-fn child_of_the_guard_test() {
-    let Ok(end) = std::env::var("MTMIGRATE_TEST_CHILD") else {
-        return;
-    };
-    let postgres = Postgres::start(Options::default());
-    let mariadb = MariaDb::start(Options::default());
-    let mut command = sandbox().own_command("KILL", Path::new("sleep"), sandbox().root());
-    let sleeper = Running::start({
-        command.arg("100");
-        command
-    });
-    let pids = [
-        postgres.pid().unwrap(),
-        mariadb.pid().unwrap(),
-        sleeper.pid(),
-    ];
-    println!("\nchild {} {pids:?}", sandbox().root().display());
-    println!("ready");
-    match &*end {
-        "panics" => panic!("on purpose"),
-        "exits" => std::process::exit(0),
-        _ => sleep(Duration::from_secs(60)),
-    }
-}
-
-#[test]
-fn the_guard_stops_servers_and_removes_the_folder_however_a_test_process_ends() {
-    for end in ["kill -9", "Ctrl-C", "exits", "panics"] {
-        let mut child = Command::new(std::env::current_exe().unwrap());
-        child
-            .args(["--exact", "harness::child_of_the_guard_test"])
-            .args(["--ignored", "--nocapture", "--test-threads=1"])
-            .env("MTMIGRATE_TEST_CHILD", end)
-            .env_remove("MTMIGRATE_KEEP");
-        std::os::unix::process::CommandExt::process_group(&mut child, 0);
-        let mut child = Running::start(child);
-        child.wait_for("ready");
-        // The guard keeps stderr open: the output is complete when the guard is done.
-        match end {
-            "kill -9" => child.signal(Signal::KILL),
-            "Ctrl-C" => {
-                let group = rustix::process::Pid::from_raw(child.pid().try_into().unwrap());
-                rustix::process::kill_process_group(group.unwrap(), Signal::INT).unwrap();
-            }
-            _ => {}
-        }
-        let output = child.wait();
-        let line = output
-            .stdout
-            .lines()
-            .find_map(|line| line.strip_prefix("child "));
-        let (root, pids) = line.unwrap().split_once(' ').unwrap();
-        let pids: Vec<u32> = serde_json::from_str(pids).unwrap();
-        wait_until(&format!("the servers stop after {end}"), || {
-            !pids.iter().any(|pid| is_alive(*pid))
-        });
-        let root = PathBuf::from(root);
-        if end == "panics" {
-            assert!(
-                output.stderr.contains(&format!("kept: {}", root.display())),
-                "{output}"
-            );
-            assert!(fs::exists(root.join("failed")).unwrap());
-            fs::remove_dir_all(&root).unwrap();
-        }
-        wait_until(&format!("the folder goes after {end}"), || !root.exists());
-    }
-}
-
-#[track_caller]
-fn wait_until(what: &str, holds: impl Fn() -> bool) {
-    let begun = Instant::now();
-    while !holds() {
-        assert!(
-            begun.elapsed() < Duration::from_secs(20),
-            "waited in vain: {what}"
-        );
-        sleep(Duration::from_millis(20));
-    }
-}
-
-/// One server of each engine, to ask both the same.
-struct Server {
-    postgres: Postgres,
-    mariadb: MariaDb,
-}
-
-/// Whom a client trusts, and what it shows.
-enum Trust {
-    Plain,
-    Ca {
-        ca: PathBuf,
-        client: Option<(PathBuf, PathBuf)>,
-    },
-}
-
-impl Trust {
-    fn ca(ca: &Path) -> Trust {
-        Trust::Ca {
-            ca: ca.into(),
-            client: None,
-        }
-    }
-}
-
-impl Server {
-    fn start(tls: Mode) -> Server {
-        let options = Options { conf: &[], tls };
-        Server {
-            postgres: Postgres::start(options),
-            mariadb: MariaDb::start(options),
-        }
-    }
-
-    /// Connects to both; they must agree on the outcome.
-    #[track_caller]
-    fn connect(&self, host: &str, trust: &Trust) -> Result<(), String> {
-        let url = self.postgres.url_as(USER, CANARY, host, "postgres");
-        let postgres = runtime().block_on(connect_postgres(&url, trust));
-        let url = self.mariadb.url_as(USER, CANARY, host, "mysql");
-        let mariadb = runtime().block_on(connect_mariadb(&url, trust));
-        assert_eq!(
-            postgres.is_ok(),
-            mariadb.is_ok(),
-            "{postgres:?} {mariadb:?}"
-        );
-        postgres.and(mariadb)
-    }
-}
-
-async fn connect_postgres(url: &str, trust: &Trust) -> Result<(), String> {
-    let mut config: tokio_postgres::Config = url.parse().unwrap();
-    let Trust::Ca { ca, client } = trust else {
-        config.ssl_mode(tokio_postgres::config::SslMode::Disable);
-        return config
-            .connect(tokio_postgres::NoTls)
-            .await
-            .map(drop)
-            .map_err(|e| e.to_string());
-    };
-    config.ssl_mode(tokio_postgres::config::SslMode::Require);
-    let mut roots = rustls::RootCertStore::empty();
-    roots
-        .add(CertificateDer::from_pem_file(ca).unwrap())
-        .unwrap();
-    let builder = rustls::ClientConfig::builder().with_root_certificates(Arc::new(roots));
-    let tls = match client {
-        None => builder.with_no_client_auth(),
-        Some((certificate, key)) => builder
-            .with_client_auth_cert(
-                vec![CertificateDer::from_pem_file(certificate).unwrap()],
-                PrivateKeyDer::from_pem_file(key).unwrap(),
-            )
-            .unwrap(),
-    };
-    let connected = config.connect(MakeRustlsConnect::new(tls)).await;
-    connected.map(drop).map_err(|error| error.to_string())
-}
-
-async fn connect_mariadb(url: &str, trust: &Trust) -> Result<(), String> {
-    let opts = OptsBuilder::from_opts(Opts::from_url(url).unwrap()).prefer_socket(false);
-    let opts = match trust {
-        Trust::Plain => opts,
-        Trust::Ca { ca, client } => {
-            let identity = client.clone().map(|(certificate, key)| {
-                mysql_async::ClientIdentity::new(certificate.into(), key.into())
-            });
-            let tls = SslOpts::default()
-                .with_disable_built_in_roots(true)
-                .with_root_certs(vec![ca.clone().into()])
-                .with_client_identity(identity);
-            opts.ssl_opts(tls)
-        }
-    };
-    Conn::new(opts)
-        .await
-        .map(drop)
-        .map_err(|error| error.to_string())
 }
 
 fn runtime() -> tokio::runtime::Runtime {

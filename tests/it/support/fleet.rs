@@ -49,7 +49,6 @@ pub enum Place {
 
 impl Fleet {
     /// An empty fleet: no tenants, no changesets.
-    #[expect(clippy::new_without_default, reason = "it makes a folder")]
     pub fn new() -> Fleet {
         let thread = std::thread::current();
         let test = thread.name().unwrap_or("fleet").replace("::", ".");
