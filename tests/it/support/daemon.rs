@@ -141,7 +141,7 @@ impl Drop for Daemon {
     fn drop(&mut self) {
         let started = self.pid().is_some();
         self.kill();
-        if started && !sandbox().failed() {
+        if started && !std::thread::panicking() {
             let _ = fs::remove_dir_all(&self.folder);
         }
     }

@@ -8,7 +8,7 @@ use super::sandbox::sandbox;
 use super::{MariaDb, Output, Postgres, Rows, Running, assert_no_secret};
 use super::{quoted, sqlite, unique};
 
-/// A project folder: `tenants.yaml` and `migrations/`. Removed at the end unless a test failed.
+/// A project folder: `tenants.yaml` and `migrations/`. Removed at the end of its test unless that failed.
 ///
 /// ```ignore
 /// let mut fleet = Fleet::new();
@@ -341,7 +341,7 @@ impl Fleet {
 
 impl Drop for Fleet {
     fn drop(&mut self) {
-        if !sandbox().failed() {
+        if !std::thread::panicking() {
             let _ = fs::remove_dir_all(&self.folder);
         }
     }

@@ -20,10 +20,10 @@ alive() {
 }
 
 for file in "$root"/pids.closed/*; do
-    read -r signal pid <"$file" 2>/dev/null && kill -s "$signal" "$pid" 2>/dev/null
+    [ -f "$file" ] && read -r signal pid <"$file" && kill -s "$signal" "$pid" 2>/dev/null
 done
 for file in "$root"/pids.closed/*; do
-    read -r signal pid <"$file" 2>/dev/null || continue
+    [ -f "$file" ] && read -r signal pid <"$file" || continue
     tries=0
     while alive "$pid"; do
         tries=$((tries + 1))

@@ -24,8 +24,10 @@ impl MariaDb {
     /// Starts a server of one's own: to kill, or to configure.
     pub fn start(options: Options<'_>) -> MariaDb {
         let folder = sandbox().folder(&unique("mariadb"));
-        let data = folder.join("data");
-        copy(&TEMPLATE, &data);
+        copy(&TEMPLATE, &folder.join("data"));
+        let tmp = folder.join("tmp");
+        fs::create_dir(&tmp).expect("a folder");
+        sandbox().give(&tmp);
         let users = folder.join("users.sql");
         fs::write(&users, user_statements(options.tls)).expect("users.sql");
         let daemon = Daemon::launch(Launch {
@@ -158,6 +160,7 @@ static TEMPLATE: LazyLock<PathBuf> = LazyLock::new(|| {
         )
         .args(["--no-defaults", "--skip-test-db"])
         .args(["--innodb-log-file-size=4M", "--innodb-flush-method=nosync"])
+        .arg(format!("--tmpdir={}", folder.display()))
         .arg(format!("--datadir={}", data.display()))
         .output()
         .expect("mariadb-install-db");
@@ -173,6 +176,9 @@ fn arguments(folder: &Path, port: u16, options: Options<'_>) -> Vec<String> {
         format!("--datadir={}", place("data")),
         format!("--socket={}", place("socket")),
         format!("--pid-file={}", place("pid")),
+        // A starting server removes every temporary table it finds there: in a shared folder
+        // those of its neighbours, which then crash.
+        format!("--tmpdir={}", place("tmp")),
         format!("--init-file={}", place("users.sql")),
         format!("--port={port}"),
     ];

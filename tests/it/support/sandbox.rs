@@ -124,11 +124,6 @@ impl Sandbox {
         }
     }
 
-    /// True when a test of this process panicked.
-    pub fn failed(&self) -> bool {
-        self.root.join("failed").exists()
-    }
-
     /// A command that the guard stops with `signal`, run as the user of the servers in `folder`.
     pub fn command(&self, signal: &str, program: &Path, folder: &Path) -> Command {
         let mut command = self.own_command(signal, program, folder);
