@@ -44,8 +44,11 @@ fn child_of_the_guard_test() {
 #[test]
 fn the_guard_stops_servers_and_removes_the_folder_however_a_test_process_ends() {
     for end in ["kill -9", "Ctrl-C", "exits", "panics"] {
-        let mut child = Command::new(std::env::current_exe().unwrap());
+        // A shell's background job ignores Ctrl-C, and so would what it starts.
+        let mut child = Command::new("env");
         child
+            .arg("--default-signal=INT")
+            .arg(std::env::current_exe().unwrap())
             .args(["--exact", "harness::guard::child_of_the_guard_test"])
             .args(["--ignored", "--nocapture", "--test-threads=1"])
             .env("MTMIGRATE_TEST_CHILD", end)
