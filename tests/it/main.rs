@@ -1,0 +1,7 @@
+//! The integration tests: real servers, the real binary.
+//!
+//! One binary, so that all tests share the servers that `support` starts.
+
+mod harness;
+mod oracle;
+mod support;
