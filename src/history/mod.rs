@@ -3,8 +3,10 @@
 //! Pure. Start at [`compare`]. Rows arrive as a stranger wrote them.
 
 mod compare;
+mod finding;
 
-pub use compare::{Comparison, Finding, OutOfOrder, compare};
+pub use compare::{Comparison, OutOfOrder, compare};
+pub use finding::Finding;
 
 use time::OffsetDateTime;
 
