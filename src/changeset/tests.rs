@@ -249,3 +249,13 @@ fn a_pragma_without_effect_and_a_text_without_a_statement_are_warned_about() {
     let warned = Ok(vec![Code::FOREIGN_KEYS_PRAGMA, Code::EMPTY_CHANGESET, Code::EMPTY_CHANGESET]);
     assert_eq!(codes(folder.check(&[Sqlite])), warned);
 }
+
+#[test]
+fn the_repositorys_own_example_is_sound_on_every_engine() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations");
+    let changelog = load(&folder).unwrap_or_else(|e| panic!("{e:?}")).changelog;
+    assert_eq!(changelog.changesets().len(), 8);
+    assert_eq!(changelog.get(Version(5)).unwrap().variants().collect::<Vec<_>>(), [Postgres, MySql]);
+    let every = EngineKind::ALL.into_iter().collect();
+    assert!(check(&changelog, &every).unwrap_or_else(|e| panic!("{e:?}")).is_empty());
+}
