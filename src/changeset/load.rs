@@ -63,21 +63,20 @@ fn changeset(mut files: Vec<File>, errors: &mut Vec<Diagnostic>) -> Option<Chang
     // The default text's name is the changeset's; without one the first variant's.
     files.sort_by_key(|f| (f.found.name.role, f.found.engine));
     let (ups, downs): (Vec<File>, Vec<File>) = files.into_iter().partition(|f| f.found.name.role == Role::Up);
-    let Some(first) = ups.first() else {
+    let Some(File { found: first, .. }) = ups.first() else {
         errors.extend(downs.iter().map(|down| orphan(&down.found, None)));
         return None;
     };
-    let (first, kind) = (first.found.shown.clone(), first.found.name.kind);
-    let (version, name) = (ups[0].found.name.version, ups[0].found.name.name.clone());
     let named = Changeset {
-        version,
-        name,
-        kind,
+        version: first.name.version,
+        name: first.name.name.clone(),
+        kind: first.name.kind,
         default: None,
         variants: BTreeMap::new(),
         down: None,
         down_variants: BTreeMap::new(),
     };
+    let first = first.shown.clone();
     let ups = slots(ups, errors, |found| {
         (!named.bears(found)).then(|| duplicate(found, &first, found.engine.map(|_| named.to_string())))
     });
