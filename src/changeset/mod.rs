@@ -1,7 +1,23 @@
 //! `migrations/` → the changelog: names, variants, directives, checksums.
 //!
-//! Start at [`load`]. Opens no connection. File names, the history's checksums and their two widths are refinery's;
-//! the folder is scanned here, because refinery skips what it does not understand.
+//! Start at [`load`]: files, names, directives. Then [`check`]: the texts against the fleet's engines. Opens no
+//! connection. File names, the history's checksums and their two widths are refinery's; the folder is scanned here,
+//! because refinery skips what it does not understand.
+
+mod check;
+mod checksum;
+mod decode;
+mod directives;
+mod folder;
+mod load;
+mod name;
+mod next;
+#[cfg(test)]
+mod tests;
+
+pub use check::check;
+pub use load::{Loaded, load};
+pub use next::{Numbering, next_file_name};
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,6 +25,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::sql::EngineKind;
+use checksum::Checksums;
 
 /// A changeset's version: 0 to 2^63-1, timestamps included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -78,15 +95,7 @@ pub struct Text {
     pub directives: Directives,
     /// Whether it holds no statement.
     pub empty: bool,
-    pub(crate) checksums: Checksums,
-}
-
-/// A text's checksums in refinery's two widths, in that order of computation: name, version, text.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Checksums {
-    /// Absent when the version does not fit 32 bits.
-    pub int4: Option<u64>,
-    pub int8: u64,
+    checksums: Checksums,
 }
 
 /// What a text's leading comments ask for.
@@ -136,6 +145,11 @@ impl Changeset {
         self.down_variants.get(&engine).or(self.down.as_ref())
     }
 
+    /// Returns every text that applies it: the default first, then the engines' own.
+    pub(crate) fn texts(&self) -> impl Iterator<Item = &Text> {
+        self.default.iter().chain(self.variants.values())
+    }
+
     /// Returns the engines that have a text of their own.
     pub fn variants(&self) -> impl Iterator<Item = EngineKind> {
         self.variants.keys().copied()
@@ -156,9 +170,14 @@ impl fmt::Display for Changeset {
 impl Text {
     /// Returns the checksum that a history row in this width bears.
     pub fn checksum(&self, width: Width) -> u64 {
-        match width {
-            Width::Int4 => self.checksums.int4.unwrap_or(self.checksums.int8),
-            Width::Int8 => self.checksums.int8,
-        }
+        self.checksums.of(width)
+    }
+
+    /// Returns whether a recorded checksum is of this text.
+    ///
+    /// Either width counts, and so do other line ends and a byte order mark: what refinery recorded from a checkout
+    /// on Windows is the same text.
+    pub fn matches(&self, recorded: u64) -> bool {
+        self.checksums.accept(recorded)
     }
 }

@@ -3,8 +3,10 @@
 //! Pure. Start at [`compare`]. Rows arrive as a stranger wrote them.
 
 mod compare;
+mod finding;
 
-pub use compare::{Comparison, Finding, OutOfOrder, compare};
+pub use compare::{Comparison, OutOfOrder, compare};
+pub use finding::Finding;
 
 use time::OffsetDateTime;
 
@@ -128,4 +130,52 @@ pub fn prefix_hash<'s>(before: impl IntoIterator<Item = &'s str>) -> String {
         hasher.write(&[0]);
     }
     format!("{:016x}", hasher.finish())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn attempt(outcome: AttemptOutcome, statement_no: Option<u32>) -> Attempt {
+        Attempt {
+            id: 1,
+            run_id: String::new(),
+            version: Version(7),
+            name: "a".into(),
+            outcome,
+            statement_no,
+            statements: Some(5),
+            prefix: Some("p".into()),
+            who: String::new(),
+            host: String::new(),
+            tool: String::new(),
+            started_at: OffsetDateTime::UNIX_EPOCH,
+            finished_at: OffsetDateTime::UNIX_EPOCH,
+            duration_ms: 0,
+            error: None,
+        }
+    }
+
+    #[test]
+    fn the_last_row_tells_what_is_unfinished() {
+        let version = Version(7);
+        let failed = Unfinished::FailedAt { version, statement_no: 3, prefix: "p".into() };
+        let uncertain = Unfinished::Uncertain { version, statement_no: 3, statements: 5 };
+        for (outcome, statement_no, left) in [
+            (AttemptOutcome::Applied, Some(5), None),
+            (AttemptOutcome::Failed, None, None),
+            (AttemptOutcome::Failed, Some(1), None),
+            (AttemptOutcome::Failed, Some(3), Some(failed)),
+            (AttemptOutcome::Started, Some(3), Some(uncertain)),
+        ] {
+            assert_eq!(unfinished(&attempt(outcome, statement_no)), left, "{outcome:?} {statement_no:?}");
+        }
+    }
+
+    #[test]
+    fn the_prefix_hash_in_tenants_journals_never_changes() {
+        assert_eq!(prefix_hash([]), "d1fba762150c532c");
+        assert_eq!(prefix_hash(["SELECT 1", "größe"]), "d03df682ae51d76b");
+        assert_ne!(prefix_hash(["a", "b"]), prefix_hash(["ab"]));
+    }
 }

@@ -3,5 +3,6 @@
 //! One binary, so that all tests share the servers that `support` starts.
 
 mod harness;
+mod lockstep;
 mod oracle;
 mod support;
