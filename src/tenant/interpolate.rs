@@ -47,9 +47,9 @@ impl<'v> Text<'v> {
         self.value.into_owned()
     }
 
-    /// Returns what stands in the file, passwords masked: for diagnostics.
+    /// Returns what stands in the file, passwords masked: on one line, for diagnostics.
     pub(super) fn shown(&self) -> String {
-        short(&mask(self.written), 120)
+        short(&mask(self.written), 120).replace('\n', "\\n")
     }
 }
 

@@ -12,7 +12,7 @@ use super::servers::{Definition, Servers};
 use super::settings::Settings;
 use super::tenants::Claims;
 use super::url::{DatasourceUrl, Target, parse as parse_url};
-use super::walk::{Fields, Walk, type_of};
+use super::walk::{Fields, Walk, scalar_key, type_of};
 use super::yaml;
 use super::{Access, Address, Fleet};
 use crate::error::{Code, Diagnostic, Place, Secret, plain};
@@ -112,7 +112,7 @@ pub(super) struct Source {
     pub(super) url: DatasourceUrl,
     /// Its own, without the defaults.
     pub(super) settings: Settings,
-    /// The URL's place, and how it is written, passwords masked.
+    /// How the URL is written, passwords masked.
     pub(super) shown: String,
 }
 
@@ -169,10 +169,12 @@ impl Loader<'_> {
             self.walk.wrong_type(at, "servers", "a mapping", value, "write `eu: { url: … }` for each server");
             return;
         };
-        for (name, value) in servers {
-            let Some(name) = name.as_str().filter(|name| !name.is_empty()) else {
-                let message =
-                    format!("the name of a server is {}", if name.is_string() { "empty" } else { type_of(name) });
+        for (key, value) in servers {
+            let Some(name) = key.as_str().filter(|name| !name.is_empty()) else {
+                let what = if key.is_string() { "empty" } else { type_of(key) };
+                let message = format!("the name of a server is {what}");
+                let written = scalar_key(key);
+                let at = at.key(&written).the_key_itself();
                 self.walk.wrong(Code::BAD_NAME, at, message, "a name is text; put it in quotes");
                 continue;
             };

@@ -70,7 +70,7 @@ impl Settings {
         made.lock_database = fields.get("lock_database").and_then(|(value, at)| {
             let text = walk.text(value, at, "lock_database")?;
             if let Err(refusal) = check_postgres(text.value()) {
-                let message = format!("the database `{}` {}", text.shown(), refusal.why);
+                let message = format!("the database of `lock_database` {}", refusal.why);
                 walk.wrong(Code::BAD_NAME, at, message, refusal.hint);
                 return None;
             }

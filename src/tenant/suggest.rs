@@ -56,7 +56,7 @@ mod tests {
             ("NAME", Some("name")),
             ("nmae", Some("name")),
             ("lock-timeout", Some("lock_timeout")),
-            ("Grösse", None),
+            ("Grösse", Some("Größe")),
             ("colour", None),
             ("", None),
         ] {

@@ -69,6 +69,9 @@ const SQLITE_PARAMETERS: &str = "the one parameter is mode: `mode=rw` or `mode=r
 const ENCODE: &str = "percent-encode `/`, `?`, `#`, `@`, `:` and `%` in user and password, \
                       or write the password as `${VAR}`, which may hold any characters";
 
+const PORT: &str = "what follows the host's `:` is the port; if it is a password's part, percent-encode the password, \
+                    or write it as `${VAR}`, which may hold any characters";
+
 /// Parses a URL. `shown` is how it is written in the file, passwords masked.
 pub(super) fn parse(url: &str, shown: &str) -> Result<DatasourceUrl, Vec<UrlMistake>> {
     let quoted = Quoted(shown);
@@ -141,7 +144,7 @@ fn server(engine: EngineKind, text: &str, quoted: &Quoted<'_>) -> Result<Datasou
 fn not_a_url(error: url::ParseError) -> UrlMistake {
     match error {
         url::ParseError::EmptyHost => mistake("the URL names no host", "write `scheme://user@host:port/database`"),
-        url::ParseError::InvalidPort => mistake("the URL's port is not a number up to 65535", ENCODE),
+        url::ParseError::InvalidPort => mistake("the URL's port is not a number up to 65535", PORT),
         url::ParseError::InvalidIpv6Address => {
             mistake("the URL's IPv6 address is not understood", "write it in brackets: `[::1]:5432`")
         }

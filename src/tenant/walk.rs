@@ -94,7 +94,7 @@ impl Walk<'_> {
                     Diagnostic::new(Code::UNKNOWN_KEY, format!("unknown key `{}` of {what}", plain(key)))
                         .hint(did_you_mean(key, known.iter().copied(), &hint))
                 }),
-                None => self.mistakes.add(at.key(&number_text(key)).the_key_itself(), |_| {
+                None => self.mistakes.add(at.key(&scalar_key(key)).the_key_itself(), |_| {
                     Diagnostic::new(Code::UNKNOWN_KEY, format!("a key of {what} is {}", type_of(key)))
                         .hint(format!("the keys here are {}", known.join(", ")))
                 }),
@@ -161,11 +161,15 @@ impl Walk<'_> {
         let (found, shown) = match value {
             Value::Number(number) if number.as_f64() == Some(0.0) => (Some(Duration::ZERO), "0".to_owned()),
             Value::Number(number) => (None, number.to_string()),
-            _ => {
+            Value::String(_) => {
                 let text = self.text(value, at, key)?;
                 let trimmed = text.value().trim();
                 let found = if trimmed == "0" { Ok(Duration::ZERO) } else { humantime::parse_duration(trimmed) };
                 (found.ok(), text.shown())
+            }
+            _ => {
+                self.wrong_type(at, key, "a duration", value, hint);
+                return None;
             }
         };
         let Some(duration) = found else {
@@ -236,7 +240,7 @@ pub(super) fn type_of(value: &Value) -> &'static str {
 }
 
 /// Returns a key that is a number or a truth value as it is written; for others nothing.
-fn number_text(key: &Value) -> String {
+pub(super) fn scalar_key(key: &Value) -> String {
     match key {
         Value::Number(number) => number.to_string(),
         Value::Bool(truth) => truth.to_string(),

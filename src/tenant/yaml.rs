@@ -35,21 +35,28 @@ fn place(file: &str, text: &str, byte: usize, len: usize) -> Place {
 }
 
 fn syntax(file: &str, text: &str, error: &serde_yaml::Error) -> Diagnostic {
-    let made = Diagnostic::new(Code::YAML_SYNTAX, format!("not YAML: {}", without_position(&error.to_string())));
+    let message = without_position(&error.to_string());
     let Some(location) = error.location() else {
-        return made.at(Place::file(file)).hint("a fleet is one YAML document");
+        let second = text.rfind("\n---").map_or_else(|| Place::file(file), |at| place(file, text, at + 1, 3));
+        return Diagnostic::new(Code::YAML_SYNTAX, format!("not one YAML document: {message}"))
+            .at(second)
+            .hint("put the whole fleet into one document, with one list of tenants");
     };
     let (line_no, _) = line_and_column(text, location.index());
     let line = text.lines().nth(line_no - 1).unwrap_or_default();
     let indent = &line[..line.len() - line.trim_start().len()];
-    let hint = if indent.contains('\t') {
+    let hint = if message == "unknown anchor" {
+        "define the anchor above its use: `&base { … }`"
+    } else if indent.contains('\t') {
         "indent with spaces: YAML takes no tabs there"
     } else if line.contains("${") {
         "put a value with `${…}` in double quotes: a brace ends an unquoted one inside `{ }`"
     } else {
         "look at indentation, quotes and brackets, here and on the line above"
     };
-    made.at(place(file, text, location.index(), 1)).hint(hint)
+    Diagnostic::new(Code::YAML_SYNTAX, format!("not YAML: {message}"))
+        .at(place(file, text, location.index(), 1))
+        .hint(hint)
 }
 
 /// Removes the parser's own ` at line 2 column 1`: the place is shown, and counts in its own way.
