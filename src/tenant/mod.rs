@@ -2,6 +2,26 @@
 //!
 //! Start at [`load`]. Opens no connection. Every mistake in the file is found in one go.
 
+mod interpolate;
+mod load;
+mod locate;
+mod mistakes;
+mod names;
+mod select;
+mod servers;
+mod settings;
+mod suggest;
+mod tenants;
+#[cfg(test)]
+mod tests;
+mod url;
+mod walk;
+mod yaml;
+
+pub use interpolate::{Environment, ProcessEnvironment};
+pub use load::{load, parse};
+pub use select::Selection;
+
 use std::collections::BTreeSet;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
@@ -22,6 +42,22 @@ pub struct Fleet {
     pub servers: Vec<Server>,
     /// The tenants, in the file's order, quarantined ones too.
     pub tenants: Vec<Tenant>,
+}
+
+impl Fleet {
+    /// Returns a server of this fleet.
+    ///
+    /// An id of another fleet may panic: ids are places in a list.
+    pub fn server(&self, id: ServerId) -> &Server {
+        &self.servers[id.0]
+    }
+
+    /// Returns a tenant of this fleet.
+    ///
+    /// An id of another fleet may panic: ids are places in a list.
+    pub fn tenant(&self, id: TenantId) -> &Tenant {
+        &self.tenants[id.0]
+    }
 }
 
 /// One database server process, or one directory of SQLite files: connection budgets belong to it.

@@ -1,0 +1,264 @@
+//! The walk over `tenants.yaml`: top level, defaults, servers. Start at [`load`]; the tenants are in [`super::tenants`].
+
+use std::collections::HashMap;
+use std::path::{Path as FilePath, PathBuf};
+
+use serde_yaml::Value;
+
+use super::interpolate::Environment;
+use super::locate::Path;
+use super::mistakes::Mistakes;
+use super::servers::{Definition, Servers};
+use super::settings::Settings;
+use super::tenants::Claims;
+use super::url::{DatasourceUrl, Target, parse as parse_url};
+use super::walk::{Fields, Walk, scalar_key, type_of};
+use super::yaml;
+use super::{Access, Address, Fleet};
+use crate::error::{Code, Diagnostic, Place, Secret, plain};
+use crate::sql::EngineKind;
+
+const TOP_KEYS: [&str; 4] = ["migrations", "defaults", "servers", "tenants"];
+const DEFAULT_KEYS: [&str; 9] = [
+    "labels",
+    "max_connections",
+    "connect_timeout",
+    "lock_timeout",
+    "statement_timeout",
+    "tls",
+    "ca_file",
+    "client_cert",
+    "client_key",
+];
+const SERVER_KEYS: [&str; 11] = [
+    "url",
+    "max_connections",
+    "labels",
+    "tls",
+    "ca_file",
+    "client_cert",
+    "client_key",
+    "connect_timeout",
+    "lock_timeout",
+    "statement_timeout",
+    "lock_database",
+];
+
+/// Loads and resolves a fleet: reads the file, fills in variables and secrets, and opens no connection.
+///
+/// # Errors
+/// All mistakes of the file in one go, in its order; past the first twenty a last one counts the others. `MT101` when
+/// the file cannot be read.
+pub fn load(config: &FilePath, env: &dyn Environment) -> Result<Fleet, Vec<Diagnostic>> {
+    let file = config.display().to_string();
+    let bytes = std::fs::read(config).map_err(|error| {
+        let message = format!("{file} cannot be read");
+        let hint = "name the fleet's file with --config, or make an example with `mtmigrate init`";
+        vec![Diagnostic::new(Code::FILE_UNREADABLE, message).cause(error.to_string()).hint(hint)]
+    })?;
+    let text = String::from_utf8(bytes).map_err(|error| {
+        let message = format!("not UTF-8 text: byte {} cannot be read", error.utf8_error().valid_up_to());
+        vec![Diagnostic::new(Code::YAML_SYNTAX, message).at(Place::file(&file)).hint("save the file as UTF-8")]
+    })?;
+    parse(config, &text, env)
+}
+
+/// Resolves a fleet from the text of its file; `config` says where relative paths begin.
+///
+/// # Errors
+/// As [`load`].
+pub fn parse(config: &FilePath, text: &str, env: &dyn Environment) -> Result<Fleet, Vec<Diagnostic>> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let file = config.display().to_string();
+    let mut tree = yaml::read(&file, text).map_err(|mistake| vec![mistake])?;
+    let folder = config.parent().unwrap_or(FilePath::new("")).to_owned();
+    let walk = Walk { mistakes: Mistakes::new(file, text), env, folder: folder.clone() };
+    let mut loader = Loader {
+        walk,
+        base: std::path::absolute(folder.join(".")).unwrap_or(folder.clone()),
+        defaults: Settings::default(),
+        servers: Servers::default(),
+        named: HashMap::new(),
+        claims: Claims::default(),
+    };
+    yaml::merge(&mut tree, &mut loader.walk.mistakes);
+    let fleet = loader.fleet(&tree);
+    let Loader { walk, servers, defaults, .. } = loader;
+    match fleet {
+        Some((migrations, tenants)) if walk.mistakes.count() == 0 => Ok(Fleet {
+            config: config.to_owned(),
+            migrations: folder.join(migrations.unwrap_or_else(|| "migrations".to_owned())),
+            servers: servers.finish(&defaults),
+            tenants,
+        }),
+        _ => Err(walk.mistakes.into_diagnostics()),
+    }
+}
+
+/// What the walk has learned so far.
+pub(super) struct Loader<'t> {
+    pub(super) walk: Walk<'t>,
+    /// The folder of the file, absolute.
+    pub(super) base: PathBuf,
+    pub(super) defaults: Settings,
+    pub(super) servers: Servers,
+    /// The servers by name; `None` for one whose definition is wrong.
+    pub(super) named: HashMap<String, Option<Definition>>,
+    pub(super) claims: Claims,
+}
+
+/// What a `url` and the settings beside it say.
+pub(super) struct Source {
+    pub(super) url: DatasourceUrl,
+    /// Its own, without the defaults.
+    pub(super) settings: Settings,
+    /// How the URL is written, passwords masked.
+    pub(super) shown: String,
+}
+
+impl Loader<'_> {
+    fn fleet(&mut self, tree: &Value) -> Option<(Option<String>, Vec<super::Tenant>)> {
+        if tree.is_null() {
+            self.no_tenants(Path::ROOT);
+            return None;
+        }
+        let top = self.walk.fields(tree, Path::ROOT, "tenants.yaml", &TOP_KEYS)?;
+        let migrations = top.get("migrations").and_then(|(value, at)| self.migrations(value, at));
+        if let Some((value, at)) = top.get("defaults")
+            && let Some(fields) = self.walk.fields(value, at, "`defaults`", &DEFAULT_KEYS)
+        {
+            self.defaults = Settings::read(&mut self.walk, &fields);
+        }
+        if let Some((value, at)) = top.get("servers") {
+            self.read_servers(value, at);
+        }
+        let tenants = match top.get("tenants") {
+            Some((Value::Sequence(list), at)) if !list.is_empty() => list
+                .iter()
+                .enumerate()
+                .filter_map(|(index, value)| self.tenant(value, at.index(index), index))
+                .collect(),
+            None | Some((Value::Sequence(_), _)) => {
+                self.no_tenants(Path::ROOT.key("tenants").the_key_itself());
+                return None;
+            }
+            Some((value, at)) => {
+                let hint = "write `- { name: acme, url: … }` for each tenant";
+                self.walk.wrong_type(at, "tenants", "a list", value, hint);
+                return None;
+            }
+        };
+        Some((migrations, tenants))
+    }
+
+    fn no_tenants(&mut self, at: Path<'_>) {
+        let hint = "list them under `tenants:`: `- { name: acme, url: \"sqlite://data/acme.db?mode=rwc\" }`";
+        self.walk.wrong(Code::BAD_VALUE, at, "the fleet has no tenants, and an empty fleet is no success", hint);
+    }
+
+    fn migrations(&mut self, value: &Value, at: Path<'_>) -> Option<String> {
+        let text = self.walk.text(value, at, "migrations")?;
+        if text.value().is_empty() {
+            self.walk.wrong(Code::BAD_VALUE, at, "`migrations` is empty", "name the folder of the changesets");
+        }
+        Some(text.into_value())
+    }
+
+    fn read_servers(&mut self, value: &Value, at: Path<'_>) {
+        let Value::Mapping(servers) = value else {
+            self.walk.wrong_type(at, "servers", "a mapping", value, "write `eu: { url: … }` for each server");
+            return;
+        };
+        for (key, value) in servers {
+            let Some(name) = key.as_str().filter(|name| !name.is_empty()) else {
+                let what = if key.is_string() { "empty" } else { type_of(key) };
+                let message = format!("the name of a server is {what}");
+                let written = scalar_key(key);
+                let at = at.key(&written).the_key_itself();
+                self.walk.wrong(Code::BAD_NAME, at, message, "a name is text; put it in quotes");
+                continue;
+            };
+            let definition = self.named_server(name, value, at.key(name));
+            self.named.insert(name.to_owned(), definition);
+        }
+    }
+
+    fn named_server(&mut self, name: &str, value: &Value, at: Path<'_>) -> Option<Definition> {
+        let what = format!("server `{}`", plain(name));
+        let fields = self.walk.fields(value, at, &what, &SERVER_KEYS)?;
+        let Source { url, settings, shown } = self.source(&fields, &what)?;
+        let url_at = at.key("url");
+        let (address, directory) = match &url.target {
+            Target::Tcp { database: Some(_), .. } => {
+                let hint = "name the database at the tenant: `{ name: acme, server: …, database: acme }`";
+                self.walk.wrong(Code::BAD_URL, url_at, format!("the URL of {what} names a database"), hint);
+                return None;
+            }
+            Target::Tcp { host, port, database: None } => (Address::Tcp { host: host.clone(), port: *port }, None),
+            Target::Path { path, create } => {
+                let directory = self.servers.directory(&self.base.join(path));
+                if directory.is_file() {
+                    let message = format!("the URL of {what} is a file and no directory: {shown}");
+                    let hint = "name the directory, and the file at the tenant: `database: acme.db`";
+                    self.walk.wrong(Code::BAD_URL, url_at, message, hint);
+                    return None;
+                }
+                (Address::Directory(directory), Some((path.clone(), *create)))
+            }
+        };
+        self.define(url, settings, name, address, directory, at)
+    }
+
+    /// Reads a `url` and the settings beside it.
+    pub(super) fn source(&mut self, fields: &Fields<'_>, what: &str) -> Option<Source> {
+        let mut settings = Settings::read(&mut self.walk, fields);
+        let Some((value, at)) = fields.get("url") else {
+            self.walk.wrong(
+                Code::BAD_VALUE,
+                fields.at(),
+                format!("{what} has no `url`"),
+                "`url: \"postgres://user@host\"`",
+            );
+            return None;
+        };
+        let text = self.walk.url_text(value, at)?;
+        let shown = text.shown();
+        match parse_url(text.value(), &shown) {
+            Ok(url) => {
+                Settings::fit(&mut self.walk, fields, url.engine);
+                settings.join(&mut self.walk, url.parameters.clone(), &shown, at);
+                Some(Source { url, settings, shown })
+            }
+            Err(mistakes) => {
+                for mistake in mistakes {
+                    self.walk.wrong(Code::BAD_URL, at, mistake.message, mistake.hint);
+                }
+                None
+            }
+        }
+    }
+
+    /// Registers a way to a server: a name's, or a tenant's own.
+    pub(super) fn define(
+        &mut self,
+        url: DatasourceUrl,
+        settings: Settings,
+        name: &str,
+        address: Address,
+        directory: Option<(String, bool)>,
+        at: Path<'_>,
+    ) -> Option<Definition> {
+        let Ok(id) = self.servers.at(|| name.to_owned(), url.engine, address, &settings) else {
+            let message = "one server has two databases for the run's lock";
+            let hint = "two URLs lead to one server: say `lock_database` once, or the same";
+            self.walk.wrong(Code::BAD_VALUE, at.key("lock_database"), message, hint);
+            return None;
+        };
+        let settings = settings.over(&self.defaults);
+        let access = match url.engine {
+            EngineKind::Sqlite => Access { user: None, password: None, tls: super::Tls::default() },
+            _ => Access { user: url.user, password: url.password.map(Secret::new), tls: settings.tls() },
+        };
+        Some(Definition { id, engine: url.engine, access: self.servers.share(access), settings, directory })
+    }
+}

@@ -1,0 +1,353 @@
+//! One entry of `tenants:` → one tenant.
+
+use std::collections::HashMap;
+use std::path::{Component, Path as FilePath, PathBuf};
+
+use serde_yaml::Value;
+
+use super::interpolate::Text;
+use super::load::{Loader, Source};
+use super::locate::Path;
+use super::names::{self, Refusal};
+use super::servers::Definition;
+use super::settings::{Settings, TLS_KEYS};
+use super::suggest::did_you_mean;
+use super::url::Target;
+use super::walk::Fields;
+use super::{Address, Datasource, ServerId, Tenant, TenantId};
+use crate::error::{Code, Diagnostic};
+use crate::sql::EngineKind;
+
+const KEYS: [&str; 17] = [
+    "name",
+    "server",
+    "database",
+    "schema",
+    "url",
+    "labels",
+    "quarantined",
+    "reason",
+    "lock_timeout",
+    "statement_timeout",
+    "max_connections",
+    "connect_timeout",
+    "lock_database",
+    "tls",
+    "ca_file",
+    "client_cert",
+    "client_key",
+];
+
+/// The keys that speak of a server, and so go with a URL alone.
+const OF_THE_SERVER: [&str; 3] = ["max_connections", "connect_timeout", "lock_database"];
+
+/// What is taken: names and schemas, with the tenant that has them.
+#[derive(Default)]
+pub(super) struct Claims {
+    names: HashMap<String, usize>,
+    homes: HashMap<Home, (usize, String)>,
+}
+
+/// A schema, however it is written.
+#[derive(PartialEq, Eq, Hash)]
+enum Home {
+    OnServer(ServerId, String, Option<String>),
+    File(PathBuf),
+}
+
+/// Where a tenant lives, and by what way.
+struct Found<'v> {
+    definition: Definition,
+    datasource: Datasource,
+    home: Home,
+    /// The tenant's settings over its server's.
+    settings: Settings,
+    /// What to point at when somebody else lives there.
+    at: Path<'v>,
+}
+
+fn path_of_name(index: usize) -> Path<'static> {
+    Path::ROOT.key("tenants").index(index).key("name")
+}
+
+impl Loader<'_> {
+    /// Reads the tenant at this place of the list.
+    pub(super) fn tenant(&mut self, value: &Value, at: Path<'_>, index: usize) -> Option<Tenant> {
+        let fields = self.walk.fields(value, at, "a tenant", &KEYS)?;
+        let name = self.name(&fields, index);
+        let who = match &name {
+            Some(name) => format!("tenant `{}`", name.shown()),
+            None => format!("tenant number {}", index + 1),
+        };
+        let quarantined = self.quarantined(&fields);
+        let found = match (fields.get("server"), fields.get("url")) {
+            (Some((_, at)), Some(_)) => {
+                let hint = "keep `url` alone, or `server` with `database`";
+                let message = format!("{who} has both `server` and `url`");
+                self.walk.wrong(Code::BAD_VALUE, at.the_key_itself(), message, hint);
+                None
+            }
+            (None, None) => {
+                let hint = "give it `server` and `database`, or a `url` of its own";
+                self.walk.wrong(Code::BAD_VALUE, at, format!("{who} has no `server` and no `url`"), hint);
+                None
+            }
+            (Some((value, at)), None) => self.on_server(&fields, value, at, &who),
+            (None, Some((_, at))) => self.on_its_own(&fields, at, &who),
+        }?;
+        self.claim_home(found.home, index, &who, found.at);
+        Some(Tenant {
+            id: TenantId(index),
+            name: name?.into_value(),
+            server: found.definition.id,
+            datasource: found.datasource,
+            access: found.definition.access,
+            limits: found.settings.limits(),
+            labels: found.settings.labels,
+            quarantined,
+        })
+    }
+
+    fn name<'v>(&mut self, fields: &Fields<'v>, index: usize) -> Option<Text<'v>> {
+        let Some((value, at)) = fields.get("name") else {
+            let message = format!("tenant number {} has no `name`", index + 1);
+            self.walk.wrong(Code::BAD_VALUE, fields.at(), message, "give every tenant a `name` of its own");
+            return None;
+        };
+        let name = self.walk.text(value, at, "name")?;
+        if let Err(refusal) = names::check_tenant(name.value()) {
+            self.refuse(at, "the name", &name, refusal);
+            return None;
+        }
+        match self.claims.names.get(name.value()) {
+            None => {
+                self.claims.names.insert(name.value().to_owned(), index);
+            }
+            Some(&first) => self.walk.mistakes.add(at, |lines| {
+                let message = format!("tenant `{}` is there already{}", name.shown(), lines.of(path_of_name(first)));
+                Diagnostic::new(Code::DUPLICATE_TENANT, message).hint("give every tenant a name of its own")
+            }),
+        }
+        Some(name)
+    }
+
+    fn refuse(&mut self, at: Path<'_>, what: &str, name: &Text<'_>, refusal: Refusal) {
+        let shown = Some(name.shown()).filter(|shown| !shown.is_empty()).map(|shown| format!(" `{shown}`"));
+        let message = format!("{what}{} {}", shown.unwrap_or_default(), refusal.why);
+        self.walk.wrong(Code::BAD_NAME, at, message, refusal.hint);
+    }
+
+    fn quarantined(&mut self, fields: &Fields<'_>) -> Option<String> {
+        const GIVE_A_REASON: &str = "give a reason: `quarantined: \"moving to a new server, ticket 812\"`";
+        let reason = fields.get("reason");
+        let (value, at) = match (fields.get("quarantined"), reason) {
+            (Some((Value::Bool(true), _)), Some(reason)) => reason,
+            (Some((Value::Bool(true), at)), None) => {
+                self.walk.wrong(Code::BAD_VALUE, at, "`quarantined` has no reason", GIVE_A_REASON);
+                return None;
+            }
+            (Some((Value::Bool(false), _)) | None, None) => return None,
+            (Some(quarantined), None) => quarantined,
+            (_, Some((_, at))) => {
+                let hint = "write `quarantined: true` beside it, or `quarantined: \"the reason\"` alone";
+                self.walk.wrong(Code::BAD_VALUE, at.the_key_itself(), "`reason` without `quarantined: true`", hint);
+                return None;
+            }
+        };
+        let text = self.walk.text(value, at, "quarantined")?;
+        if text.value().trim().is_empty() {
+            self.walk.wrong(Code::BAD_VALUE, at, "`quarantined` has an empty reason", GIVE_A_REASON);
+            return None;
+        }
+        Some(text.into_value())
+    }
+
+    /// A tenant with `server:`, `database:` and maybe `schema:`.
+    fn on_server<'v>(&mut self, fields: &Fields<'v>, server: &Value, at: Path<'v>, who: &str) -> Option<Found<'v>> {
+        for key in OF_THE_SERVER.iter().chain(&TLS_KEYS) {
+            if let Some((_, at)) = fields.get(key) {
+                let hint =
+                    "write it at the server: its tenants share connections; only a tenant with a `url` has its own";
+                let message = format!("{who} has `{key}`, which is its server's");
+                self.walk.wrong(Code::BAD_VALUE, at.the_key_itself(), message, hint);
+            }
+        }
+        let own = Settings::read(&mut self.walk, fields);
+        let name = self.walk.text(server, at, "server")?;
+        let database = fields.get("database");
+        if database.is_none() {
+            let hint = "write `database: …`, for SQLite the file in the server's directory";
+            self.walk.wrong(Code::BAD_VALUE, fields.at(), format!("{who} has no `database`"), hint);
+        }
+        let Some(definition) = self.named.get(name.value()).cloned() else {
+            self.unknown_server(&name, at, who);
+            return None;
+        };
+        let definition = definition?;
+        let (value, database_at) = database?;
+        let database = self.walk.text(value, database_at, "database")?;
+        let schema = self.schema(fields, definition.engine, who);
+        if let Some((directory, create)) = &definition.directory {
+            let file = FilePath::new(database.value());
+            if database.value().is_empty() || !file.components().all(|part| matches!(part, Component::Normal(_))) {
+                let message =
+                    format!("the database of {who} is no file in its server's directory: {}", database.shown());
+                let hint = "a relative path without `..`: `database: acme.db`; or give the tenant a `url`";
+                self.walk.wrong(Code::BAD_NAME, database_at, message, hint);
+                return None;
+            }
+            let shown = FilePath::new(directory).join(file).to_string_lossy().into_owned();
+            let (datasource, home, _) = self.sqlite_file(shown, *create);
+            return Some(Found {
+                settings: own.over(&definition.settings),
+                definition,
+                datasource,
+                home,
+                at: database_at,
+            });
+        }
+        let database = self.check_database(definition.engine, &database, database_at)?;
+        let schema = schema?;
+        let datasource = match definition.engine {
+            EngineKind::MySql => Datasource::MySql { database: database.clone() },
+            _ => Datasource::Postgres { database: database.clone(), schema: schema.clone() },
+        };
+        Some(Found {
+            settings: own.over(&definition.settings),
+            home: Home::OnServer(definition.id, database, schema),
+            definition,
+            datasource,
+            at: fields.get("schema").map_or(database_at, |(_, at)| at),
+        })
+    }
+
+    fn unknown_server(&mut self, name: &Text<'_>, at: Path<'_>, who: &str) {
+        let named = &self.named;
+        self.walk.mistakes.add(at, |_| {
+            let mut known: Vec<&str> = named.keys().map(String::as_str).collect();
+            known.sort_unstable();
+            let listed = &known[..known.len().min(20)];
+            let hint = match listed {
+                [] => "define it under `servers:`".to_owned(),
+                listed => format!("the servers are {}", listed.join(", ")),
+            };
+            let message = format!("{who} names an unknown server `{}`", name.shown());
+            Diagnostic::new(Code::UNKNOWN_SERVER, message).hint(did_you_mean(
+                &name.shown(),
+                known.iter().copied(),
+                &hint,
+            ))
+        });
+    }
+
+    /// A tenant with `url:`.
+    fn on_its_own<'v>(&mut self, fields: &Fields<'v>, url_at: Path<'v>, who: &str) -> Option<Found<'v>> {
+        if let Some((_, at)) = fields.get("database") {
+            let message = format!("{who} has both `url` and `database`");
+            self.walk.wrong(
+                Code::BAD_VALUE,
+                at.the_key_itself(),
+                message,
+                "the URL names the database: remove the key",
+            );
+        }
+        let Source { url, settings, shown } = self.source(fields, who)?;
+        let schema = self.schema(fields, url.engine, who);
+        let own = settings.clone();
+        match url.target.clone() {
+            Target::Path { path, create } => {
+                let file = FilePath::new(&path);
+                if path.ends_with(['/', '.']) && (path.ends_with('/') || file.file_name().is_none())
+                    || self.base.join(file).is_dir()
+                {
+                    let message = format!("the URL of {who} names a directory and no file: {shown}");
+                    self.walk.wrong(Code::BAD_URL, url_at, message, "name the file: `sqlite://data/acme.db?mode=rwc`");
+                    return None;
+                }
+                let directory = file.parent().map_or_else(String::new, |parent| parent.to_string_lossy().into_owned());
+                let name = if directory.is_empty() { ".".to_owned() } else { directory.clone() };
+                let (datasource, home, address) = self.sqlite_file(path, create);
+                let definition = self.define(url, settings, &name, address, Some((directory, create)), fields.at())?;
+                Some(Found { settings: own.over(&self.defaults), definition, datasource, home, at: url_at })
+            }
+            Target::Tcp { database: None, .. } => {
+                let hint = "write it after the host: `postgres://user@host:5432/acme`";
+                self.walk.wrong(Code::BAD_URL, url_at, format!("the URL of {who} names no database"), hint);
+                None
+            }
+            Target::Tcp { host, port, database: Some(database) } => {
+                if let Err(refusal) = check_by_engine(url.engine, &database) {
+                    let message = format!("the database in the URL of {who} {}", refusal.why);
+                    self.walk.wrong(Code::BAD_NAME, url_at, message, refusal.hint);
+                    return None;
+                }
+                let schema = schema?;
+                let name = if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
+                let datasource = match url.engine {
+                    EngineKind::MySql => Datasource::MySql { database: database.clone() },
+                    _ => Datasource::Postgres { database: database.clone(), schema: schema.clone() },
+                };
+                let definition = self.define(url, settings, &name, Address::Tcp { host, port }, None, fields.at())?;
+                let home = Home::OnServer(definition.id, database, schema);
+                Some(Found { settings: own.over(&self.defaults), definition, datasource, home, at: url_at })
+            }
+        }
+    }
+
+    /// Returns the tenant's schema if it has one; nothing if it is wrong.
+    #[expect(clippy::option_option, reason = "outer: is it right; inner: is it there")]
+    fn schema(&mut self, fields: &Fields<'_>, engine: EngineKind, who: &str) -> Option<Option<String>> {
+        let Some((value, at)) = fields.get("schema") else { return Some(None) };
+        if engine != EngineKind::Postgres {
+            let message = format!("{who} has a `schema`, and {engine} has none in a database");
+            self.walk.wrong(Code::BAD_VALUE, at.the_key_itself(), message, "give the tenant a database of its own");
+            return None;
+        }
+        let schema = self.walk.text(value, at, "schema")?;
+        if let Err(refusal) = names::check_postgres_schema(schema.value()) {
+            self.refuse(at, "the schema", &schema, refusal);
+            return None;
+        }
+        Some(Some(schema.into_value()))
+    }
+
+    fn check_database(&mut self, engine: EngineKind, database: &Text<'_>, at: Path<'_>) -> Option<String> {
+        if let Err(refusal) = check_by_engine(engine, database.value()) {
+            self.refuse(at, "the database", database, refusal);
+            return None;
+        }
+        Some(database.value().to_owned())
+    }
+
+    /// Resolves a file as it is written. Two names of one file have one home.
+    fn sqlite_file(&mut self, shown: String, create: bool) -> (Datasource, Home, Address) {
+        let file = self.base.join(&shown);
+        let directory = self.servers.directory(file.parent().unwrap_or(&file));
+        let mut home = directory.join(file.file_name().unwrap_or_default());
+        if home.is_symlink() {
+            home = home.canonicalize().unwrap_or(home);
+        }
+        (Datasource::Sqlite { shown, file, create }, Home::File(home), Address::Directory(directory))
+    }
+
+    fn claim_home(&mut self, home: Home, index: usize, who: &str, at: Path<'_>) {
+        match self.claims.homes.get(&home) {
+            None => {
+                self.claims.homes.insert(home, (index, who.to_owned()));
+            }
+            Some((first, other)) => self.walk.mistakes.add(at, |lines| {
+                let (here, there) = (lines.of(path_of_name(index)), lines.of(path_of_name(*first)));
+                let message = format!("{who}{here} lives where {other}{there} lives");
+                Diagnostic::new(Code::SHARED_SCHEMA, message)
+                    .hint("give each a schema, database or file of its own: a changeset runs once for each tenant")
+            }),
+        }
+    }
+}
+
+fn check_by_engine(engine: EngineKind, database: &str) -> Result<(), Refusal> {
+    match engine {
+        EngineKind::MySql => names::check_mysql(database),
+        _ => names::check_postgres(database),
+    }
+}

@@ -1,0 +1,237 @@
+//! What a file becomes: servers and their budgets, access, limits, labels, datasources.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::super::{Address, Datasource, Limits, TenantId, TlsMode};
+use super::*;
+use crate::error::Secret;
+
+const DESIGN: &str = r#"
+defaults:
+  labels: [prod]
+servers:
+  eu: { url: "postgres://migrator:${EU_PASSWORD}@db.eu.example:5432", max_connections: 16, labels: [eu] }
+  local: { url: "sqlite://data?mode=rwc" }
+tenants:
+  - { name: acme,   server: eu, database: acme }
+  - { name: globex, server: eu, database: shared, schema: globex, labels: [canary] }
+  - { name: initech, url: "mysql://migrator@10.0.0.7/initech" }
+  - { name: demo,   url: "sqlite://data/demo.db" }
+  - { name: local,  server: local, database: acme.db }
+  - { name: old,    server: eu, database: old, quarantined: true, reason: "ticket 812" }
+  - { name: older,  server: eu, database: older, quarantined: "ticket 813" }
+  - { name: back,   server: eu, database: back, quarantined: false }
+"#;
+
+#[test]
+fn the_fleet_of_the_design_page_resolves_as_that_page_says() {
+    let fleet = fleet_with(DESIGN, &[("EU_PASSWORD", "p@ss/w:rd%20")]).unwrap();
+    let servers: Vec<_> = fleet.servers.iter().map(|s| (s.name.as_str(), s.max_connections.get())).collect();
+    assert_eq!(servers, [("eu", 16), ("local", 4), ("10.0.0.7:3306", 10)]);
+    assert_eq!(fleet.servers[0].address, Address::Tcp { host: "db.eu.example".to_owned(), port: 5432 });
+    assert_eq!(fleet.servers[0].lock_database, "postgres");
+    assert_eq!(fleet.servers[0].connect_timeout, Duration::from_secs(10));
+    let tenants: Vec<_> = fleet
+        .tenants
+        .iter()
+        .map(|t| {
+            let labels: Vec<&str> = t.labels.iter().map(String::as_str).collect();
+            let place = (t.datasource.database(), t.datasource.schema());
+            (t.name.as_str(), fleet.server(t.server).name.as_str(), place, labels.join(","), t.quarantined.as_deref())
+        })
+        .collect();
+    assert_eq!(
+        tenants,
+        [
+            ("acme", "eu", ("acme", None), "eu,prod".to_owned(), None),
+            ("globex", "eu", ("shared", Some("globex")), "canary,eu,prod".to_owned(), None),
+            ("initech", "10.0.0.7:3306", ("initech", None), "prod".to_owned(), None),
+            ("demo", "local", ("data/demo.db", None), "prod".to_owned(), None),
+            ("local", "local", ("data/acme.db", None), "prod".to_owned(), None),
+            ("old", "eu", ("old", None), "eu,prod".to_owned(), Some("ticket 812")),
+            ("older", "eu", ("older", None), "eu,prod".to_owned(), Some("ticket 813")),
+            ("back", "eu", ("back", None), "eu,prod".to_owned(), None),
+        ]
+    );
+    let acme = fleet.tenant(TenantId(0));
+    assert_eq!(acme.access.user.as_deref(), Some("migrator"));
+    assert_eq!(acme.access.password, Some(Secret::new("p@ss/w:rd%20")));
+    assert!(Arc::ptr_eq(&acme.access, &fleet.tenant(TenantId(1)).access));
+    assert_eq!(fleet.migrations, Path::new("migrations"));
+    let creates = |id| matches!(fleet.tenant(TenantId(id)).datasource, Datasource::Sqlite { create: true, .. });
+    assert!(!creates(3) && creates(4));
+}
+
+#[test]
+fn one_address_is_one_server_with_the_smallest_budget_that_is_set_for_it() {
+    let fleet = fleet(
+        r#"
+defaults: { max_connections: 3 }
+servers:
+  eu: { url: "postgres://a@DB.example", max_connections: 16 }
+  eu2: { url: "postgresql://b@db.example:5432", max_connections: 12 }
+  my: { url: "mysql://a@db.example:5432" }
+tenants:
+  - { name: a, server: eu, database: a }
+  - { name: b, server: eu2, database: b }
+  - { name: c, url: "postgres://a@db.EXAMPLE/c", max_connections: 8 }
+  - { name: d, url: "postgres://a@db.example/d" }
+  - { name: e, url: "postgres://a:pw@[::1]:6000/e" }
+  - { name: f, url: "postgres://a:pw@[0:0::1]:6000/f" }
+  - { name: g, url: "sqlite://x/../data/g.db" }
+  - { name: h, url: "sqlite:data/h.db", max_connections: 2 }
+  - { name: i, url: "sqlite:i.db" }
+"#,
+    );
+    let servers: Vec<_> = fleet.servers.iter().map(|s| (s.name.as_str(), s.max_connections.get())).collect();
+    assert_eq!(servers, [("eu", 8), ("my", 3), ("[::1]:6000", 3), ("x/../data", 2), (".", 3)]);
+    let of: Vec<usize> = fleet.tenants.iter().map(|tenant| tenant.server.0).collect();
+    assert_eq!(of, [0, 0, 0, 0, 2, 2, 3, 3, 4]);
+    let shares = |one: usize, other: usize| Arc::ptr_eq(&fleet.tenants[one].access, &fleet.tenants[other].access);
+    assert!(shares(0, 2) && shares(2, 3) && shares(4, 5) && !shares(0, 1) && !shares(0, 4));
+}
+
+#[test]
+fn limits_come_from_the_tenant_before_its_server_before_the_defaults() {
+    let fleet = fleet(
+        r#"
+defaults: { lock_timeout: 1s, connect_timeout: 3s }
+servers:
+  eu: { url: "postgres://u@h", statement_timeout: 2m, lock_timeout: 2s, connect_timeout: 4s }
+  us: { url: "postgres://u@h2" }
+tenants:
+  - { name: a, server: eu, database: a, lock_timeout: 0 }
+  - { name: b, server: eu, database: b, statement_timeout: "0" }
+  - { name: c, server: us, database: c }
+  - { name: d, url: "postgres://u@h/d", lock_timeout: 250ms }
+"#,
+    );
+    let limits: Vec<_> = fleet.tenants.iter().map(|tenant| tenant.limits).collect();
+    let ms = |lock, statement| Limits {
+        lock_timeout: Duration::from_millis(lock),
+        statement_timeout: Duration::from_millis(statement),
+    };
+    assert_eq!(limits, [ms(0, 120_000), ms(2000, 0), ms(1000, 0), ms(250, 0)]);
+    let connect: Vec<u64> = fleet.servers.iter().map(|server| server.connect_timeout.as_secs()).collect();
+    assert_eq!(connect, [4, 3]);
+}
+
+#[test]
+fn tls_is_one_model_whether_it_is_written_as_keys_or_as_the_urls_parameters() {
+    let fleet = fleet(
+        r#"
+defaults: { tls: verify-full, ca_file: Cargo.toml }
+servers:
+  a: { url: "postgres://u@a", tls: require, client_cert: Cargo.toml, client_key: Cargo.lock }
+  b: { url: "mysql://u@b" }
+tenants:
+  - { name: a, server: a, database: a }
+  - { name: b, server: b, database: b }
+  - { name: c, url: "postgres://h/c?sslmode=allow&sslcert=Cargo.toml&sslkey=Cargo.lock&user=u&password=a%2Bb+c" }
+  - { name: d, url: "mysql://u@h/d?ssl_mode=Verify_Identity&ssl-ca=rustfmt.toml&connect_timeout=7" }
+  - { name: e, url: "mariadb://u@h/e?sslmode=DISABLED" }
+  - { name: f, url: "sqlite://f.db" }
+"#,
+    );
+    let tls: Vec<_> = fleet
+        .tenants
+        .iter()
+        .map(|tenant| {
+            let tls = &tenant.access.tls;
+            let ca = tls.ca_file.as_ref().map(|file| file.display().to_string()).unwrap_or_default();
+            (tls.mode, ca, tls.client.as_ref().map(|client| client.key_file.display().to_string()))
+        })
+        .collect();
+    let key = || Some("Cargo.lock".to_owned());
+    assert_eq!(
+        tls,
+        [
+            (TlsMode::Require, "Cargo.toml".to_owned(), key()),
+            (TlsMode::VerifyFull, "Cargo.toml".to_owned(), None),
+            (TlsMode::Prefer, "Cargo.toml".to_owned(), key()),
+            (TlsMode::VerifyFull, "rustfmt.toml".to_owned(), None),
+            (TlsMode::Disable, "Cargo.toml".to_owned(), None),
+            (TlsMode::Prefer, String::new(), None),
+        ]
+    );
+    assert_eq!(fleet.tenants[2].access.user.as_deref(), Some("u"));
+    assert_eq!(fleet.tenants[2].access.password, Some(Secret::new("a+b+c")));
+    assert_eq!(fleet.server(fleet.tenants[3].server).connect_timeout, Duration::from_secs(7));
+}
+
+#[test]
+fn anchors_and_merge_keys_work_nested_and_in_lists_and_a_tenants_own_keys_win() {
+    let fleet = fleet(
+        r#"
+servers:
+  eu: &eu { url: "postgres://u@h", max_connections: 5, labels: [eu] }
+  us: { <<: *eu, url: "postgres://u@h2" }
+tenants:
+  - &base { name: a, server: eu, database: a, labels: [x] }
+  - &more { <<: *base, name: b, database: b, lock_timeout: 1s }
+  - { <<: [*more, { database: never, statement_timeout: 1s }], name: c, schema: c }
+"#,
+    );
+    assert_eq!(fleet.servers[1].max_connections.get(), 5);
+    let c = &fleet.tenants[2];
+    assert_eq!((c.datasource.database(), c.datasource.schema()), ("b", Some("c")));
+    assert_eq!(c.limits.lock_timeout + c.limits.statement_timeout, Duration::from_secs(2));
+    assert!(c.labels.contains("x") && c.labels.contains("eu"));
+}
+
+#[test]
+fn names_of_all_kinds_pass_through_unchanged() {
+    let sixty_three = "x".repeat(63);
+    for name in ["a-b", "Größe", "select", "x\"; DROP SCHEMA y; --", " ", "名", &sixty_three] {
+        let text = serde_json::json!({
+            "servers": { "eu": { "url": "postgres://u@h" } },
+            "tenants": [{ "name": name, "server": "eu", "database": name, "schema": name }],
+        });
+        let fleet = fleet(&text.to_string());
+        let tenant = &fleet.tenants[0];
+        assert_eq!((tenant.name.as_str(), tenant.datasource.database()), (name, name));
+        assert_eq!(tenant.datasource.schema(), Some(name));
+    }
+}
+
+#[test]
+fn relative_paths_begin_at_the_files_own_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("tenants.yaml");
+    std::fs::write(folder.path().join("ca.pem"), "").unwrap();
+    std::fs::write(folder.path().join("pw"), "secret\n").unwrap();
+    let text = "migrations: db\ndefaults: { ca_file: ca.pem, max_connections: \"${N:-7}\" }\ntenants:\n  \
+                - { name: a, url: \"sqlite:a%20b.db\" }\n  - { name: b, url: \"postgres://u:${file:pw}@h/b\" }\n";
+    std::fs::write(&config, text).unwrap();
+    let env: HashMap<&str, &str> = HashMap::new();
+    let fleet = super::super::load(&config, &env).unwrap();
+    assert_eq!(fleet.migrations, folder.path().join("db"));
+    let Datasource::Sqlite { shown, file, .. } = &fleet.tenants[0].datasource else { panic!("no file") };
+    assert_eq!((shown.as_str(), file), ("a b.db", &folder.path().join("a b.db")));
+    assert_eq!(fleet.tenants[1].access.tls.ca_file, Some(folder.path().join("ca.pem")));
+    assert_eq!(fleet.tenants[1].access.password, Some(Secret::new("secret")));
+    assert_eq!(fleet.servers[1].max_connections.get(), 7);
+}
+
+#[test]
+#[ignore = "a measurement: run with --release --ignored --nocapture"]
+fn a_hundred_thousand_tenants_load_in_well_under_two_seconds() {
+    let mut text =
+        "servers:\n  eu: { url: \"postgres://u:${PW}@h\" }\n  dir: { url: \"sqlite://data\" }\ntenants:\n".to_owned();
+    for index in 0..100_000 {
+        text.push_str(&match index % 3 {
+            0 => format!("  - {{ name: t{index}, server: eu, database: shared, schema: t{index}, labels: [eu] }}\n"),
+            1 => format!("  - {{ name: t{index}, url: \"mysql://u:${{PW}}@h{}/t{index}\" }}\n", index % 50),
+            _ => format!("  - {{ name: t{index}, server: dir, database: t{index}.db }}\n"),
+        });
+    }
+    let started = std::time::Instant::now();
+    let fleet = fleet_with(&text, &[("PW", "pw")]).unwrap();
+    eprintln!("{} tenants, {} bytes: {:?}", fleet.tenants.len(), text.len(), started.elapsed());
+    assert!(started.elapsed() < Duration::from_secs(2));
+    let started = std::time::Instant::now();
+    let mistakes = fleet_with(&text.replace("name: t1", "name: t2"), &[("PW", "pw")]).unwrap_err();
+    assert!(mistakes.contains("more mistakes"));
+    eprintln!("twenty mistakes found and placed: {:?}", started.elapsed());
+}
