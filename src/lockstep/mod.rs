@@ -29,7 +29,7 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
-use crate::changeset::Version;
+use crate::changeset::{Changelog, Version};
 use crate::engine::RunIdentity;
 use crate::error::{Code, Diagnostic, ExitStatus, Result};
 use crate::history::OutOfOrder;
@@ -57,12 +57,12 @@ pub struct UpOptions {
 ///
 /// # Errors
 /// `MT111` with the nearest versions.
-pub fn check_target(scope: &Scope<'_>, target: Option<Version>) -> Result<()> {
+pub fn check_target(changelog: &Changelog, target: Option<Version>) -> Result<()> {
     let Some(target) = target else { return Ok(()) };
-    if scope.changelog.get(target).is_some() {
+    if changelog.get(target).is_some() {
         return Ok(());
     }
-    let versions: Vec<Version> = scope.changelog.changesets().iter().map(|c| c.version).collect();
+    let versions: Vec<Version> = changelog.changesets().iter().map(|c| c.version).collect();
     let above = versions.partition_point(|version| *version < target);
     let near: Vec<String> =
         versions[above.saturating_sub(2)..(above + 2).min(versions.len())].iter().map(ToString::to_string).collect();

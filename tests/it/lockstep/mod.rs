@@ -339,6 +339,9 @@ async fn a_target_ends_the_run_there_and_an_unknown_one_is_refused() {
     assert_eq!(sim.up().await.0.exit, ExitStatus::Done);
     assert_eq!(sim.versions("a"), ["1", "2"]);
     assert_eq!(sim.states().await["a"], State::Behind);
+    let refused = |version| lockstep::check_target(&sim.changelog, Some(Version(version)));
+    assert_eq!(refused(7).unwrap_err().code(), Code::UNKNOWN_TARGET);
+    assert!(refused(3).is_ok());
 }
 
 #[tokio::test(start_paused = true)]
