@@ -1,0 +1,75 @@
+//! The tables for a person, one a tenant.
+
+use std::time::Duration;
+
+use crate::error::{Paint, render as diagnostic, short};
+use crate::history::{Attempt, AttemptOutcome};
+use crate::report::grid::{Column, Grid};
+use crate::report::words::{Tone, on_a_line, second, short_id, took};
+
+use super::{HistoryReport, TenantHistory};
+
+const COLUMNS: [Column; 9] = [
+    Column::Fixed("when (UTC)"),
+    Column::Number("version"),
+    Column::Wrapped("changeset"),
+    Column::Fixed("outcome"),
+    Column::Fixed("statement"),
+    Column::Number("took"),
+    Column::Fixed("run"),
+    Column::Wrapped("by"),
+    Column::Wrapped("error"),
+];
+
+/// The column that is coloured.
+const OUTCOME: usize = 3;
+
+/// The longest error, in characters; the journal and JSON have the whole of it.
+const ERROR_LIMIT: usize = 160;
+
+pub(super) fn render(report: &HistoryReport, paint: Paint, width: Option<usize>) -> String {
+    let parts: Vec<String> = report.entries.iter().map(|entry| one(entry, paint, width)).collect();
+    parts.join("\n")
+}
+
+fn one(entry: &TenantHistory, paint: Paint, width: Option<usize>) -> String {
+    let name = on_a_line(&entry.tenant);
+    match &entry.attempts {
+        Err(error) => format!("{name}\n{}\n", diagnostic(error, paint)),
+        Ok(attempts) if attempts.is_empty() => format!("{name}\nno attempts in its journal\n"),
+        Ok(attempts) => {
+            let mut grid = Grid::new(&COLUMNS, paint, width);
+            for attempt in attempts {
+                grid.row(cells(attempt), (OUTCOME, tone(attempt.outcome)));
+            }
+            format!("{name}\n{}", grid.text())
+        }
+    }
+}
+
+fn cells(attempt: &Attempt) -> [String; 9] {
+    let statement = match (attempt.statement_no, attempt.statements) {
+        (None, _) => String::new(),
+        (Some(no), None) => no.to_string(),
+        (Some(no), Some(all)) => format!("{no} of {all}"),
+    };
+    [
+        second(attempt.finished_at),
+        format!("V{}", attempt.version),
+        attempt.name.clone(),
+        attempt.outcome.as_str().into(),
+        statement,
+        took(Duration::from_millis(u64::try_from(attempt.duration_ms).unwrap_or(0))),
+        short_id(&attempt.run_id),
+        format!("{}@{}", attempt.who, attempt.host),
+        short(&on_a_line(attempt.error.as_deref().unwrap_or_default()), ERROR_LIMIT),
+    ]
+}
+
+fn tone(outcome: AttemptOutcome) -> Tone {
+    match outcome {
+        AttemptOutcome::Applied => Tone::Good,
+        AttemptOutcome::Started => Tone::Caution,
+        AttemptOutcome::Failed => Tone::Alarm,
+    }
+}
