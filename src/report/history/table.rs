@@ -51,6 +51,8 @@ fn cells(attempt: &Attempt) -> [String; 9] {
     let statement = match (attempt.statement_no, attempt.statements) {
         (None, _) => String::new(),
         (Some(no), None) => no.to_string(),
+        // What is checked after the last statement is counted as one more.
+        (Some(no), Some(all)) if no > all => format!("after {all}"),
         (Some(no), Some(all)) => format!("{no} of {all}"),
     };
     [
