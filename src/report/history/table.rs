@@ -9,16 +9,15 @@ use crate::report::words::{Tone, on_a_line, second, short_id, took};
 
 use super::{HistoryReport, TenantHistory};
 
-const COLUMNS: [Column; 9] = [
-    Column::Fixed("when (UTC)"),
+const COLUMNS: [Column; 8] = [
+    Column::Text("when (UTC)"),
     Column::Number("version"),
-    Column::Wrapped("changeset"),
-    Column::Fixed("outcome"),
-    Column::Fixed("statement"),
+    Column::Text("changeset"),
+    Column::Text("outcome"),
+    Column::Text("statement"),
     Column::Number("took"),
-    Column::Fixed("run"),
-    Column::Wrapped("by"),
-    Column::Wrapped("error"),
+    Column::Text("run"),
+    Column::Text("by"),
 ];
 
 /// The column that is coloured.
@@ -38,16 +37,17 @@ fn one(entry: &TenantHistory, paint: Paint, width: Option<usize>) -> String {
         Err(error) => format!("{name}\n{}\n", diagnostic(error, paint)),
         Ok(attempts) if attempts.is_empty() => format!("{name}\nno attempts in its journal\n"),
         Ok(attempts) => {
-            let mut grid = Grid::new(&COLUMNS, paint, width);
+            let mut grid = Grid::new(&COLUMNS, "error", paint);
             for attempt in attempts {
-                grid.row(cells(attempt), (OUTCOME, tone(attempt.outcome)));
+                let error = on_a_line(attempt.error.as_deref().unwrap_or_default());
+                grid.row(cells(attempt), (OUTCOME, tone(attempt.outcome)), &short(&error, ERROR_LIMIT));
             }
-            format!("{name}\n{}", grid.text())
+            format!("{name}\n{}", grid.text(width))
         }
     }
 }
 
-fn cells(attempt: &Attempt) -> [String; 9] {
+fn cells(attempt: &Attempt) -> [String; 8] {
     let statement = match (attempt.statement_no, attempt.statements) {
         (None, _) => String::new(),
         (Some(no), None) => no.to_string(),
@@ -64,7 +64,6 @@ fn cells(attempt: &Attempt) -> [String; 9] {
         took(Duration::from_millis(u64::try_from(attempt.duration_ms).unwrap_or(0))),
         short_id(&attempt.run_id),
         format!("{}@{}", attempt.who, attempt.host),
-        short(&on_a_line(attempt.error.as_deref().unwrap_or_default()), ERROR_LIMIT),
     ]
 }
 

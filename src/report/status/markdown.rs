@@ -2,20 +2,26 @@
 
 use crate::error::plain;
 
+use crate::report::grid::Column;
+
 use super::StatusReport;
-use super::table::{COLUMNS, cells};
+use super::table::{COLUMNS, NOTE, cells, note};
 
 pub(super) fn render(report: &StatusReport) -> String {
-    let mut text = line(COLUMNS.map(str::to_owned));
-    text.push_str(&line(COLUMNS.map(|title| if title == "behind" { "---:" } else { "---" }.to_owned())));
+    let mut text = line(COLUMNS.map(|column| column.title().to_owned()), NOTE);
+    let rule = COLUMNS.map(|column| match column {
+        Column::Text(_) => "---".to_owned(),
+        Column::Number(_) => "---:".to_owned(),
+    });
+    text.push_str(&line(rule, "---"));
     for row in &report.rows {
-        text.push_str(&line(cells(row).map(|cell| escaped(&cell))));
+        text.push_str(&line(cells(row).map(|cell| escaped(&cell)), &escaped(&note(row))));
     }
     format!("{text}\n{}\n", report.summary())
 }
 
-fn line(cells: [String; COLUMNS.len()]) -> String {
-    format!("| {} |\n", cells.join(" | "))
+fn line(cells: [String; COLUMNS.len()], note: &str) -> String {
+    format!("| {} | {note} |\n", cells.join(" | "))
 }
 
 /// Returns a stranger's text as GitHub shows it unchanged, in one cell: no markup, no markup's end, no new line.

@@ -9,9 +9,19 @@ use crate::report::words::{Tone, minute, on_a_line};
 
 use super::{Drift, Row, StatusReport};
 
-/// The columns, in order.
-pub(super) const COLUMNS: [&str; 8] =
-    ["name", "state", "version", "behind", "engine", "server", "last change (UTC)", "note"];
+/// The columns but for the note, in order.
+pub(super) const COLUMNS: [Column; 7] = [
+    Column::Text("name"),
+    Column::Text("state"),
+    Column::Text("version"),
+    Column::Number("behind"),
+    Column::Text("engine"),
+    Column::Text("server"),
+    Column::Text("last change (UTC)"),
+];
+
+/// The title of the notes.
+pub(super) const NOTE: &str = "note";
 
 /// The column that is coloured.
 const STATE: usize = 1;
@@ -23,20 +33,15 @@ const NOTE_LIMIT: usize = 160;
 const NONE: &str = "-";
 
 pub(super) fn render(report: &StatusReport, paint: Paint, width: Option<usize>) -> String {
-    let columns = COLUMNS.map(|title| match title {
-        "name" | "server" | "note" => Column::Wrapped(title),
-        "behind" => Column::Number(title),
-        _ => Column::Fixed(title),
-    });
-    let mut grid = Grid::new(&columns, paint, width);
+    let mut grid = Grid::new(&COLUMNS, NOTE, paint);
     for row in &report.rows {
-        grid.row(cells(row), (STATE, tone(row.state)));
+        grid.row(cells(row), (STATE, tone(row.state)), &note(row));
     }
-    format!("{}\n{}\n", grid.text(), report.summary())
+    format!("{}\n{}\n", grid.text(width), report.summary())
 }
 
 /// Returns a row's texts, in the order of [`COLUMNS`], as they came from strangers.
-pub(super) fn cells(row: &Row) -> [String; 8] {
+pub(super) fn cells(row: &Row) -> [String; COLUMNS.len()] {
     let or_none = |text: Option<String>| text.unwrap_or_else(|| NONE.into());
     [
         row.name.clone(),
@@ -46,7 +51,6 @@ pub(super) fn cells(row: &Row) -> [String; 8] {
         row.engine.to_string(),
         row.server.clone(),
         or_none(row.last.as_ref().map(|last| minute(last.finished_at))),
-        short(&note(row), NOTE_LIMIT),
     ]
 }
 
@@ -59,8 +63,8 @@ fn tone(state: State) -> Tone {
     }
 }
 
-/// Returns why a tenant is in its state, in short.
-fn note(row: &Row) -> String {
+/// Returns why a tenant is in its state, in short and on one line.
+pub(super) fn note(row: &Row) -> String {
     let said = match row.state {
         State::Quarantined => row.quarantined.clone(),
         State::Unreachable => row.error.as_ref().map(|error| error.one_line()),
@@ -69,7 +73,7 @@ fn note(row: &Row) -> String {
         State::Failed => row.last.as_ref().map(|last| failed(last.version, row.last_error())),
         State::Behind | State::New | State::Current => None,
     };
-    on_a_line(&said.unwrap_or_default())
+    short(&on_a_line(&said.unwrap_or_default()), NOTE_LIMIT)
 }
 
 impl Row {

@@ -81,10 +81,12 @@ acme      current       V4            0  postgres  eu      2026-11-21 09:30
 }
 
 #[test]
-fn a_narrow_terminal_wraps_names_and_notes_and_no_state() {
-    let text = fleet().render(StatusFormat::Table, Paint::Plain, Some(100));
-    assert!(text.lines().filter(|line| !line.contains("tenants:")).all(|line| line.chars().count() <= 100), "{text}");
-    assert!(text.contains("half-applied") && text.contains("unreachable"), "{text}");
+fn in_a_narrow_terminal_a_note_stands_below_its_tenant() {
+    let text = fleet().render(StatusFormat::Table, Paint::Plain, Some(80));
+    assert!(text.lines().take_while(|line| !line.is_empty()).all(|line| line.len() <= 80), "{text}");
+    let stark = "stark     failed        V2            2  postgres  eu      2026-11-21 09:30\n    \
+                 V3: 1062: duplicate entry 'A-17'\n";
+    assert!(text.contains(stark), "{text}");
 }
 
 #[test]
