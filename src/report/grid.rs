@@ -1,0 +1,197 @@
+//! A table without borders, for a terminal: it survives copy and paste, and wraps to a width if it is given one.
+
+use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, Table, presets};
+
+use crate::error::{Paint, plain, short};
+
+use super::words::Tone;
+
+/// Stands before a cell's text in the table and becomes its style afterwards: the library counts these characters as
+/// no width at all, whereas it would count an escape sequence as text. [`printable`] keeps strangers from using them.
+const MARKS: [(Tone, char); 3] = [(Tone::Alarm, '\u{2061}'), (Tone::Caution, '\u{2062}'), (Tone::Good, '\u{2063}')];
+
+/// Ends a styled text.
+const END: char = '\u{2060}';
+
+/// The width between two columns.
+const GAP: u16 = 2;
+
+/// The longest text of a column, in characters: the library counts widths in 16 bits.
+const CELL_LIMIT: usize = 1_000;
+
+/// The narrowest column of notes; where less is left, each note has a line of its own.
+const NARROWEST: usize = 24;
+
+/// A column of a [`Grid`] but for the notes. None is ever wrapped: names are there to be copied.
+#[derive(Clone, Copy)]
+pub(super) enum Column {
+    /// Aligned to the left.
+    Text(&'static str),
+    /// Aligned to the right.
+    Number(&'static str),
+}
+
+impl Column {
+    /// Returns its title.
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::Text(title) | Self::Number(title) => title,
+        }
+    }
+}
+
+/// A table that is being made: columns, one of them coloured, and at the end of each row a note of any length.
+pub(super) struct Grid<'c> {
+    columns: &'c [Column],
+    /// The title of the notes.
+    notes: &'static str,
+    paint: Paint,
+    rows: Vec<(Vec<String>, String)>,
+}
+
+impl<'c> Grid<'c> {
+    pub fn new(columns: &'c [Column], notes: &'static str, paint: Paint) -> Self {
+        Self { columns, notes, paint, rows: Vec::new() }
+    }
+
+    /// Adds a row: the texts of its columns, the column and tone of the one that is coloured, and its note.
+    pub fn row(&mut self, cells: impl IntoIterator<Item = String>, (coloured, tone): (usize, Tone), note: &str) {
+        let mark = MARKS.iter().find(|(known, _)| *known == tone && self.paint == Paint::Ansi);
+        let cells = cells.into_iter().enumerate().map(|(i, text)| match mark {
+            Some((_, mark)) if i == coloured => format!("{mark}{}{END}", printable(&text)),
+            _ => printable(&text),
+        });
+        self.rows.push((cells.collect(), printable(note)));
+    }
+
+    /// Returns the lines, each ended by a line feed, without spaces before it.
+    ///
+    /// Notes are wrapped to the width; without one nothing is.
+    pub fn text(&self, width: Option<usize>) -> String {
+        let bare = self.table(self.rows.iter().map(|(cells, _)| cells.clone()), None);
+        let taken =
+            bare.column_max_content_widths().iter().map(|width| usize::from(*width) + usize::from(GAP)).sum::<usize>();
+        let mut text = match width {
+            Some(width) if width < taken + NARROWEST => self.with_notes_below(&bare),
+            _ => self.with_notes_beside(width),
+        };
+        if self.paint == Paint::Ansi {
+            for (tone, mark) in MARKS {
+                text = text.replace(mark, &tone.style().render().to_string());
+            }
+            text = text.replace(END, &anstyle::Reset.render().to_string());
+        }
+        text
+    }
+
+    fn with_notes_beside(&self, width: Option<usize>) -> String {
+        let rows = self.rows.iter().map(|(cells, note)| cells.iter().chain([note]).cloned().collect());
+        let mut table = self.table(rows, Some(self.notes));
+        if let Some(width) = width {
+            table.set_content_arrangement(ContentArrangement::Dynamic);
+            table.set_width(u16::try_from(width).unwrap_or(u16::MAX));
+        }
+        format!("{}\n", table.trim_fmt())
+    }
+
+    fn with_notes_below(&self, bare: &Table) -> String {
+        let notes = [""].into_iter().chain(self.rows.iter().map(|(_, note)| note.as_str()));
+        let lines = bare.lines().zip(notes).map(|(line, note)| match note {
+            "" => format!("{}\n", line.trim_end()),
+            note => format!("{}\n    {note}\n", line.trim_end()),
+        });
+        lines.collect()
+    }
+
+    fn table(&self, rows: impl Iterator<Item = Vec<String>>, notes: Option<&'static str>) -> Table {
+        let mut table = Table::new();
+        table.load_style(presets::NOTHING);
+        table.set_header(self.columns.iter().map(|column| column.title()).chain(notes));
+        table.add_rows(rows);
+        for (idx, made) in table.column_iter_mut().enumerate() {
+            let Some(column) = self.columns.get(idx) else {
+                made.set_padding((0, 0));
+                continue;
+            };
+            made.set_padding((0, GAP)).set_constraint(ColumnConstraint::ContentWidth);
+            if let Column::Number(_) = column {
+                made.set_cell_alignment(CellAlignment::Right);
+            }
+        }
+        table
+    }
+}
+
+/// Returns a stranger's text as it can stand in a cell: one line, nothing that a terminal obeys, no mark of ours.
+fn printable(text: &str) -> String {
+    let text = short(text, CELL_LIMIT);
+    let mut made = String::with_capacity(text.len());
+    for c in plain(&text).chars() {
+        match c {
+            '\n' => made.push_str("\\n"),
+            '\u{2060}'..='\u{2064}' => made.extend(c.escape_unicode()),
+            c => made.push(c),
+        }
+    }
+    made
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const COLUMNS: [Column; 2] = [Column::Text("name"), Column::Number("behind")];
+
+    fn rows(paint: Paint, width: Option<usize>, names: &[&str]) -> String {
+        let mut grid = Grid::new(&COLUMNS, "note", paint);
+        for name in names {
+            grid.row([(*name).into(), "12".into()], (1, Tone::Alarm), "one two three four five six");
+        }
+        grid.text(width)
+    }
+
+    #[test]
+    fn columns_stand_under_each_other_whatever_script_a_name_is_in() {
+        assert_eq!(
+            rows(Paint::Plain, None, &["acme", "株式会社", "Größe"]),
+            "name      behind  note\n\
+             acme          12  one two three four five six\n\
+             株式会社      12  one two three four five six\n\
+             Größe         12  one two three four five six\n"
+        );
+    }
+
+    #[test]
+    fn notes_wrap_to_the_width_and_stand_below_their_row_where_too_little_is_left() {
+        assert_eq!(
+            rows(Paint::Plain, Some(42), &["株式会社"]),
+            "name      behind  note\n株式会社      12  one two three four five\n                  six\n"
+        );
+        let narrow = "name      behind\n株式会社      12\n    one two three four five six\n";
+        assert!([0, 10, 41].iter().all(|width| rows(Paint::Plain, Some(*width), &["株式会社"]) == narrow));
+    }
+
+    #[test]
+    fn colour_changes_no_column() {
+        for width in [Some(20), Some(40), None] {
+            let painted = rows(Paint::Ansi, width, &["acme"]);
+            assert!(painted.contains("\u{1b}[1m\u{1b}[31m12\u{1b}[0m"), "{painted:?}");
+            let bare = painted.replace("\u{1b}[1m\u{1b}[31m", "").replace("\u{1b}[0m", "");
+            assert_eq!(bare, rows(Paint::Plain, width, &["acme"]));
+        }
+    }
+
+    #[test]
+    fn a_name_neither_breaks_a_line_nor_commands_the_terminal_nor_borrows_a_colour() {
+        let text = rows(Paint::Ansi, None, &["a\nb\u{1b}[2J\u{2061}"]);
+        assert!(text.contains("a\\nb\\u{1b}[2J\\u{2061}"), "{text:?}");
+        assert_eq!(text.lines().count(), 2);
+    }
+
+    #[test]
+    fn a_name_beyond_reason_is_cut_and_says_so() {
+        let text = rows(Paint::Plain, Some(80), &[&"n".repeat(70_000), ""]);
+        let name = format!("\n{}…      12\n    one", "n".repeat(CELL_LIMIT - 1));
+        assert!(text.contains(&name) && text.lines().count() == 5, "{text}");
+    }
+}

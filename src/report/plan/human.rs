@@ -1,0 +1,101 @@
+//! The plan for a person: each step with its tenants and what is special about its texts.
+
+use crate::changeset::Directives;
+use crate::error::{Paint, count, names, plain};
+use crate::report::words::{Tone, on_a_line};
+
+use super::{EngineText, PlanReport, Step};
+
+/// How many tenants one line names.
+const NAMES: usize = 5;
+
+pub(super) fn render(report: &PlanReport, paint: Paint) -> String {
+    let mut text = String::new();
+    for step in &report.steps {
+        text.push_str(&heading(step, paint));
+        for line in details(report, step) {
+            text.push_str(&format!("    {line}\n"));
+        }
+        text.push_str(&sql(step));
+    }
+    if !report.steps.is_empty() {
+        text.push('\n');
+    }
+    if !report.quarantined.is_empty() {
+        let tenants = count(report.quarantined.len(), "quarantined tenant");
+        let whose = on_a_line(&names(report.quarantined.iter().map(|(name, _)| name.as_str()), NAMES));
+        text.push_str(&format!("left out: {tenants}: {whose}\n"));
+    }
+    text.push_str(&total(report, paint));
+    text.push('\n');
+    text
+}
+
+/// Returns `V5__order_search  12 tenants (postgres: own text 4, sqlite: default text 8)`.
+fn heading(step: &Step, paint: Paint) -> String {
+    let by_engine = step.texts.iter().map(|text| {
+        let which = match (text.own, &text.text) {
+            (_, None) => "no text",
+            (true, _) => "own text",
+            (false, _) => "default text",
+        };
+        format!("{}: {which} {}", text.engine, text.tenants)
+    });
+    let by_engine = by_engine.collect::<Vec<_>>().join(", ");
+    format!("{}  {} ({by_engine})\n", Tone::Caution.paint(&step.title, paint), count(step.tenants, "tenant"))
+}
+
+fn details(report: &PlanReport, step: &Step) -> Vec<String> {
+    let mut lines = vec![on_a_line(&names(report.tenants_at(step.version), NAMES))];
+    lines.extend(step.texts.iter().filter_map(special));
+    if let [(first, statement_no), rest @ ..] = step.continues.as_slice() {
+        let first = on_a_line(report.name(*first).unwrap_or_default());
+        let more = if rest.is_empty() { String::new() } else { format!(", and {} more continue", rest.len()) };
+        lines.push(format!("continues at statement {statement_no} on {first}{more}"));
+    }
+    lines
+}
+
+/// Returns what an engine's text asks for beside being run.
+fn special(text: &EngineText) -> Option<String> {
+    let planned = text.text.as_ref()?;
+    let Directives { no_transaction, lock_timeout, statement_timeout } = planned.directives;
+    let limit = |name: &str, limit: std::time::Duration| format!("{name} {}", humantime::format_duration(limit));
+    let said: Vec<String> = [
+        no_transaction.then(|| "no-transaction".to_owned()),
+        lock_timeout.map(|wait| limit("lock-timeout", wait)),
+        statement_timeout.map(|run| limit("statement-timeout", run)),
+        planned.empty.then(|| "no statement in it".to_owned()),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    (!said.is_empty()).then(|| format!("{}: {}", text.engine, said.join(", ")))
+}
+
+/// Returns the step's texts, each once, under a comment that names its file.
+fn sql(step: &Step) -> String {
+    let mut shown: Vec<&str> = Vec::new();
+    let mut made = String::new();
+    for planned in step.texts.iter().filter_map(|text| text.text.as_ref()) {
+        let Some(sql) = &planned.sql else { continue };
+        if shown.contains(&planned.file.as_str()) {
+            continue;
+        }
+        shown.push(&planned.file);
+        made.push_str(&format!("\n-- {}\n", on_a_line(&planned.file)));
+        // Tabs stay as they are: a person may copy the text.
+        let lines: Vec<String> = sql.trim_end().split('\t').map(plain).collect();
+        made.push_str(&format!("{}\n\n", lines.join("\t")));
+    }
+    made
+}
+
+fn total(report: &PlanReport, paint: Paint) -> String {
+    if report.steps.is_empty() {
+        let said = format!("nothing to do: no changeset is pending on {}", count(report.readable, "tenant"));
+        return Tone::Good.paint(&said, paint);
+    }
+    let (steps, tenants) = (count(report.steps.len(), "step"), count(report.plan.tenants(), "tenant"));
+    format!("{steps}, {tenants}; run `mtmigrate up`")
+}

@@ -1,0 +1,150 @@
+//! What `up` would do, step by step, with the SQL on demand.
+
+mod human;
+mod json;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, HashMap};
+
+use crate::changeset::{Changeset, Directives, Version};
+use crate::error::{ExitStatus, Paint};
+use crate::history::Unfinished;
+use crate::lockstep::{Found, Scope, Survey};
+use crate::plan::Plan;
+use crate::sql::EngineKind;
+use crate::tenant::TenantId;
+
+/// The forms of a plan report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PlanFormat {
+    /// For a person.
+    Human,
+    /// `mtmigrate.plan/1`.
+    Json,
+}
+
+/// What a plan report shows beside the steps.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PlanOptions {
+    /// The changesets' texts.
+    pub sql: bool,
+}
+
+/// What `up` would do. A step's tenants are asked of the plan when they are shown: memory grows with tenants.
+#[derive(Clone, Debug)]
+pub struct PlanReport {
+    plan: Plan,
+    steps: Vec<Step>,
+    names: HashMap<TenantId, String>,
+    quarantined: Vec<(String, String)>,
+    readable: usize,
+}
+
+/// One step.
+#[derive(Clone, Debug)]
+struct Step {
+    version: Version,
+    title: String,
+    tenants: usize,
+    texts: Vec<EngineText>,
+    /// Tenants of which a part of the text is committed, and the statement at which it continues.
+    continues: Vec<(TenantId, u32)>,
+}
+
+/// What the tenants of one engine get in a step.
+#[derive(Clone, Debug)]
+struct EngineText {
+    engine: EngineKind,
+    tenants: usize,
+    /// Whether the engine has a text of its own.
+    own: bool,
+    /// Absent where the changelog has none for the engine; loading refuses that.
+    text: Option<PlannedText>,
+}
+
+#[derive(Clone, Debug)]
+struct PlannedText {
+    file: String,
+    checksum: u64,
+    directives: Directives,
+    empty: bool,
+    /// When it was asked for.
+    sql: Option<String>,
+}
+
+impl PlanReport {
+    /// Takes a plan, and what the survey and the changelog say about its steps.
+    pub fn new(scope: &Scope<'_>, survey: &Survey, plan: &Plan, options: PlanOptions) -> Self {
+        let quarantined = survey.standings.iter().filter_map(|standing| match &standing.found {
+            Found::Quarantined(reason) => Some((scope.fleet.tenants[standing.tenant.0].name.clone(), reason.clone())),
+            _ => None,
+        });
+        let planned = plan.steps().iter().filter_map(|version| scope.changelog.get(*version));
+        Self {
+            steps: planned.map(|changeset| Step::of(scope, survey, plan, changeset, options)).collect(),
+            plan: plan.clone(),
+            names: scope.selection.iter().map(|id| (*id, scope.fleet.tenants[id.0].name.clone())).collect(),
+            quarantined: quarantined.collect(),
+            readable: survey.positions().count(),
+        }
+    }
+
+    /// Returns the report as text that ends with a line feed.
+    pub fn render(&self, format: PlanFormat, paint: Paint) -> String {
+        match format {
+            PlanFormat::Human => human::render(self, paint),
+            PlanFormat::Json => json::render(self),
+        }
+    }
+
+    /// Returns the exit status: with `check`, 4 when a step is pending.
+    pub fn exit(&self, check: bool) -> ExitStatus {
+        if check && !self.plan.is_empty() { ExitStatus::Pending } else { ExitStatus::Done }
+    }
+
+    /// Returns the names of a step's tenants, in the fleet's order.
+    fn tenants_at(&self, version: Version) -> impl Iterator<Item = &str> {
+        self.plan.tenants_at(version).into_iter().filter_map(|id| self.name(id))
+    }
+
+    fn name(&self, id: TenantId) -> Option<&str> {
+        self.names.get(&id).map(String::as_str)
+    }
+}
+
+impl Step {
+    fn of(scope: &Scope<'_>, survey: &Survey, plan: &Plan, changeset: &Changeset, options: PlanOptions) -> Self {
+        let tenants = plan.tenants_at(changeset.version);
+        let mut by_engine: BTreeMap<EngineKind, usize> = BTreeMap::new();
+        for id in &tenants {
+            *by_engine.entry(scope.fleet.tenants[id.0].datasource.engine()).or_default() += 1;
+        }
+        let texts = by_engine.into_iter().map(|(engine, tenants)| EngineText {
+            engine,
+            tenants,
+            own: changeset.variants().any(|own| own == engine),
+            text: changeset.text(engine).map(|text| PlannedText {
+                file: text.file.clone(),
+                checksum: text.checksum(scope.changelog.width()),
+                directives: text.directives,
+                empty: text.empty,
+                sql: options.sql.then(|| text.sql.clone()),
+            }),
+        });
+        let continues = survey.positions().filter_map(|(id, position)| match position.unfinished {
+            Some(Unfinished::FailedAt { version, statement_no, .. }) if version == changeset.version => {
+                Some((id, statement_no))
+            }
+            _ => None,
+        });
+        Self {
+            version: changeset.version,
+            title: changeset.to_string(),
+            tenants: tenants.len(),
+            texts: texts.collect(),
+            continues: continues.collect(),
+        }
+    }
+}

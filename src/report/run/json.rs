@@ -1,0 +1,118 @@
+//! `mtmigrate.run/1`: a contract, described in `docs/formats.md`.
+
+use serde::Serialize;
+
+use crate::lockstep::barrier::Decision;
+use crate::report::wire::{WireDiagnostic, WireError, WireQuarantined, WireVersion, millis, pretty, rfc3339};
+
+use super::{RunReport, Step, TenantRun, Turn};
+
+pub(super) fn render(report: &RunReport) -> String {
+    let ending = report.ending.as_ref();
+    pretty(&Document {
+        schema: "mtmigrate.run/1",
+        run_id: report.run_id.as_deref(),
+        outcome: ending.map(|ending| ending.outcome.as_str()),
+        exit_status: report.exit().code(),
+        target: report.target.map(WireVersion),
+        started_at: rfc3339(report.started_at),
+        duration_ms: ending.map(|ending| millis(ending.elapsed)),
+        tenants_total: report.tenants.len(),
+        quarantined: report
+            .quarantined
+            .iter()
+            .map(|left_out| WireQuarantined { name: &left_out.name, reason: &left_out.reason })
+            .collect(),
+        steps: report.steps.iter().map(WireStep::of).collect(),
+        tenants: report.tenants.iter().map(|tenant| Tenant::of(tenant, report.complete())).collect(),
+        diagnostics: ending.iter().flat_map(|ending| &ending.diagnostics).map(WireDiagnostic::of).collect(),
+    })
+}
+
+#[derive(Serialize)]
+struct Document<'a> {
+    schema: &'static str,
+    run_id: Option<&'a str>,
+    outcome: Option<&'static str>,
+    exit_status: u8,
+    target: Option<WireVersion>,
+    started_at: String,
+    duration_ms: Option<u64>,
+    tenants_total: usize,
+    quarantined: Vec<WireQuarantined<'a>>,
+    steps: Vec<WireStep<'a>>,
+    tenants: Vec<Tenant<'a>>,
+    diagnostics: Vec<WireDiagnostic<'a>>,
+}
+
+#[derive(Serialize)]
+struct WireStep<'a> {
+    version: WireVersion,
+    changeset: &'a str,
+    tenants: usize,
+    applied: usize,
+    failed: usize,
+    half_applied: usize,
+    unknown: usize,
+    not_started: usize,
+    outcome: Option<&'static str>,
+    duration_ms: Option<u64>,
+}
+
+#[derive(Serialize)]
+struct Tenant<'a> {
+    name: &'a str,
+    outcome: &'static str,
+    applied: usize,
+    version: Option<WireVersion>,
+    duration_ms: u64,
+    retries: u32,
+    notices: &'a [String],
+    error: Option<WireError<'a>>,
+}
+
+impl<'a> WireStep<'a> {
+    fn of(step: &'a Step) -> Self {
+        let tally = step.barrier.map(|barrier| barrier.tally).unwrap_or_default();
+        Self {
+            version: WireVersion(step.version),
+            changeset: &step.title,
+            tenants: step.tenants,
+            applied: tally.applied,
+            failed: tally.failed,
+            half_applied: tally.half,
+            unknown: tally.unknown,
+            not_started: step.not_started(),
+            outcome: step.barrier.map(|barrier| match barrier.decision {
+                Decision::Proceed => "proceeded",
+                Decision::Halt(_) => "halted",
+            }),
+            duration_ms: step.barrier.map(|barrier| millis(barrier.elapsed)),
+        }
+    }
+}
+
+impl<'a> Tenant<'a> {
+    fn of(tenant: &'a TenantRun, complete: bool) -> Self {
+        let outcome = match tenant.turn {
+            Some(Turn::Applied) => "applied",
+            Some(Turn::Failed) => "failed",
+            Some(Turn::HalfApplied) => "half-applied",
+            // In flight when the report was made: nobody knows either.
+            Some(Turn::Unknown | Turn::InFlight) => "unknown",
+            Some(Turn::NotStarted) => "not-started",
+            None if complete => "up-to-date",
+            None => "not-reached",
+        };
+        Self {
+            name: &tenant.name,
+            outcome,
+            applied: tenant.applied,
+            version: tenant.version.map(WireVersion),
+            duration_ms: millis(tenant.duration),
+            retries: tenant.retries,
+            notices: &tenant.notices,
+            error: tenant.error.as_ref().map(WireError::of),
+        }
+    }
+}

@@ -1,0 +1,228 @@
+//! What a run did: a fold of its events. Memory grows with tenants, and not with tenants × changesets.
+
+mod human;
+mod json;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use time::OffsetDateTime;
+
+use crate::changeset::Version;
+use crate::engine::{Applied, Failure, Left, NOTICE_LIMIT};
+use crate::error::{Diagnostic, ExitStatus, Paint};
+use crate::lockstep::barrier::{Decision, Tally};
+use crate::lockstep::{Ending, Event, RunOutcome, Scope};
+use crate::tenant::TenantId;
+
+/// The most notices that a report keeps of a whole run; the number of all is kept beside them.
+const NOTICES_KEPT: usize = 2_000;
+
+/// The report of a run. Whole at any moment: what has not happened yet is not in it.
+#[derive(Clone, Debug)]
+pub struct RunReport {
+    started_at: OffsetDateTime,
+    run_id: Option<String>,
+    target: Option<Version>,
+    quarantined: Vec<Quarantined>,
+    /// The tenants that are not left out, in the fleet's order.
+    tenants: Vec<TenantRun>,
+    index: HashMap<TenantId, usize>,
+    steps: Vec<Step>,
+    notices: usize,
+    notices_kept: usize,
+    ending: Option<Ending>,
+}
+
+/// A tenant that is left out on purpose.
+#[derive(Clone, Debug)]
+struct Quarantined {
+    name: String,
+    reason: String,
+}
+
+/// What a run did to one tenant.
+#[derive(Clone, Debug)]
+struct TenantRun {
+    name: String,
+    /// The last thing that is known of it; nothing, if no step came to it.
+    turn: Option<Turn>,
+    /// How many changesets it got.
+    applied: usize,
+    /// The last one.
+    version: Option<Version>,
+    duration: Duration,
+    retries: u32,
+    notices: Vec<String>,
+    error: Option<Diagnostic>,
+}
+
+/// How a tenant's last turn went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Turn {
+    InFlight,
+    Applied,
+    Failed,
+    HalfApplied,
+    Unknown,
+    NotStarted,
+}
+
+/// One step.
+#[derive(Clone, Debug)]
+struct Step {
+    version: Version,
+    title: String,
+    tenants: usize,
+    barrier: Option<Barrier>,
+}
+
+/// What was known when all outcomes of a step were in.
+#[derive(Clone, Copy, Debug)]
+struct Barrier {
+    tally: Tally,
+    decision: Decision,
+    elapsed: Duration,
+}
+
+impl RunReport {
+    /// Makes the report of a run that starts now.
+    pub fn new(scope: &Scope<'_>, started_at: OffsetDateTime) -> Self {
+        let chosen = || scope.selection.iter().map(|id| &scope.fleet.tenants[id.0]);
+        let quarantined = chosen().filter_map(|tenant| {
+            let reason = tenant.quarantined.clone()?;
+            Some(Quarantined { name: tenant.name.clone(), reason })
+        });
+        let taken: Vec<_> = chosen().filter(|tenant| tenant.quarantined.is_none()).collect();
+        Self {
+            started_at,
+            run_id: None,
+            target: None,
+            quarantined: quarantined.collect(),
+            tenants: taken.iter().map(|tenant| TenantRun::new(tenant.name.clone())).collect(),
+            index: taken.iter().enumerate().map(|(idx, tenant)| (tenant.id, idx)).collect(),
+            steps: Vec::new(),
+            notices: 0,
+            notices_kept: 0,
+            ending: None,
+        }
+    }
+
+    /// Takes the next event.
+    pub fn fold(&mut self, event: &Event) {
+        match event {
+            Event::RunStarted { run_id, target, .. } => {
+                self.run_id = Some(run_id.clone());
+                self.target = *target;
+            }
+            Event::StepStarted { version, title, tenants, .. } => {
+                let (version, title, tenants) = (*version, title.clone(), *tenants);
+                self.steps.push(Step { version, title, tenants, barrier: None });
+            }
+            Event::TenantStarted { tenant, .. } => self.turn(*tenant, Turn::InFlight),
+            Event::TenantNotStarted { tenant, .. } => self.turn(*tenant, Turn::NotStarted),
+            Event::TenantRetried { tenant, .. } => {
+                if let Some(tenant) = self.tenant(*tenant) {
+                    tenant.retries += 1;
+                }
+            }
+            Event::TenantApplied { tenant, version, applied } => self.applied(*tenant, *version, applied),
+            Event::TenantFailed { tenant, failure, .. } => self.failed(*tenant, failure),
+            Event::Barrier { version, tally, decision, elapsed } => {
+                let step = self.steps.iter_mut().rev().find(|step| step.version == *version);
+                if let Some(step) = step {
+                    step.barrier = Some(Barrier { tally: *tally, decision: *decision, elapsed: *elapsed });
+                }
+            }
+            Event::RunFinished(ending) => self.ending = Some(ending.clone()),
+            Event::Surveyed { .. } | Event::LockWaiting { .. } | Event::LockTaken { .. } | Event::Stopping { .. } => {}
+        }
+    }
+
+    /// Returns `mtmigrate.run/1`, ended by a line feed.
+    pub fn json(&self) -> String {
+        json::render(self)
+    }
+
+    /// Returns the final summary, ended by a line feed: failures in full, successes counted.
+    pub fn human(&self, paint: Paint) -> String {
+        human::render(self, paint)
+    }
+
+    /// Returns the exit status; of a run that never ended, a bug's.
+    pub fn exit(&self) -> ExitStatus {
+        self.ending.as_ref().map_or(ExitStatus::Bug, |ending| ending.exit)
+    }
+
+    fn tenant(&mut self, id: TenantId) -> Option<&mut TenantRun> {
+        self.index.get(&id).map(|idx| &mut self.tenants[*idx])
+    }
+
+    fn turn(&mut self, id: TenantId, turn: Turn) {
+        if let Some(tenant) = self.tenant(id) {
+            tenant.turn = Some(turn);
+        }
+    }
+
+    fn applied(&mut self, id: TenantId, version: Version, applied: &Applied) {
+        let room = NOTICES_KEPT - self.notices_kept;
+        let Some(tenant) = self.tenant(id) else { return };
+        tenant.turn = Some(Turn::Applied);
+        tenant.applied += 1;
+        tenant.version = Some(version);
+        tenant.duration += applied.duration;
+        let kept = applied.notices.len().min(NOTICE_LIMIT.saturating_sub(tenant.notices.len())).min(room);
+        tenant.notices.extend_from_slice(&applied.notices[..kept]);
+        self.notices += applied.notices.len();
+        self.notices_kept += kept;
+    }
+
+    fn failed(&mut self, id: TenantId, failure: &Failure) {
+        let Some(tenant) = self.tenant(id) else { return };
+        tenant.turn = Some(match failure.left {
+            Left::Unchanged => Turn::Failed,
+            Left::Half { .. } => Turn::HalfApplied,
+            Left::Unknown => Turn::Unknown,
+        });
+        tenant.duration += failure.duration;
+        tenant.error = Some(failure.diagnostic.clone());
+    }
+
+    /// Returns whether every tenant has everything up to the target.
+    fn complete(&self) -> bool {
+        let outcome = self.ending.as_ref().map(|ending| ending.outcome);
+        matches!(outcome, Some(RunOutcome::Applied | RunOutcome::UpToDate))
+    }
+
+    /// Returns how many changesets were applied, over all tenants.
+    fn changesets(&self) -> usize {
+        self.tenants.iter().map(|tenant| tenant.applied).sum()
+    }
+}
+
+impl TenantRun {
+    fn new(name: String) -> Self {
+        Self {
+            name,
+            turn: None,
+            applied: 0,
+            version: None,
+            duration: Duration::ZERO,
+            retries: 0,
+            notices: Vec::new(),
+            error: None,
+        }
+    }
+}
+
+impl Step {
+    /// Returns the tenants of the step that were not started. Counted from what is known: a step that was never
+    /// begun, because the lock was lost, has no outcomes at all.
+    fn not_started(&self) -> usize {
+        let tally = self.barrier.map(|barrier| barrier.tally).unwrap_or_default();
+        self.tenants.saturating_sub(tally.applied + tally.failed + tally.half + tally.unknown)
+    }
+}

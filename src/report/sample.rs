@@ -1,0 +1,172 @@
+//! A fleet for the reports' tests, without servers: histories and outcomes are told, not read.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+
+use time::OffsetDateTime;
+use time::macros::datetime;
+
+use crate::changeset::{Changelog, Changeset, Kind, Version, Width};
+use crate::engine::{Servers, Tables};
+use crate::history::{Attempt, AttemptOutcome};
+use crate::lockstep::{Found, Position, Scope, Standing, Survey};
+use crate::sql::EngineKind;
+use crate::tenant::{Access, Address, Datasource, Fleet, Limits, Server, ServerId, Tenant, TenantId, Tls};
+
+use super::StatusReport;
+
+/// When everything in the samples happened.
+pub(super) const AT: OffsetDateTime = datetime!(2026-11-21 09:30:00.25 UTC);
+
+/// The run of the samples.
+pub(super) const RUN: &str = "019aa5d2-7c10-7b3e-9d55-0c1f4a6b8e21";
+
+/// A fleet on one PostgreSQL server, one MySQL server and one folder of SQLite files, and what was found there.
+pub(super) struct Sample {
+    pub fleet: Fleet,
+    pub changelog: Changelog,
+    servers: Servers,
+    selection: Vec<TenantId>,
+    pub survey: Survey,
+}
+
+impl Sample {
+    /// Makes a fleet of PostgreSQL tenants with these names, on a changelog of two changesets; all are current.
+    pub fn named(names: &[impl AsRef<str>]) -> Self {
+        let names: Vec<&str> = names.iter().map(AsRef::as_ref).collect();
+        Self::of(&names.iter().map(|name| (*name, EngineKind::Postgres)).collect::<Vec<_>>(), 2)
+    }
+
+    /// Makes a fleet of these tenants, on a changelog of `V1__change_1` and so on; all are current.
+    pub fn of(tenants: &[(&str, EngineKind)], changesets: i64) -> Self {
+        let changelog =
+            Changelog { folder: "migrations".into(), changesets: (1..=changesets).map(changeset).collect() };
+        let servers = vec![
+            server("eu", EngineKind::Postgres, "db.eu.example"),
+            server("us", EngineKind::MySql, "db.us.example"),
+            server("data", EngineKind::Sqlite, "files"),
+        ];
+        let tenants: Vec<Tenant> = tenants.iter().enumerate().map(|(i, (name, kind))| tenant(i, name, *kind)).collect();
+        let selection: Vec<TenantId> = tenants.iter().map(|tenant| tenant.id).collect();
+        let fleet = Fleet { config: "tenants.yaml".into(), migrations: "migrations".into(), servers, tenants };
+        let mut made = Self { fleet, changelog, servers: Vec::new(), selection, survey: Survey::default() };
+        for idx in 0..made.selection.len() {
+            made.survey.standings.push(Standing { tenant: TenantId(idx), found: made.at(changesets) });
+        }
+        made
+    }
+
+    /// Returns what is found of a tenant that has every changeset up to this one.
+    pub fn at(&self, version: i64) -> Found {
+        let all: Vec<Version> = self.changelog.changesets().iter().map(|changeset| changeset.version).collect();
+        let (applied, pending) = all.split_at(all.partition_point(|known| known.0 <= version));
+        Found::Read(Box::new(Position {
+            applied: applied.into(),
+            pending: pending.into(),
+            newest: applied.last().copied(),
+            findings: Vec::new(),
+            last: applied.last().map(|version| attempt(version.0, AttemptOutcome::Applied)),
+            unfinished: None,
+            tables: Tables { history: Some(Width::Int4), journal: true },
+            server_version: Arc::from("15.8"),
+            read_only: None,
+            folds_case: false,
+        }))
+    }
+
+    /// Changes what is found of a tenant.
+    pub fn found(mut self, tenant: usize, found: Found) -> Self {
+        self.survey.standings[tenant].found = found;
+        self
+    }
+
+    /// Changes what was read from a tenant.
+    pub fn read(mut self, tenant: usize, change: impl FnOnce(&mut Position)) -> Self {
+        let Found::Read(position) = &mut self.survey.standings[tenant].found else {
+            unreachable!("the sample's tenant is read before it is changed")
+        };
+        change(position);
+        self
+    }
+
+    /// Leaves a tenant out.
+    pub fn quarantined(mut self, tenant: usize, reason: &str) -> Self {
+        self.fleet.tenants[tenant].quarantined = Some(reason.into());
+        self.found(tenant, Found::Quarantined(reason.into()))
+    }
+
+    pub fn scope(&self) -> Scope<'_> {
+        Scope { fleet: &self.fleet, changelog: &self.changelog, servers: &self.servers, selection: &self.selection }
+    }
+
+    pub fn status(&self) -> StatusReport {
+        StatusReport::new(&self.scope(), &self.survey, None)
+    }
+}
+
+/// Returns a journal row of `V<version>__change_<version>`.
+pub(super) fn attempt(version: i64, outcome: AttemptOutcome) -> Attempt {
+    Attempt {
+        id: version,
+        run_id: RUN.into(),
+        version: Version(version),
+        name: format!("change_{version}"),
+        outcome,
+        statement_no: None,
+        statements: None,
+        prefix: None,
+        who: "deploy".into(),
+        host: "ci-7".into(),
+        tool: "mtmigrate 0.1.0".into(),
+        started_at: AT,
+        finished_at: AT + Duration::from_millis(41),
+        duration_ms: 41,
+        error: None,
+    }
+}
+
+fn changeset(version: i64) -> Changeset {
+    Changeset {
+        version: Version(version),
+        name: format!("change_{version}"),
+        kind: Kind::Versioned,
+        default: None,
+        variants: BTreeMap::new(),
+        down: None,
+        down_variants: BTreeMap::new(),
+    }
+}
+
+fn server(name: &str, engine: EngineKind, host: &str) -> Server {
+    Server {
+        name: name.into(),
+        engine,
+        address: Address::Tcp { host: host.into(), port: 5432 },
+        max_connections: NonZeroU32::MIN.saturating_add(7),
+        connect_timeout: Duration::from_secs(10),
+        lock_database: "postgres".into(),
+    }
+}
+
+fn tenant(idx: usize, name: &str, engine: EngineKind) -> Tenant {
+    let (server, datasource) = match engine {
+        EngineKind::Postgres => (0, Datasource::Postgres { database: "shared".into(), schema: Some(name.to_owned()) }),
+        EngineKind::MySql => (1, Datasource::MySql { database: name.to_owned() }),
+        EngineKind::Sqlite => {
+            let shown = format!("data/{name}.db");
+            (2, Datasource::Sqlite { file: shown.clone().into(), shown, create: false })
+        }
+    };
+    Tenant {
+        id: TenantId(idx),
+        name: name.into(),
+        server: ServerId(server),
+        datasource,
+        access: Arc::new(Access { user: None, password: None, tls: Tls::default() }),
+        labels: BTreeSet::from(["eu".to_owned(), "prod".to_owned()]),
+        quarantined: None,
+        limits: Limits::default(),
+    }
+}

@@ -1,0 +1,146 @@
+//! RFC 4180, a record a tenant: the JSON format's facts, flat.
+//!
+//! Data stay exact, as `docs/formats.md` says: nothing is put before a leading `=`, `+`, `-` or `@`, and control
+//! characters are kept, so that what is read back equals what is there.
+//! <https://www.rfc-editor.org/rfc/rfc4180>
+
+use crate::changeset::Version;
+use crate::error::Diagnostic;
+use crate::report::wire::{cause, rfc3339};
+
+use super::{Drift, Row, StatusReport};
+
+/// The header row.
+const HEADER: [&str; 22] = [
+    "name",
+    "engine",
+    "server",
+    "server_version",
+    "database",
+    "schema",
+    "labels",
+    "state",
+    "version",
+    "pending",
+    "drift",
+    "last_outcome",
+    "last_version",
+    "last_at",
+    "last_duration_ms",
+    "last_run_id",
+    "last_error",
+    "error_code",
+    "error_message",
+    "error_cause",
+    "error_hint",
+    "quarantined",
+];
+
+pub(super) fn render(report: &StatusReport) -> String {
+    let mut text = record(&HEADER.map(str::to_owned));
+    for row in &report.rows {
+        text.push_str(&record(&fields(row)));
+    }
+    text
+}
+
+fn fields(row: &Row) -> [String; HEADER.len()] {
+    let (last, error) = (row.last.as_ref(), row.error.as_ref());
+    [
+        row.name.clone(),
+        row.engine.to_string(),
+        row.server.clone(),
+        or_empty(row.server_version.as_ref()),
+        row.database.clone(),
+        or_empty(row.schema.as_ref()),
+        row.labels.join(" "),
+        row.state.as_str().into(),
+        or_empty(row.version),
+        row.pending.as_ref().map_or_else(String::new, |pending| joined(pending.versions())),
+        row.drift.iter().map(finding).collect::<Vec<_>>().join("; "),
+        or_empty(last.map(|last| last.outcome.as_str())),
+        or_empty(last.map(|last| last.version)),
+        or_empty(last.map(|last| rfc3339(last.finished_at))),
+        or_empty(last.map(|last| last.duration_ms)),
+        or_empty(last.map(|last| &last.run_id)),
+        or_empty(last.and_then(|last| last.error.as_ref())),
+        or_empty(error.map(Diagnostic::code)),
+        or_empty(error.map(Diagnostic::message)),
+        or_empty(error.and_then(cause)),
+        or_empty(error.and_then(Diagnostic::what_next)),
+        or_empty(row.quarantined.as_ref()),
+    ]
+}
+
+fn or_empty(value: Option<impl ToString>) -> String {
+    value.map_or_else(String::new, |value| value.to_string())
+}
+
+fn joined(versions: &[Version]) -> String {
+    versions.iter().map(Version::to_string).collect::<Vec<_>>().join(" ")
+}
+
+fn finding(drift: &Drift) -> String {
+    match drift.version {
+        Some(version) => format!("{} {version}: {}", drift.kind, drift.detail),
+        None => format!("{}: {}", drift.kind, drift.detail),
+    }
+}
+
+fn record(fields: &[String]) -> String {
+    let quoted = fields.iter().map(|field| match field.contains([',', '"', '\r', '\n']) {
+        true => format!("\"{}\"", field.replace('"', "\"\"")),
+        false => field.clone(),
+    });
+    format!("{}\r\n", quoted.collect::<Vec<_>>().join(","))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Reads records back as RFC 4180 says.
+    fn read(text: &str) -> Vec<Vec<String>> {
+        let mut records = Vec::new();
+        let mut record = vec![String::new()];
+        let mut chars = text.chars().peekable();
+        let mut quoted = false;
+        while let Some(c) = chars.next() {
+            let Some(field) = record.last_mut() else { unreachable!("a record has a field from its start") };
+            match (c, quoted) {
+                ('"', true) if chars.peek() == Some(&'"') => field.extend(chars.next()),
+                ('"', _) => quoted = !quoted,
+                (',', false) => record.push(String::new()),
+                ('\r', false) if chars.next_if_eq(&'\n').is_some() => {
+                    records.push(std::mem::replace(&mut record, vec![String::new()]));
+                }
+                (c, _) => field.push(c),
+            }
+        }
+        assert_eq!(record, [""], "the text ends with a record's end");
+        records
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_written_is_read_back(
+            records in prop::collection::vec(prop::collection::vec("[a,\"\r\n =é\u{1b}]{0,6}", 3), 1..5)
+        ) {
+            let text: String = records.iter().map(|fields| record(fields)).collect();
+            prop_assert_eq!(read(&text), records);
+        }
+    }
+
+    #[test]
+    fn a_hostile_name_stays_in_its_field_and_stays_exact() {
+        let names = ["x\"; DROP SCHEMA y; --", "a|b", "line\nfeed", "\u{1b}[2J", "=1+1", "a,b"];
+        let report = crate::report::sample::Sample::named(&names).status();
+        let records = read(&render(&report));
+        assert_eq!(records[0], HEADER);
+        let mut sorted = names;
+        sorted.sort_unstable();
+        assert_eq!(records[1..].iter().map(|record| record[0].as_str()).collect::<Vec<_>>(), sorted);
+        assert!(records.iter().all(|record| record.len() == HEADER.len()));
+    }
+}

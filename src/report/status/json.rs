@@ -1,0 +1,116 @@
+//! `mtmigrate.status/1`: a contract, described in `docs/formats.md`.
+
+use serde::ser::SerializeMap;
+use serde::{Serialize, Serializer};
+
+use crate::history::Attempt;
+use crate::lockstep::State;
+use crate::report::wire::{WireError, WireVersion, WireVersions, pretty, rfc3339};
+
+use super::{Row, StatusReport};
+
+pub(super) fn render(report: &StatusReport) -> String {
+    pretty(&Document {
+        schema: "mtmigrate.status/1",
+        target: report.target.map(WireVersion),
+        summary: Summary(report),
+        tenants: report.rows.iter().map(Tenant::of).collect(),
+    })
+}
+
+#[derive(Serialize)]
+struct Document<'a> {
+    schema: &'static str,
+    target: Option<WireVersion>,
+    summary: Summary<'a>,
+    tenants: Vec<Tenant<'a>>,
+}
+
+/// The number of tenants, and of those in each state.
+struct Summary<'a>(&'a StatusReport);
+
+impl Serialize for Summary<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(1 + State::ALL.len()))?;
+        map.serialize_entry("tenants", &self.0.rows.len())?;
+        for state in State::ALL {
+            map.serialize_entry(state.as_str(), &self.0.tally(state))?;
+        }
+        map.end()
+    }
+}
+
+#[derive(Serialize)]
+struct Tenant<'a> {
+    name: &'a str,
+    engine: &'static str,
+    server: &'a str,
+    server_version: Option<&'a str>,
+    database: &'a str,
+    schema: Option<&'a str>,
+    labels: &'a [String],
+    state: &'static str,
+    version: Option<WireVersion>,
+    pending: Option<WireVersions<'a>>,
+    drift: Option<Vec<Drift<'a>>>,
+    last: Option<Last<'a>>,
+    error: Option<WireError<'a>>,
+    quarantined: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct Drift<'a> {
+    kind: &'a str,
+    version: Option<WireVersion>,
+    detail: &'a str,
+}
+
+#[derive(Serialize)]
+struct Last<'a> {
+    outcome: &'static str,
+    version: WireVersion,
+    at: String,
+    duration_ms: i64,
+    run_id: &'a str,
+    error: Option<&'a str>,
+}
+
+impl<'a> Tenant<'a> {
+    fn of(row: &'a Row) -> Self {
+        let drift = row.drift.iter().map(|found| Drift {
+            kind: &found.kind,
+            version: found.version.map(WireVersion),
+            detail: &found.detail,
+        });
+        Self {
+            name: &row.name,
+            engine: row.engine.as_str(),
+            server: &row.server,
+            server_version: row.server_version.as_deref(),
+            database: &row.database,
+            schema: row.schema.as_deref(),
+            labels: &row.labels,
+            state: row.state.as_str(),
+            version: row.version.map(WireVersion),
+            // A tenant that was not read lacks nothing that is known, which is not the same as nothing.
+            pending: row.pending.as_ref().map(|pending| WireVersions(pending.versions())),
+            drift: row.pending.is_some().then(|| drift.collect()),
+            last: row.last.as_ref().map(Last::of),
+            error: row.error.as_ref().map(WireError::of),
+            quarantined: row.quarantined.as_deref(),
+        }
+    }
+}
+
+impl<'a> Last<'a> {
+    fn of(attempt: &'a Attempt) -> Self {
+        Self {
+            outcome: attempt.outcome.as_str(),
+            version: WireVersion(attempt.version),
+            at: rfc3339(attempt.finished_at),
+            duration_ms: attempt.duration_ms,
+            run_id: &attempt.run_id,
+            error: attempt.error.as_deref(),
+        }
+    }
+}

@@ -1,0 +1,40 @@
+//! The table as GitHub shows it, for a pull request or a wiki.
+
+use crate::error::plain;
+
+use crate::report::grid::Column;
+
+use super::StatusReport;
+use super::table::{COLUMNS, NOTE, cells, note};
+
+pub(super) fn render(report: &StatusReport) -> String {
+    let mut text = line(COLUMNS.map(|column| column.title().to_owned()), NOTE);
+    let rule = COLUMNS.map(|column| match column {
+        Column::Text(_) => "---".to_owned(),
+        Column::Number(_) => "---:".to_owned(),
+    });
+    text.push_str(&line(rule, "---"));
+    for row in &report.rows {
+        text.push_str(&line(cells(row).map(|cell| escaped(&cell)), &escaped(&note(row))));
+    }
+    format!("{text}\n{}\n", report.summary())
+}
+
+fn line(cells: [String; COLUMNS.len()], note: &str) -> String {
+    format!("| {} | {note} |\n", cells.join(" | "))
+}
+
+/// Returns a stranger's text as GitHub shows it unchanged, in one cell: no markup, no markup's end, no new line.
+///
+/// <https://github.github.com/gfm/#backslash-escapes>
+fn escaped(text: &str) -> String {
+    let mut made = String::with_capacity(text.len());
+    for c in plain(text).chars() {
+        match c {
+            '\n' => made.push(' '),
+            '\\' | '|' | '`' | '*' | '_' | '[' | ']' | '<' | '>' | '&' | '~' => made.extend(['\\', c]),
+            c => made.push(c),
+        }
+    }
+    made
+}

@@ -1,0 +1,187 @@
+//! Where every tenant stands: a survey as rows, what needs a person first.
+
+mod csv;
+mod json;
+mod markdown;
+mod table;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use crate::changeset::Version;
+use crate::error::{Diagnostic, ExitStatus, Paint, count};
+use crate::history::{Attempt, Unfinished};
+use crate::lockstep::{Found, Position, Scope, Standing, State, Survey};
+use crate::sql::EngineKind;
+
+/// The forms of a status report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StatusFormat {
+    /// For a terminal.
+    Table,
+    /// `mtmigrate.status/1`.
+    Json,
+    /// RFC 4180, for a spreadsheet.
+    Csv,
+    /// A table as GitHub shows it.
+    Markdown,
+}
+
+/// Where every tenant of a selection stands.
+#[derive(Clone, Debug)]
+pub struct StatusReport {
+    target: Option<Version>,
+    /// By urgency of state, then by name.
+    rows: Vec<Row>,
+}
+
+/// One tenant's facts.
+#[derive(Clone, Debug)]
+struct Row {
+    name: String,
+    engine: EngineKind,
+    server: String,
+    server_version: Option<Arc<str>>,
+    database: String,
+    schema: Option<String>,
+    labels: Vec<String>,
+    state: State,
+    version: Option<Version>,
+    pending: Option<Pending>,
+    drift: Vec<Drift>,
+    unfinished: Option<Unfinished>,
+    last: Option<Attempt>,
+    error: Option<Diagnostic>,
+    quarantined: Option<String>,
+}
+
+/// The versions that a tenant lacks, up to the target: a prefix of a list that tenants share.
+#[derive(Clone, Debug)]
+struct Pending {
+    all: Arc<[Version]>,
+    len: usize,
+}
+
+impl Pending {
+    fn versions(&self) -> &[Version] {
+        &self.all[..self.len]
+    }
+}
+
+/// One finding of history drift.
+#[derive(Clone, Debug)]
+struct Drift {
+    kind: String,
+    version: Option<Version>,
+    detail: String,
+}
+
+impl StatusReport {
+    /// Folds a survey. Without a target, tenants are measured against the changelog's newest version.
+    pub fn new(scope: &Scope<'_>, survey: &Survey, target: Option<Version>) -> Self {
+        let target = target.or(scope.changelog.newest());
+        let mut rows: Vec<Row> = survey.standings.iter().map(|standing| Row::of(scope, standing, target)).collect();
+        rows.sort_by(|a, b| (a.state, &a.name).cmp(&(b.state, &b.name)));
+        Self { target, rows }
+    }
+
+    /// Returns the report as text that ends with a line feed.
+    ///
+    /// The width is a terminal's and is meant for the table; without one nothing is wrapped.
+    pub fn render(&self, format: StatusFormat, paint: Paint, width: Option<usize>) -> String {
+        match format {
+            StatusFormat::Table => table::render(self, paint, width),
+            StatusFormat::Json => json::render(self),
+            StatusFormat::Csv => csv::render(self),
+            StatusFormat::Markdown => markdown::render(self),
+        }
+    }
+
+    /// Returns the exit status: 5 if a tenant could not be read. With `check`, the most urgent of what any tenant
+    /// asks for: 6 half applied, 3 drifted or ahead, 5 unreachable, 4 behind, new or failed.
+    pub fn exit(&self, check: bool) -> ExitStatus {
+        let asks = self.rows.iter().map(|row| match row.state {
+            State::Unreachable => ExitStatus::Unreachable,
+            _ if !check => ExitStatus::Done,
+            State::HalfApplied => ExitStatus::HalfApplied,
+            State::Drifted | State::Ahead => ExitStatus::Drift,
+            State::Failed | State::Behind | State::New => ExitStatus::Pending,
+            State::Quarantined | State::Current => ExitStatus::Done,
+        });
+        asks.fold(ExitStatus::Done, ExitStatus::worst)
+    }
+
+    /// Returns how many tenants are in a state.
+    fn tally(&self, state: State) -> usize {
+        self.rows.iter().filter(|row| row.state == state).count()
+    }
+
+    /// Returns `30 tenants: 1 half-applied, 2 behind, 27 current; target V20`.
+    fn summary(&self) -> String {
+        let states = State::ALL.map(|state| (self.tally(state), state.as_str()));
+        let said: Vec<String> = states.iter().filter(|(n, _)| *n > 0).map(|(n, word)| format!("{n} {word}")).collect();
+        let tenants = count(self.rows.len(), "tenant");
+        let target = match self.target {
+            Some(target) => format!("target V{target}"),
+            None => "the changelog is empty".to_owned(),
+        };
+        match said.is_empty() {
+            true => format!("{tenants}; {target}"),
+            false => format!("{tenants}: {}; {target}", said.join(", ")),
+        }
+    }
+}
+
+impl Row {
+    fn of(scope: &Scope<'_>, standing: &Standing, target: Option<Version>) -> Self {
+        let tenant = &scope.fleet.tenants[standing.tenant.0];
+        let bare = Self {
+            name: tenant.name.clone(),
+            engine: tenant.datasource.engine(),
+            server: scope.fleet.servers[tenant.server.0].name.clone(),
+            server_version: None,
+            database: tenant.datasource.database().to_owned(),
+            schema: tenant.datasource.schema().map(str::to_owned),
+            labels: tenant.labels.iter().cloned().collect(),
+            state: standing.state(),
+            version: None,
+            pending: None,
+            drift: Vec::new(),
+            unfinished: None,
+            last: None,
+            error: None,
+            quarantined: None,
+        };
+        match &standing.found {
+            Found::Quarantined(reason) => Self { quarantined: Some(reason.clone()), ..bare },
+            Found::Unreadable(diagnostic) => Self { error: Some(diagnostic.clone()), ..bare },
+            Found::Read(position) => bare.read(position, target),
+        }
+    }
+
+    fn read(self, position: &Position, target: Option<Version>) -> Self {
+        let all = position.pending.clone();
+        let len = target.map_or(all.len(), |target| all.partition_point(|version| *version <= target));
+        let drift = position.findings.iter().map(|finding| Drift {
+            kind: finding.kind().to_string(),
+            version: finding.version(),
+            detail: finding.detail().to_string(),
+        });
+        Self {
+            server_version: Some(position.server_version.clone()),
+            // What lies beyond the target is not lacked.
+            state: match self.state {
+                State::Failed | State::Behind | State::New if len == 0 => State::Current,
+                state => state,
+            },
+            version: position.newest,
+            pending: Some(Pending { all, len }),
+            drift: drift.collect(),
+            unfinished: position.unfinished.clone(),
+            last: position.last.clone(),
+            ..self
+        }
+    }
+}

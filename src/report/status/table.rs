@@ -1,0 +1,109 @@
+//! The table for a person: a line a tenant, and a summary.
+
+use crate::changeset::Version;
+use crate::error::{Paint, short};
+use crate::history::Unfinished;
+use crate::lockstep::State;
+use crate::report::grid::{Column, Grid};
+use crate::report::words::{Tone, minute, on_a_line};
+
+use super::{Drift, Row, StatusReport};
+
+/// The columns but for the note, in order.
+pub(super) const COLUMNS: [Column; 7] = [
+    Column::Text("name"),
+    Column::Text("state"),
+    Column::Text("version"),
+    Column::Number("behind"),
+    Column::Text("engine"),
+    Column::Text("server"),
+    Column::Text("last change (UTC)"),
+];
+
+/// The title of the notes.
+pub(super) const NOTE: &str = "note";
+
+/// The column that is coloured.
+const STATE: usize = 1;
+
+/// The longest note, in characters; the journal and JSON have the whole of it.
+const NOTE_LIMIT: usize = 160;
+
+/// Stands where nothing is known or nothing is there.
+const NONE: &str = "-";
+
+pub(super) fn render(report: &StatusReport, paint: Paint, width: Option<usize>) -> String {
+    let mut grid = Grid::new(&COLUMNS, NOTE, paint);
+    for row in &report.rows {
+        grid.row(cells(row), (STATE, tone(row.state)), &note(row));
+    }
+    format!("{}\n{}\n", grid.text(width), report.summary())
+}
+
+/// Returns a row's texts, in the order of [`COLUMNS`], as they came from strangers.
+pub(super) fn cells(row: &Row) -> [String; COLUMNS.len()] {
+    let or_none = |text: Option<String>| text.unwrap_or_else(|| NONE.into());
+    [
+        row.name.clone(),
+        row.state.as_str().into(),
+        or_none(row.version.map(|version| format!("V{version}"))),
+        or_none(row.pending.as_ref().map(|pending| pending.len.to_string())),
+        row.engine.to_string(),
+        row.server.clone(),
+        or_none(row.last.as_ref().map(|last| minute(last.finished_at))),
+    ]
+}
+
+fn tone(state: State) -> Tone {
+    match state {
+        State::HalfApplied | State::Failed | State::Drifted | State::Unreachable | State::Ahead => Tone::Alarm,
+        State::Behind | State::New => Tone::Caution,
+        State::Quarantined => Tone::Quiet,
+        State::Current => Tone::Good,
+    }
+}
+
+/// Returns why a tenant is in its state, in short and on one line.
+pub(super) fn note(row: &Row) -> String {
+    let said = match row.state {
+        State::Quarantined => row.quarantined.clone(),
+        State::Unreachable => row.error.as_ref().map(|error| error.one_line()),
+        State::HalfApplied => row.unfinished.as_ref().map(|open| half(open, row.last_error())),
+        State::Drifted | State::Ahead => drift(&row.drift),
+        State::Failed => row.last.as_ref().map(|last| failed(last.version, row.last_error())),
+        State::Behind | State::New | State::Current => None,
+    };
+    short(&on_a_line(&said.unwrap_or_default()), NOTE_LIMIT)
+}
+
+impl Row {
+    fn last_error(&self) -> Option<&str> {
+        self.last.as_ref()?.error.as_deref()
+    }
+}
+
+fn half(open: &Unfinished, error: Option<&str>) -> String {
+    match open {
+        Unfinished::Uncertain { version, statement_no, statements } => {
+            format!("V{version}: nobody knows whether statement {statement_no} of {statements} took effect")
+        }
+        Unfinished::FailedAt { version, statement_no, .. } => {
+            let before = statement_no.saturating_sub(1);
+            format!("{}; {before} before it committed", failed(format!("{version} statement {statement_no}"), error))
+        }
+    }
+}
+
+fn failed(what: impl std::fmt::Display, error: Option<&str>) -> String {
+    format!("V{what}: {}", error.unwrap_or("failed"))
+}
+
+fn drift(findings: &[Drift]) -> Option<String> {
+    let (first, rest) = findings.split_first()?;
+    let version = first.version.map_or_else(String::new, |version: Version| format!(" V{version}"));
+    let more = match rest.len() {
+        0 => String::new(),
+        n => format!(" (and {n} more)"),
+    };
+    Some(format!("{}{version}: {}{more}", first.kind, first.detail))
+}
