@@ -209,9 +209,15 @@ fn ended(statements: Vec<Tokens>) -> Tokens {
 
 /// A statement of a routine of MySQL, with blocks nested in it.
 fn nested(dialect: Dialect) -> BoxedStrategy<Tokens> {
+    // In Oracle mode a function's type follows RETURN, so no body can begin with it.
+    let returns = if mysql_mode(dialect).is_some_and(|mode| mode.oracle) {
+        "DO"
+    } else {
+        "RETURN"
+    };
     let leaf = prop_oneof![
         3 => simple(dialect),
-        1 => expression(dialect).prop_map(|value| [words("RETURN"), value].concat()),
+        1 => expression(dialect).prop_map(move |value| [words(returns), value].concat()),
         1 => expression(dialect).prop_map(|value| [words("DECLARE v INT DEFAULT"), value].concat()),
         1 => Just(words("DECLARE c CURSOR FOR SELECT 1 FOR UPDATE")),
     ];
@@ -569,6 +575,8 @@ proptest! {
 
     #[test]
     fn a_statement_of_any_heap_of_marks_is_one_statement_alone(text in soup(false), dialect in dialects()) {
+        // MySQL's two dashes mean a comment at the end of a text and arithmetic elsewhere.
+        prop_assume!(mysql_mode(dialect).is_none() || !text.contains("--"));
         for statement in split(&text, dialect).unwrap_or_default() {
             prop_assert_eq!(texts(statement.text, dialect)?, vec![statement.text]);
         }
