@@ -73,6 +73,11 @@ impl<'t> Lexer<'t> {
         }
     }
 
+    /// Where the next token is looked for.
+    pub(super) fn offset(&self) -> usize {
+        self.at
+    }
+
     pub(super) fn dialect(&self) -> Dialect {
         self.dialect
     }
@@ -111,7 +116,7 @@ impl<'t> Lexer<'t> {
         let Some(byte) = self.peek(0) else {
             return Ok(None);
         };
-        let kind = if self.at_delimiter() {
+        let kind = if self.delimiter_at(start) {
             self.delimiter_token()
         } else {
             self.token(byte)?
@@ -186,15 +191,15 @@ impl<'t> Lexer<'t> {
     }
 
     fn word_end(&self, from: usize, dollars: bool) -> usize {
-        let stop = self
+        // A delimiter of letters ends no word: `cargo` goes on behind `car` under `DELIMITER go`.
+        let stops = self
             .delimiter
-            .map(str::as_bytes)
-            .filter(|delimiter| !delimiter[0].is_ascii_alphanumeric());
+            .is_some_and(|delimiter| !delimiter.as_bytes()[0].is_ascii_alphanumeric());
         let mut end = from;
         while end < self.bytes.len() {
             let byte = self.bytes[end];
             let belongs = is_word_part(byte) || (dollars && byte == b'$');
-            if !belongs || stop.is_some_and(|delimiter| self.bytes[end..].starts_with(delimiter)) {
+            if !belongs || (stops && self.delimiter_at(end)) {
                 break;
             }
             end += 1;
@@ -394,17 +399,20 @@ impl<'t> Lexer<'t> {
         }
     }
 
-    fn at_delimiter(&self) -> bool {
-        let Some(delimiter) = self.delimiter else {
+    fn delimiter_at(&self, at: usize) -> bool {
+        let Some(delimiter) = self.delimiter.map(str::as_bytes) else {
             return false;
         };
-        if self.executable.is_empty() && self.bytes[self.at..].starts_with(delimiter.as_bytes()) {
-            // `go` ends a statement, `good` does not.
-            let last = delimiter.as_bytes()[delimiter.len() - 1];
-            let next = self.peek(delimiter.len());
-            return !(last.is_ascii_alphanumeric() && next.is_some_and(is_word_part));
+        if !self.executable.is_empty() || !self.bytes[at..].starts_with(delimiter) {
+            return false;
         }
-        false
+        // `go` ends a statement, `good` does not.
+        let letters = delimiter.last().is_some_and(u8::is_ascii_alphanumeric);
+        !(letters
+            && self
+                .bytes
+                .get(at + delimiter.len())
+                .is_some_and(|&byte| is_word_part(byte)))
     }
 
     fn delimiter_token(&mut self) -> Kind {

@@ -24,6 +24,8 @@ mod tests_mysql;
 mod tests_properties;
 #[cfg(test)]
 mod tests_sqlite;
+#[cfg(test)]
+mod tests_strategies;
 
 use std::fmt;
 

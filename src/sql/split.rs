@@ -171,7 +171,7 @@ impl<'t> Scanner<'t> {
                     && begins_with("copy")
                     && copies_from_stdin(statement, dialect).is_some() =>
             {
-                self.skip_copy_data(pending.end);
+                self.skip_copy_data();
             }
             _ => {}
         }
@@ -179,12 +179,12 @@ impl<'t> Scanner<'t> {
     }
 
     /// Goes on behind the data lines, which a line with `\.` ends; without one there are no data.
-    fn skip_copy_data(&mut self, from: usize) {
+    fn skip_copy_data(&mut self) {
         if self.no_data_end {
             return;
         }
-        let mut at = from;
-        for line in self.text[from..].split_inclusive('\n') {
+        let mut at = self.lexer.offset();
+        for line in self.text[at..].split_inclusive('\n') {
             at += line.len();
             if line.trim_end() == "\\." {
                 return self.lexer.jump(at);

@@ -6,8 +6,11 @@ use super::HazardKind::{
 use super::tests::{EVERY, MYSQL, ORACLE, POSTGRES, SQLITE};
 use super::{Dialect, HazardKind, hazards};
 
+/// A kind, an offset in bytes and the words.
+type Found<'a> = (HazardKind, usize, &'a str);
+
 #[track_caller]
-fn check(dialect: Dialect, cases: &[(&str, &[(HazardKind, usize, &str)])]) {
+fn check(dialect: Dialect, cases: &[(&str, &[Found])]) {
     for (text, expected) in cases {
         let found =
             hazards(text, dialect).unwrap_or_else(|error| panic!("{dialect:?}: {error}: {text}"));

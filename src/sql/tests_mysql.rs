@@ -144,6 +144,14 @@ fn a_delimiter_line_changes_what_ends_a_statement() {
             ),
             ("DELIMITER $$\n$$ $$", &[]),
             (
+                "DELIMITER é\n/*! SELECT é */é SELECT 2é",
+                &["/*! SELECT é */", "SELECT 2"],
+            ),
+            (
+                "DELIMITER $a\nSELECT $ab, 1 $a SELECT 2$a",
+                &["SELECT $ab, 1", "SELECT 2"],
+            ),
+            (
                 "CREATE TABLE t (\ndelimiter char(1));",
                 &["CREATE TABLE t (\ndelimiter char(1))"],
             ),
