@@ -5,6 +5,7 @@
 //! statements are journalled one by one.
 
 mod identity;
+pub(crate) mod mysql;
 mod pool;
 mod stepwise;
 mod tables;
