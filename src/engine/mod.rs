@@ -5,7 +5,7 @@
 //! statements are journalled one by one.
 
 mod identity;
-pub(crate) mod mysql;
+mod mysql;
 mod pool;
 mod stepwise;
 mod tables;

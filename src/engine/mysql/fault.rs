@@ -3,7 +3,9 @@
 //! <https://dev.mysql.com/doc/mysql-errors/8.4/en/server-error-reference.html>,
 //! <https://mariadb.com/kb/en/mariadb-error-code-reference/>. Never prints the driver's options: they hold the password.
 
-use mysql_async::{Error, ServerError};
+use std::io::ErrorKind;
+
+use mysql_async::{Error, IoError, ServerError};
 
 use crate::engine::Order;
 use crate::engine::stepwise::{Fault, failed};
@@ -33,7 +35,11 @@ pub(super) enum Ended {
 pub(super) fn words(error: &Error) -> String {
     match error {
         Error::Server(error) => server_words(error),
-        Error::Io(mysql_async::IoError::Io(error)) => error.to_string(),
+        // TLS and plain connections end with different words of the driver.
+        Error::Io(IoError::Io(error)) if error.kind() == ErrorKind::UnexpectedEof => {
+            "the server closed the connection".into()
+        }
+        Error::Io(IoError::Io(error)) => error.to_string(),
         other => other.to_string(),
     }
 }

@@ -35,7 +35,7 @@ pub(super) struct Held {
 ///
 /// A run of one version of mtmigrate must see the lock of another, so this can never change. Hashed because a lock's
 /// name has at most 64 characters, as many as a database's.
-pub(super) fn lock_name(database: &str, folds_case: bool) -> String {
+fn lock_name(database: &str, folds_case: bool) -> String {
     let mut hasher = SipHasher13::new();
     match folds_case {
         true => hasher.write(database.to_lowercase().as_bytes()),
@@ -165,22 +165,22 @@ async fn take<'t>(
 
 /// Says who holds a lock, as far as this user may see.
 async fn holder(link: &mut Link, name: &str, tenant: &Tenant) -> Holder {
-    let mut said = vec![format!("the lock of database {}", sql::name(tenant.datasource.database()))];
-    let mut run_id = None;
+    let database = sql::name(tenant.datasource.database());
     let id = link.ask(&format!("SELECT IS_USED_LOCK({})", sql::literal(name)), ANSWER_LIMIT).await.ok().and_then(cell);
-    match id {
-        None => said.push("is free again".into()),
-        Some(id) => {
-            said.push(format!("is held by connection {id}"));
-            said.extend(process(link, &id).await);
-            if let Some(session) = session_name(link, &id).await {
-                run_id = session.strip_prefix("mtmigrate ").and_then(|rest| rest.split(' ').next()).map(str::to_owned);
-                said.push(format!("({session})"));
-            }
-            said.extend(last_writer(link, tenant).await);
-        }
+    let Some(id) = id else {
+        return Holder { description: format!("the lock of database {database} is free again"), run_id: None };
+    };
+    let mut description = format!("the lock of database {database} is held by connection {id}");
+    let process = process(link, &id).await.map(|process| format!(" {process}"));
+    let session = session_name(link, &id).await;
+    let run_id = session.as_deref().and_then(|name| name.strip_prefix("mtmigrate ")?.split(' ').next());
+    let run_id = run_id.map(str::to_owned);
+    let session = session.map(|session| format!(" ({session})"));
+    let writer = last_writer(link, tenant).await.map(|writer| format!("; {writer}"));
+    for said in [process, session, writer].into_iter().flatten() {
+        description.push_str(&said);
     }
-    Holder { description: said.join(" "), run_id }
+    Holder { description, run_id }
 }
 
 async fn process(link: &mut Link, id: &str) -> Option<String> {
@@ -206,7 +206,7 @@ async fn last_writer(link: &mut Link, tenant: &Tenant) -> Option<String> {
     let mut cells = link.ask(&question, ANSWER_LIMIT).await.ok()?.into_iter().flatten().next()?;
     cells.remove(0);
     let last = journal::attempt(tenant, cells).ok()?;
-    Some(format!("; last wrote there: run {} of {}@{} at {}", last.run_id, last.who, last.host, last.finished_at))
+    Some(format!("last wrote there: run {} of {}@{} at {}", last.run_id, last.who, last.host, last.finished_at))
 }
 
 fn cell(sets: Vec<Vec<Cells>>) -> Option<String> {
@@ -221,7 +221,7 @@ mod tests {
 
     #[test]
     fn the_names_of_locks_never_change_and_fit_the_server() {
-        assert_eq!(lock_name("acme", false), "mtmigrate:PIN");
+        assert_eq!(lock_name("acme", false), "mtmigrate:df5824f31374cf9b128f98ac14cbe2af");
         assert_eq!(lock_name("ACME", true), lock_name("acme", false));
         let names: BTreeSet<_> = ["acme", "Acme", "acme "].map(|name| lock_name(name, false)).into();
         assert_eq!(names.len(), 3);

@@ -12,6 +12,7 @@ mod link;
 mod lock;
 mod read;
 mod sql;
+mod steps;
 mod tls;
 
 use std::sync::Arc;

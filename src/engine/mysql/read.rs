@@ -1,8 +1,8 @@
 //! The survey: where many tenants of one server stand, in a number of questions that does not grow with them.
 //!
 //! One message asks the server about itself and which databases and tables there are; then one for each
-//! [`CHUNK`] tenants reads their rows. What a joint question cannot answer is asked for tenant by tenant, so that
-//! one tenant's trouble stays its own. Writes nothing.
+//! [`CHUNK`] tenants reads their rows. A joint question that fails is halved, so that one tenant's trouble stays its
+//! own. Writes nothing.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ use super::{MySqlServer, NoSession, fault, journal, sql};
 const CHUNK: usize = 100;
 
 /// The longest wait for a table that another session is altering.
-const LOCK_WAIT: Duration = Duration::from_secs(2);
+const LOCK_WAIT: Duration = Duration::from_secs(1);
 
 /// Reads where tenants stand; one answer for each, in order.
 pub(super) async fn read(server: &MySqlServer, tenants: &[&Tenant]) -> Vec<Result<Reading>> {
@@ -183,29 +183,33 @@ async fn read_chunk(
     tenants: &[&Tenant],
     known: Vec<Result<Tables>>,
 ) -> Vec<Result<Reading>> {
-    let all: Vec<(usize, &Tenant, Tables)> = tenants
+    let readable: Vec<(usize, &Tenant, Tables)> = tenants
         .iter()
         .zip(&known)
         .enumerate()
         .filter_map(|(at, (tenant, tables))| tables.as_ref().ok().map(|tables| (at, *tenant, *tables)))
         .collect();
-    let mut joint = match ask(link, &all).await {
-        Ok(contents) => Some(contents),
-        Err(_) => None,
-    };
-    let mut readings = Vec::with_capacity(tenants.len());
-    for (at, (tenant, tables)) in tenants.iter().zip(known).enumerate() {
-        let reading = match (tables, &mut joint) {
-            (Err(diagnostic), _) => Err(diagnostic),
-            (Ok(tables), Some(contents)) => reading(facts, tenant, tables, contents.remove(&at).unwrap_or_default()),
-            (Ok(tables), None) => match ask(link, &[(at, *tenant, tables)]).await {
-                Ok(mut contents) => reading(facts, tenant, tables, contents.remove(&at).unwrap_or_default()),
-                Err(trouble) => Err(server.trouble(trouble, tenant)),
-            },
-        };
-        readings.push(reading);
+    let mut contents: HashMap<usize, Result<Contents>> = HashMap::new();
+    // A question that fails is halved until the tenant that it fails for is alone.
+    let mut parts = vec![&readable[..]];
+    while let Some(part) = parts.pop() {
+        match (ask(link, part).await, part) {
+            (Ok(found), _) => contents.extend(found.into_iter().map(|(at, contents)| (at, Ok(contents)))),
+            (Err(_), []) => {}
+            (Err(trouble), [(at, tenant, _)]) => {
+                contents.insert(*at, Err(server.trouble(trouble, tenant)));
+            }
+            (Err(_), _) => {
+                let (one, other) = part.split_at(part.len() / 2);
+                parts.extend([one, other]);
+            }
+        }
     }
-    readings
+    let reading = |(at, (tenant, tables)): (usize, (&&Tenant, Result<Tables>))| {
+        let contents = contents.remove(&at).unwrap_or_else(|| Ok(Contents::default()));
+        reading(facts, tenant, tables?, contents?)
+    };
+    tenants.iter().zip(known).enumerate().map(reading).collect()
 }
 
 /// The rows of one tenant's tables.

@@ -69,11 +69,18 @@ pub(super) fn enter(database: &str, limits: &Limits) -> String {
     )
 }
 
+/// The engine and the character set of our tables, whatever the defaults are: history and journal are written in one
+/// transaction, and names are Unicode.
+const TABLE_OPTIONS: &str = "ENGINE=InnoDB DEFAULT CHARACTER SET utf8mb4";
+
+/// Takes the limit of a statement's run off the session: what we write after a text must not be ended by it.
+pub(super) const UNLIMITED: &str = "SET SESSION wait_timeout=31536000 /*M!100101 , max_statement_time=0 */";
+
 /// Makes refinery's table.
 pub(super) fn create_history(database: &str, width: Width) -> String {
     format!(
         "CREATE TABLE IF NOT EXISTS {} (version {} PRIMARY KEY, name VARCHAR(255), applied_on VARCHAR(255), \
-         checksum VARCHAR(255))",
+         checksum VARCHAR(255)) {TABLE_OPTIONS}",
         table(database, HISTORY),
         version_type(width)
     )
@@ -84,12 +91,11 @@ pub(super) fn widen_history(database: &str) -> String {
     format!("ALTER TABLE {} MODIFY version {} NOT NULL", table(database, HISTORY), version_type(Width::Int8))
 }
 
-/// Makes the journal, of an engine with transactions whatever the server's default is.
+/// Makes the journal.
 pub(super) fn create_journal(database: &str) -> String {
     let columns = JOURNAL_COLUMNS.map(|column| format!("{} {}", name(column), journal_type(column))).join(", ");
     format!(
-        "CREATE TABLE IF NOT EXISTS {} (`id` BIGINT NOT NULL AUTO_INCREMENT PRIMARY KEY, {columns}) \
-         ENGINE=InnoDB DEFAULT CHARACTER SET utf8mb4",
+        "CREATE TABLE IF NOT EXISTS {} (`id` BIGINT NOT NULL AUTO_INCREMENT PRIMARY KEY, {columns}) {TABLE_OPTIONS}",
         table(database, JOURNAL)
     )
 }
