@@ -5,6 +5,7 @@
 //! statements are journalled one by one.
 
 mod identity;
+mod mysql;
 mod pool;
 pub mod postgres;
 mod stepwise;

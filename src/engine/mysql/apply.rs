@@ -1,0 +1,126 @@
+//! One order on one session: enter the database, split the text as the server reads it, run it step by step.
+//!
+//! Every statement of DDL commits by itself, and what was open before it too
+//! (<https://dev.mysql.com/doc/refman/8.4/en/implicit-commit.html>, <https://mariadb.com/kb/en/sql-statements-that-cause-an-implicit-commit/>),
+//! so text and history row cannot commit together: [`stepwise`] journals the way.
+
+use std::time::Instant;
+
+use crate::engine::stepwise::{self, Fault, failed, place_at, place_of};
+use crate::engine::{Failure, Left, Moment, Order, Outcome};
+use crate::error::Code;
+use crate::sql::{Dialect, SqlMode, Statement, split};
+
+use super::link::Sets;
+use super::steps::MySqlSteps;
+use super::{MySqlServer, NoSession, sql};
+
+/// What the intent adds to a statement's message, at most, in bytes.
+const INTENT_ROOM: usize = 8192;
+
+/// Applies one order.
+pub(super) async fn apply(server: &MySqlServer, order: Order<'_>) -> Outcome {
+    let began = Instant::now();
+    let database = order.tenant.datasource.database();
+    let (lease, sets) = match server.session(&order.tenant.access, &sql::enter(database, &order.limits)).await {
+        Ok(opened) => opened,
+        Err(none) => return Outcome::Failed(before(&order, began, unopened(server, &order, none))),
+    };
+    let session = Session::of(sets);
+    let statements = match statements(&order, &session) {
+        Ok(statements) => statements,
+        Err(fault) => {
+            server.give_back(lease).await;
+            return Outcome::Failed(before(&order, began, fault));
+        }
+    };
+    let mut steps = MySqlSteps::new(server, &order, session, &statements, lease);
+    let outcome = stepwise::apply(&order, &statements, &mut steps).await;
+    steps.settle(outcome).await
+}
+
+/// What the server said when the session entered the database.
+pub(super) struct Session {
+    pub database: Option<String>,
+    sql_mode: SqlMode,
+    max_packet: usize,
+    /// When the order began, by the server's clock.
+    pub began: String,
+}
+
+impl Session {
+    fn of(sets: Sets) -> Self {
+        let mut cells = sets.into_iter().next_back().unwrap_or_default().into_iter().flatten();
+        let mut next = || cells.next().flatten();
+        let (database, sql_mode, max_packet, began) = (next(), next(), next(), next());
+        Self {
+            database,
+            sql_mode: SqlMode::parse(&sql_mode.unwrap_or_default()),
+            max_packet: max_packet.and_then(|bytes| bytes.parse().ok()).unwrap_or(usize::MAX),
+            began: began.unwrap_or_default(),
+        }
+    }
+}
+
+/// Splits the text, and refuses it before anything ran if the server does not take one of its statements.
+fn statements<'t>(order: &Order<'t>, session: &Session) -> Result<Vec<Statement<'t>>, Fault> {
+    let statements = split(&order.text.sql, Dialect::MySql(session.sql_mode)).map_err(|error| {
+        let diagnostic = failed(order, Code::BROKEN_SQL).at(place_at(order, error.offset)).cause(error.message);
+        Fault::Refused { diagnostic, retry: false }
+    })?;
+    let takes = session.max_packet.saturating_sub(INTENT_ROOM);
+    if let Some(large) = statements.iter().find(|statement| statement.text.len() > takes) {
+        let diagnostic = failed(order, Code::TOO_LARGE)
+            .at(place_of(order, large))
+            .cause(format!(
+                "the statement has {} bytes, and the server's max_allowed_packet is {} ({INTENT_ROOM} of them are kept \
+                 for the journal)",
+                large.text.len(),
+                session.max_packet
+            ))
+            .hint("raise max_allowed_packet on the server, or split the statement");
+        return Err(Fault::Refused { diagnostic, retry: false });
+    }
+    if let Some(local) = statements.iter().find(|statement| reads_local_file(statement.text)) {
+        let diagnostic = failed(order, Code::NOT_SQL)
+            .at(place_of(order, local))
+            .cause("LOCAL INFILE asks the client for a file, and mtmigrate sends none")
+            .hint("load a file of the server, or write the rows as INSERT");
+        return Err(Fault::Refused { diagnostic, retry: false });
+    }
+    Ok(statements)
+}
+
+/// Answers whether a statement is `LOAD DATA … LOCAL`. The driver would drop the connection in its middle.
+fn reads_local_file(statement: &str) -> bool {
+    let words: Vec<_> = statement.split_whitespace().take(4).map(str::to_ascii_uppercase).collect();
+    matches!(words.first().map(String::as_str), Some("LOAD")) && words.iter().any(|word| word == "LOCAL")
+}
+
+fn unopened(server: &MySqlServer, order: &Order<'_>, none: NoSession) -> Fault {
+    let inner = server.unopened(none, order.tenant);
+    let mut diagnostic = failed(order, inner.code()).cause(inner.message());
+    for cause in inner.causes() {
+        diagnostic = diagnostic.cause(cause);
+    }
+    if let Some(hint) = inner.what_next() {
+        diagnostic = diagnostic.hint(hint);
+    }
+    // Too many connections, a restart, a lost packet: nothing was sent, so another try does no harm.
+    Fault::Refused { retry: inner.code() == Code::UNREACHABLE, diagnostic }
+}
+
+/// Makes the failure of an order of which the server saw nothing.
+fn before(order: &Order<'_>, began: Instant, fault: Fault) -> Failure {
+    let (diagnostic, retry) = match fault {
+        Fault::Refused { diagnostic, retry } => (diagnostic, retry),
+        Fault::Lost(diagnostic) => (diagnostic, false),
+    };
+    let left = match &order.resume {
+        Some(resume) if resume.statement_no > 1 => {
+            Left::Half { statement_no: resume.statement_no, statements: resume.statement_no }
+        }
+        _ => Left::Unchanged,
+    };
+    Failure { diagnostic, moment: Moment::Prepare, left, retry, duration: began.elapsed() }
+}

@@ -1,0 +1,180 @@
+//! One connection: messages of several statements, every result read.
+//!
+//! `mysql_async` is not cancel-safe: after an abandoned query the next one reads the stale answer. So a link knows
+//! whether it is in the middle of an answer, and one that is can only be closed.
+
+use std::time::Duration;
+
+use mysql_async::consts::StatusFlags;
+use mysql_async::prelude::Queryable;
+use mysql_async::{Conn, Error, Row, ServerError, Value};
+
+use crate::engine::pool::Close;
+
+use super::fault;
+
+/// The longest wait for the server to see the end of a connection.
+const CLOSE_LIMIT: Duration = Duration::from_secs(2);
+
+/// The longest wait for the answer to a question of our own that waits for no lock.
+pub(super) const ANSWER_LIMIT: Duration = Duration::from_secs(60);
+
+/// One row, as text.
+pub(super) type Cells = Vec<Option<String>>;
+
+/// The rows of each statement of a message.
+pub(super) type Sets = Vec<Vec<Cells>>;
+
+/// A connection.
+pub(super) struct Link {
+    conn: Conn,
+    midway: bool,
+}
+
+/// Why a message was not answered to its end.
+#[derive(Debug)]
+pub(super) enum Trouble {
+    /// The server refused a statement: it had no effect, and those after it were not run.
+    Refused {
+        /// How many statements of the message were executed before.
+        done: usize,
+        error: ServerError,
+    },
+    /// The connection is gone or was given up: nobody knows. In words.
+    Lost(String),
+}
+
+/// What the server said with its last OK.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Status {
+    pub warnings: bool,
+    pub in_transaction: bool,
+}
+
+impl Link {
+    /// Takes a connection that is ready for a command.
+    pub fn new(conn: Conn) -> Self {
+        Self { conn, midway: false }
+    }
+
+    /// Returns the server's number for this connection.
+    pub fn id(&self) -> u32 {
+        self.conn.id()
+    }
+
+    /// Returns the server's version, as numbers.
+    pub fn version(&self) -> (u16, u16, u16) {
+        self.conn.server_version()
+    }
+
+    /// Returns what the server said with its last OK.
+    pub fn status(&self) -> Status {
+        let ok = self.conn.last_ok_packet();
+        Status {
+            warnings: ok.is_some_and(|ok| ok.warnings() > 0),
+            in_transaction: ok.is_some_and(|ok| ok.status_flags().contains(StatusFlags::SERVER_STATUS_IN_TRANS)),
+        }
+    }
+
+    /// Sends a message and returns the rows of each of its statements.
+    ///
+    /// # Errors
+    /// [`Trouble`]; after `limit` without an answer the connection counts as lost.
+    pub async fn ask(&mut self, message: &str, limit: Duration) -> Result<Sets, Trouble> {
+        let mut sets = Sets::new();
+        let asked = self.converse(message, |done, row| {
+            sets.resize_with(sets.len().max(done + 1), Vec::new);
+            sets[done].push(cells(row));
+        });
+        let answered = tokio::time::timeout(limit, asked).await;
+        match answered {
+            Ok(answered) => {
+                let done = answered?;
+                sets.resize_with(done, Vec::new);
+                Ok(sets)
+            }
+            Err(_) => Err(Trouble::Lost(format!("no answer within {}", humantime::format_duration(limit)))),
+        }
+    }
+
+    /// Sends a message, waits as long as it takes, and drops its rows.
+    ///
+    /// # Errors
+    /// [`Trouble`].
+    pub async fn send(&mut self, message: &str) -> Result<(), Trouble> {
+        self.converse(message, |_, _| ()).await.map(|_| ())
+    }
+
+    /// Makes the session as good as new; answers whether it could.
+    ///
+    /// Temporary tables, variables, locks and an open transaction go; the current database stays.
+    /// <https://dev.mysql.com/doc/c-api/8.4/en/mysql-reset-connection.html>
+    pub async fn reset(&mut self) -> bool {
+        if self.midway {
+            return false;
+        }
+        self.midway = true;
+        let reset = tokio::time::timeout(ANSWER_LIMIT, self.conn.reset()).await;
+        self.midway = !matches!(reset, Ok(Ok(true)));
+        !self.midway
+    }
+
+    /// Reads every result of a message, and returns how many statements it had.
+    async fn converse(&mut self, message: &str, mut each: impl FnMut(usize, Row) + Send) -> Result<usize, Trouble> {
+        if self.midway {
+            return Err(Trouble::Lost("the connection was given up before".into()));
+        }
+        self.midway = true;
+        let mut done = 0;
+        let ended = converse(&mut self.conn, message, &mut done, &mut each).await;
+        self.midway = matches!(&ended, Err(error) if fault::is_lost(error));
+        match ended {
+            Ok(()) => Ok(done),
+            Err(Error::Server(error)) if !self.midway => Err(Trouble::Refused { done, error }),
+            Err(error) => Err(Trouble::Lost(fault::words(&error))),
+        }
+    }
+}
+
+/// Counts in `done` the statements whose results were read to their end.
+///
+/// The driver's `is_empty` is true after an error in a later statement, so the walk ends only when the next result
+/// was asked for and there is none.
+async fn converse(
+    conn: &mut Conn,
+    message: &str,
+    done: &mut usize,
+    each: &mut (impl FnMut(usize, Row) + Send),
+) -> Result<(), Error> {
+    let mut result = conn.query_iter(message).await?;
+    loop {
+        let pending = result.columns().is_some();
+        while let Some(row) = result.next().await? {
+            each(*done, row);
+        }
+        if !pending {
+            return result.drop_result().await;
+        }
+        *done += 1;
+    }
+}
+
+fn cells(row: Row) -> Cells {
+    row.unwrap_raw()
+        .into_iter()
+        .map(|value| match value {
+            None | Some(Value::NULL) => None,
+            Some(Value::Bytes(bytes)) => Some(String::from_utf8_lossy(&bytes).into_owned()),
+            Some(other) => Some(other.as_sql(true)),
+        })
+        .collect()
+}
+
+impl Close for Link {
+    async fn close(self) {
+        if !self.midway {
+            // Dropped when the limit is over, the driver closes the socket without a word.
+            let _ = tokio::time::timeout(CLOSE_LIMIT, self.conn.disconnect()).await;
+        }
+    }
+}

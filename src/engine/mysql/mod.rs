@@ -1,0 +1,196 @@
+//! MySQL and MariaDB: a database for each tenant; DDL that commits by itself, journalled statement by statement.
+//!
+//! Start at [`open`]. Tenants of a server that share credentials share connections: `USE` takes one to the next
+//! tenant, and the session is reset in between. One connection of the budget is the run lock's; while no lock is
+//! held its place serves to end running statements.
+
+mod apply;
+mod connect;
+mod fault;
+mod journal;
+mod link;
+mod lock;
+mod read;
+mod sql;
+mod steps;
+mod tls;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use tokio::sync::Mutex;
+
+use crate::error::{Diagnostic, Result};
+use crate::history::Attempt;
+use crate::tenant::{self, Access, Tenant};
+
+use super::pool::{Close, Lease, Pool};
+use super::{LockAttempt, Order, Outcome, Reading, RunIdentity, Server};
+
+use connect::Connector;
+use link::{ANSWER_LIMIT, Link, Sets, Trouble};
+
+/// The longest time that ending a statement may take, the connection to do it included.
+const KILL_LIMIT: Duration = Duration::from_secs(5);
+
+/// Makes the door to one server. Opens no connection.
+///
+/// # Errors
+/// `MT900` for a server that is none of this engine.
+pub(crate) fn open(server: tenant::Server) -> Result<Arc<dyn Server>> {
+    let connector = Connector::new(&server)?;
+    let orders = server.max_connections.get().saturating_sub(1) as usize;
+    Ok(Arc::new(MySqlServer { connector, pool: Pool::new(orders), lock: Mutex::new(None) }))
+}
+
+/// One server of MySQL or MariaDB.
+struct MySqlServer {
+    connector: Connector,
+    /// Everything but the lock's connection.
+    pool: Pool<Arc<Access>, Link>,
+    /// The lock's connection; whoever holds the mutex may use its place in the budget.
+    lock: Mutex<Option<lock::Held>>,
+}
+
+/// A connection in use.
+type Leased<'s> = Lease<'s, Arc<Access>, Link>;
+
+/// Why there is no session.
+enum NoSession {
+    /// No connection could be made.
+    Unconnected(Diagnostic),
+    /// The opening message went wrong.
+    Trouble(Trouble),
+}
+
+impl Server for MySqlServer {
+    fn width(&self) -> usize {
+        self.pool.limit()
+    }
+
+    fn read<'a>(&'a self, tenants: &'a [&'a Tenant]) -> BoxFuture<'a, Vec<Result<Reading>>> {
+        read::read(self, tenants).boxed()
+    }
+
+    fn journal<'a>(&'a self, tenant: &'a Tenant, limit: u32) -> BoxFuture<'a, Result<Vec<Attempt>>> {
+        read::attempts(self, tenant, limit).boxed()
+    }
+
+    fn try_lock<'a>(&'a self, run: &'a RunIdentity, tenants: &'a [&'a Tenant]) -> BoxFuture<'a, Result<LockAttempt>> {
+        lock::try_lock(self, run, tenants).boxed()
+    }
+
+    fn check_lock(&self) -> BoxFuture<'_, Result<()>> {
+        lock::check(self).boxed()
+    }
+
+    fn unlock(&self) -> BoxFuture<'_, ()> {
+        lock::unlock(self).boxed()
+    }
+
+    fn apply<'a>(&'a self, order: Order<'a>) -> BoxFuture<'a, Outcome> {
+        apply::apply(self, order).boxed()
+    }
+
+    fn close(&self) -> BoxFuture<'_, ()> {
+        async move {
+            lock::unlock(self).await;
+            self.pool.close().await;
+        }
+        .boxed()
+    }
+}
+
+impl MySqlServer {
+    /// Returns the server as messages name it.
+    fn shown(&self) -> &str {
+        &self.connector.shown
+    }
+
+    /// Opens a session with a message that changes nothing but the session, and returns its answer.
+    ///
+    /// An idle connection may have died meanwhile; then another one is taken. At most as many turns as connections.
+    async fn session(&self, access: &Arc<Access>, opening: &str) -> Result<(Leased<'_>, Sets), NoSession> {
+        loop {
+            let leased = self.pool.lease(access, || self.connector.connect(access, None)).await;
+            let mut lease = leased.map_err(NoSession::Unconnected)?;
+            match lease.ask(opening, ANSWER_LIMIT).await {
+                Ok(sets) => return Ok((lease, sets)),
+                Err(Trouble::Lost(_)) if !lease.fresh => lease.discard().await,
+                Err(trouble) => {
+                    self.give_back(lease).await;
+                    return Err(NoSession::Trouble(trouble));
+                }
+            }
+        }
+    }
+
+    /// Gives a connection back as good as new, or closes it.
+    ///
+    /// Reset now and not at its next use: what a text left behind (locks, an open transaction, temporary tables)
+    /// must not stand while the connection idles.
+    async fn give_back(&self, mut lease: Leased<'_>) {
+        if lease.reset().await {
+            lease.keep();
+        } else {
+            lease.discard().await;
+        }
+    }
+
+    /// Says why a tenant could not be read.
+    fn trouble(&self, trouble: Trouble, tenant: &Tenant) -> Diagnostic {
+        match trouble {
+            Trouble::Refused { error, .. } => fault::unreadable(tenant, &error),
+            Trouble::Lost(cause) => self.connector.unreachable(&cause),
+        }
+    }
+
+    /// Says why there is no session for a tenant.
+    fn unopened(&self, none: NoSession, tenant: &Tenant) -> Diagnostic {
+        match none {
+            NoSession::Unconnected(diagnostic) => diagnostic,
+            NoSession::Trouble(trouble) => self.trouble(trouble, tenant),
+        }
+    }
+
+    /// Ends the statement that runs on a connection of this access.
+    ///
+    /// Over the lock's connection, which is idle; without one, over a new one in its place in the budget. Only the
+    /// same user may end a statement, so with other credentials a connection of the pool is waited for.
+    /// <https://dev.mysql.com/doc/refman/8.4/en/kill.html>
+    ///
+    /// # Errors
+    /// In words, why it was not ended.
+    async fn kill(&self, access: &Arc<Access>, connection: u32) -> Result<(), String> {
+        let kill = format!("KILL QUERY {connection}");
+        let mut slot = self.lock.lock().await;
+        match slot.as_mut() {
+            Some(held) if held.access == *access => held.link.ask(&kill, KILL_LIMIT).await.map(|_| ()).map_err(cause),
+            Some(_) => {
+                drop(slot);
+                let connect = self.pool.lease(access, || self.connector.connect(access, None));
+                let leased = tokio::time::timeout(KILL_LIMIT, connect).await;
+                let mut lease =
+                    leased.map_err(|_| "no connection was free to end it".to_owned())?.map_err(|d| d.one_line())?;
+                let asked = lease.ask(&kill, KILL_LIMIT).await;
+                self.give_back(lease).await;
+                asked.map(|_| ()).map_err(cause)
+            }
+            None => {
+                let mut link = self.connector.connect(access, None).await.map_err(|d| d.one_line())?;
+                let asked = link.ask(&kill, KILL_LIMIT).await;
+                link.close().await;
+                asked.map(|_| ()).map_err(cause)
+            }
+        }
+    }
+}
+
+fn cause(trouble: Trouble) -> String {
+    match trouble {
+        Trouble::Refused { error, .. } => fault::server_words(&error),
+        Trouble::Lost(cause) => cause,
+    }
+}

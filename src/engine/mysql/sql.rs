@@ -1,0 +1,222 @@
+//! Quoting, and the statements that are ours.
+//!
+//! Pure. Every statement means the same under any `sql_mode`, character set and current database that a text may
+//! have left behind: identifiers stand in backticks, literals are hexadecimal, and tables bear their database's name.
+
+use std::fmt::Write;
+use std::time::Duration;
+
+use crate::changeset::Width;
+use crate::engine::RunIdentity;
+use crate::engine::tables::{
+    ACTION_UP, HISTORY, JOURNAL, JOURNAL_COLUMNS, JOURNAL_FORMAT, JournalRow, applied_on_now, version_type,
+};
+use crate::history::AttemptOutcome;
+use crate::tenant::Limits;
+
+/// The longest wait that the servers take, in seconds: a year.
+/// <https://dev.mysql.com/doc/refman/8.4/en/server-system-variables.html#sysvar_lock_wait_timeout>
+pub(super) const FOREVER_S: u64 = 31_536_000;
+
+/// Quotes an identifier. Backticks quote under every `sql_mode`, `ANSI_QUOTES` included.
+/// <https://dev.mysql.com/doc/refman/8.4/en/identifiers.html>
+pub(super) fn name(identifier: &str) -> String {
+    format!("`{}`", identifier.replace('`', "``"))
+}
+
+/// Writes a text as a literal that no `sql_mode` and no `SET NAMES` reads otherwise.
+/// <https://dev.mysql.com/doc/refman/8.4/en/hexadecimal-literals.html>
+pub(super) fn literal(text: &str) -> String {
+    let mut made = String::with_capacity(12 + 2 * text.len());
+    made.push_str("_utf8mb4 x'");
+    for byte in text.bytes() {
+        // Writing to a String cannot fail.
+        let _ = write!(made, "{byte:02x}");
+    }
+    made.push('\'');
+    made
+}
+
+/// Writes several texts as a list of literals.
+pub(super) fn literals<'t>(texts: impl IntoIterator<Item = &'t str>) -> String {
+    texts.into_iter().map(literal).collect::<Vec<_>>().join(",")
+}
+
+/// Names a table of ours in a tenant's database.
+pub(super) fn table(database: &str, table: &str) -> String {
+    format!("{}.{}", name(database), name(table))
+}
+
+/// Enters the tenant's database and sets the order's limits; answers in its last result with the current database,
+/// `sql_mode`, `max_allowed_packet` and the server's clock.
+///
+/// Executable comments carry each server's own limit of a statement's run: MariaDB's of any statement
+/// (<https://mariadb.com/kb/en/aborting-statements/>), MySQL's of a SELECT
+/// (<https://dev.mysql.com/doc/refman/8.4/en/server-system-variables.html#sysvar_max_execution_time>).
+pub(super) fn enter(database: &str, limits: &Limits) -> String {
+    let lock_s = match limits.lock_timeout {
+        Duration::ZERO => FOREVER_S,
+        wait => (wait.as_millis().div_ceil(1000) as u64).clamp(1, FOREVER_S),
+    };
+    let run = limits.statement_timeout.min(Duration::from_secs(FOREVER_S));
+    let (run_s, run_ms) = (run.as_secs_f64(), run.as_millis().min(u128::from(u32::MAX)));
+    format!(
+        "USE {}; SET NAMES utf8mb4; SET SESSION wait_timeout={FOREVER_S}, lock_wait_timeout={lock_s}, \
+         innodb_lock_wait_timeout={lock_s} /*M!100101 , max_statement_time={run_s:.6} */ \
+         /*!50708 , max_execution_time={run_ms} */; \
+         SELECT DATABASE(), @@sql_mode, @@max_allowed_packet, UTC_TIMESTAMP(6)",
+        name(database)
+    )
+}
+
+/// The engine and the character set of our tables, whatever the defaults are: history and journal are written in one
+/// transaction, and names are Unicode.
+const TABLE_OPTIONS: &str = "ENGINE=InnoDB DEFAULT CHARACTER SET utf8mb4";
+
+/// Takes the limit of a statement's run off the session: what we write after a text must not be ended by it.
+pub(super) const UNLIMITED: &str = "SET SESSION wait_timeout=31536000 /*M!100101 , max_statement_time=0 */";
+
+/// Makes refinery's table.
+pub(super) fn create_history(database: &str, width: Width) -> String {
+    format!(
+        "CREATE TABLE IF NOT EXISTS {} (version {} PRIMARY KEY, name VARCHAR(255), applied_on VARCHAR(255), \
+         checksum VARCHAR(255)) {TABLE_OPTIONS}",
+        table(database, HISTORY),
+        version_type(width)
+    )
+}
+
+/// Makes room for versions over 32 bits.
+pub(super) fn widen_history(database: &str) -> String {
+    format!("ALTER TABLE {} MODIFY version {} NOT NULL", table(database, HISTORY), version_type(Width::Int8))
+}
+
+/// Makes the journal.
+pub(super) fn create_journal(database: &str) -> String {
+    let columns = JOURNAL_COLUMNS.map(|column| format!("{} {}", name(column), journal_type(column))).join(", ");
+    format!(
+        "CREATE TABLE IF NOT EXISTS {} (`id` BIGINT NOT NULL AUTO_INCREMENT PRIMARY KEY, {columns}) {TABLE_OPTIONS}",
+        table(database, JOURNAL)
+    )
+}
+
+fn journal_type(column: &str) -> &'static str {
+    match column {
+        "format" => "SMALLINT NOT NULL",
+        "version" | "duration_ms" => "BIGINT NOT NULL",
+        "statement_no" | "statements" => "INT UNSIGNED NULL",
+        "started_at" | "finished_at" => "DATETIME(6) NOT NULL",
+        "prefix" => "VARCHAR(255) NULL",
+        "error" => "TEXT NULL",
+        _ => "VARCHAR(255) NOT NULL",
+    }
+}
+
+/// Records a changeset as applied, as refinery does.
+pub(super) fn insert_history(database: &str, row: &JournalRow<'_>) -> String {
+    format!(
+        "INSERT INTO {} (`version`, `name`, `applied_on`, `checksum`) VALUES ({}, {}, {}, {})",
+        table(database, HISTORY),
+        row.version,
+        literal(row.name),
+        literal(&applied_on_now()),
+        literal(&row.checksum.to_string()),
+    )
+}
+
+/// Writes a journal row; `began` is when the order began, by the server's clock.
+pub(super) fn insert_journal(database: &str, row: &JournalRow<'_>, began: &str) -> String {
+    const NOW: &str = "UTC_TIMESTAMP(6)";
+    let began = match row.outcome {
+        AttemptOutcome::Started => NOW.to_owned(),
+        AttemptOutcome::Applied | AttemptOutcome::Failed => literal(began),
+    };
+    let duration = format!("TIMESTAMPDIFF(MICROSECOND, {began}, {NOW}) DIV 1000");
+    let text = |text: Option<&str>| text.map_or("NULL".to_owned(), literal);
+    let number = |number: Option<u32>| number.map_or("NULL".to_owned(), |n| n.to_string());
+    let mark = row.statement.as_ref();
+    let values = JOURNAL_COLUMNS.map(|column| match column {
+        "format" => JOURNAL_FORMAT.to_string(),
+        "run_id" => literal(&row.run.run_id),
+        "action" => literal(ACTION_UP),
+        "version" => row.version.to_string(),
+        "name" => literal(row.name),
+        "checksum" => literal(&row.checksum.to_string()),
+        "outcome" => literal(row.outcome.as_str()),
+        "statement_no" => number(mark.map(|m| m.statement_no)),
+        "statements" => number(mark.map(|m| m.statements)),
+        "prefix" => text(mark.map(|m| m.prefix.as_str())),
+        "who" => literal(&row.run.who),
+        "host" => literal(&row.run.host),
+        "tool" => literal(&row.run.tool),
+        "started_at" => began.clone(),
+        "finished_at" => NOW.to_owned(),
+        "duration_ms" => duration.clone(),
+        _ => text(row.error.as_deref()),
+    });
+    format!(
+        "INSERT INTO {} ({}) VALUES ({})",
+        table(database, JOURNAL),
+        JOURNAL_COLUMNS.map(name).join(", "),
+        values.join(", ")
+    )
+}
+
+/// Reads a history; every row begins with `key`, and every value is text.
+pub(super) fn select_history(database: &str, key: usize) -> String {
+    let columns = ["version", "name", "applied_on", "checksum"].map(as_text).join(", ");
+    format!("SELECT {key}, {columns} FROM {}", table(database, HISTORY))
+}
+
+/// Reads a journal's last rows, newest first: `key`, the row's number, and [`JOURNAL_COLUMNS`], all as text.
+pub(super) fn select_journal(database: &str, key: usize, limit: u32) -> String {
+    let columns = JOURNAL_COLUMNS.map(as_text).join(", ");
+    format!(
+        "SELECT {key}, {}, {columns} FROM {} ORDER BY `id` DESC LIMIT {limit}",
+        as_text("id"),
+        table(database, JOURNAL)
+    )
+}
+
+/// Reads which statement a run journalled last of a version; nothing if none.
+pub(super) fn select_last_intent(database: &str, run: &RunIdentity, version: i64) -> String {
+    format!(
+        "SELECT {} FROM {} WHERE `run_id` = {} AND `version` = {version} ORDER BY `id` DESC LIMIT 1",
+        as_text("statement_no"),
+        table(database, JOURNAL),
+        literal(&run.run_id)
+    )
+}
+
+/// Casts a column to the session's character set: a UNION of columns that differ there is refused otherwise (1271).
+fn as_text(column: &str) -> String {
+    format!("CAST({} AS CHAR)", name(column))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hostile_name_stays_one_identifier_and_a_hostile_text_one_literal() {
+        assert_eq!(name("x`; DROP DATABASE y; --"), "`x``; DROP DATABASE y; --`");
+        assert_eq!(literal("a'\\"), "_utf8mb4 x'61275c'");
+        assert_eq!(literal(""), "_utf8mb4 x''");
+    }
+
+    #[test]
+    fn limits_are_whole_seconds_of_at_least_one_and_zero_waits_as_long_as_the_server_can() {
+        let enter = |lock_ms, run_ms| {
+            let limits = Limits {
+                lock_timeout: Duration::from_millis(lock_ms),
+                statement_timeout: Duration::from_millis(run_ms),
+            };
+            enter("d", &limits)
+        };
+        assert!(enter(1, 0).contains(" lock_wait_timeout=1,"));
+        assert!(enter(5001, 0).contains(" lock_wait_timeout=6,"));
+        assert!(enter(0, 0).contains(" lock_wait_timeout=31536000,"));
+        assert!(enter(0, 1500).contains("max_statement_time=1.500000 "));
+        assert!(enter(0, 1500).contains("max_execution_time=1500 "));
+    }
+}

@@ -1,0 +1,298 @@
+//! What [`stepwise`](crate::engine::stepwise) asks of a session.
+//!
+//! A text that holds its own `START TRANSACTION` (it must say `no-transaction`), or turns `autocommit` off, takes the
+//! intents into its transaction: they become durable, and are rolled back, with the statements that they announce.
+//! When a statement fails in there, all of it is rolled back, and the intents that are left tell where to begin again.
+
+use std::time::Duration;
+
+use mysql_async::ServerError;
+
+use crate::changeset::Width;
+use crate::engine::stepwise::{Fault, Steps, failed};
+use crate::engine::tables::{HISTORY, JournalRow, StatementMark};
+use crate::engine::{Left, NOTICE_LIMIT, Order, Outcome};
+use crate::error::{Code, Diagnostic, Place, short};
+use crate::history::prefix_hash;
+use crate::sql::Statement;
+
+use super::apply::Session;
+use super::fault::{self, DUPLICATE, Ended, NOT_LOCKED};
+use super::link::{ANSWER_LIMIT, Cells, Sets, Trouble};
+use super::{Leased, MySqlServer, sql};
+
+/// How long a statement that was told to end may take to do so.
+const END_LIMIT: Duration = Duration::from_secs(5);
+
+/// The longest notice that is kept, in characters.
+const NOTICE_LENGTH: usize = 300;
+
+/// One order's session in its tenant's database.
+pub(super) struct MySqlSteps<'o> {
+    server: &'o MySqlServer,
+    order: &'o Order<'o>,
+    database: &'o str,
+    session: Session,
+    statements: &'o [Statement<'o>],
+    lease: Leased<'o>,
+    /// The statement (from 1) since which the text's own transaction is open.
+    open_since: Option<u32>,
+    /// The statement at which the text must begin again, since its own transaction was rolled back.
+    rolled_back_to: Option<u32>,
+    by_another: bool,
+    notices: Vec<String>,
+}
+
+impl Steps for MySqlSteps<'_> {
+    async fn prepare(&mut self) -> Result<(), Fault> {
+        let entered = self.session.database.as_ref().map(|name| name.to_lowercase());
+        if entered != Some(self.database.to_lowercase()) {
+            return Err(self.left_schema(self.session.database.as_deref()));
+        }
+        let mut missing = Vec::new();
+        match (self.order.tables.history, self.order.width) {
+            (None, width) => missing.push(sql::create_history(self.database, width)),
+            (Some(Width::Int4), Width::Int8) => missing.push(sql::widen_history(self.database)),
+            _ => {}
+        }
+        if !self.order.tables.journal {
+            missing.push(sql::create_journal(self.database));
+        }
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let (sent, ended) = self.send(&missing.join("; ")).await;
+        sent.map_err(|trouble| self.fault(trouble, ended))
+    }
+
+    async fn run(&mut self, intent: JournalRow<'_>, statement: &Statement<'_>) -> Result<(), Fault> {
+        let no = intent.statement.as_ref().map_or(0, |mark| mark.statement_no);
+        let intent = sql::insert_journal(self.database, &intent, &self.session.began);
+        // One message: the server goes on to the statement only when the intent is written.
+        let (mut sent, mut ended) = self.send(&format!("{intent}; {}", statement.text)).await;
+        if matches!(&sent, Err(Trouble::Refused { done: 0, error }) if error.code == NOT_LOCKED) {
+            // Between LOCK TABLES and UNLOCK TABLES (every dump has them) no other table can be written, so these
+            // statements have no intent: the last one stays that of LOCK TABLES.
+            (sent, ended) = self.send(statement.text).await;
+        }
+        if let Err(trouble) = sent {
+            return Err(self.at(statement, trouble, ended));
+        }
+        let status = self.lease.status();
+        self.open_since = if status.in_transaction { self.open_since.or(Some(no.max(1))) } else { None };
+        if ended.is_some() {
+            // The statement was done before it could be ended: the order to end would hit the next one.
+            self.lease.ask("DO 0", ANSWER_LIMIT).await.or_else(only_lost).map_err(|t| self.fault(t, None))?;
+        } else if status.warnings && self.notices.len() < NOTICE_LIMIT {
+            self.warnings(statement).await?;
+        }
+        Ok(())
+    }
+
+    async fn check(&mut self) -> Result<(), Fault> {
+        let sets = self.lease.ask("SELECT DATABASE()", ANSWER_LIMIT).await.map_err(|t| self.fault(t, None))?;
+        let now = first(sets).into_iter().next().flatten();
+        if now == self.session.database { Ok(()) } else { Err(self.left_schema(now.as_deref())) }
+    }
+
+    async fn finish(&mut self, row: JournalRow<'_>) -> Result<(), Fault> {
+        let history = sql::insert_history(self.database, &row);
+        let journal = sql::insert_journal(self.database, &row, &self.session.began);
+        let limit = self.own_limit();
+        let both = format!("{}; START TRANSACTION; {history}; {journal}; COMMIT", sql::UNLIMITED);
+        match self.lease.ask(&both, limit).await {
+            Ok(_) => Ok(()),
+            Err(Trouble::Refused { done: 2, error }) if error.code == DUPLICATE => self.by_another(&row, &error).await,
+            Err(trouble @ Trouble::Refused { .. }) => {
+                self.lease.ask("ROLLBACK", ANSWER_LIMIT).await.map_err(|t| self.fault(t, None))?;
+                Err(self.fault(trouble, None))
+            }
+            Err(lost) => Err(self.fault(lost, None)),
+        }
+    }
+
+    async fn note(&mut self, mut row: JournalRow<'_>) -> Result<(), Fault> {
+        let noted = self.write_note(&mut row).await;
+        noted.map_err(|trouble| {
+            let message = format!("the journal of tenant {} could not be written", self.order.tenant.name);
+            let diagnostic = Diagnostic::new(Code::JOURNAL_NOT_WRITTEN, message).cause(super::cause(trouble));
+            Fault::Refused { diagnostic, retry: false }
+        })
+    }
+
+    fn notices(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.notices)
+    }
+}
+
+impl<'o> MySqlSteps<'o> {
+    /// Takes a session that entered the tenant's database.
+    pub fn new(
+        server: &'o MySqlServer,
+        order: &'o Order<'o>,
+        session: Session,
+        statements: &'o [Statement<'o>],
+        lease: Leased<'o>,
+    ) -> Self {
+        let database = order.tenant.datasource.database();
+        let (open_since, rolled_back_to, by_another, notices) = (None, None, false, Vec::new());
+        Self { server, order, database, session, statements, lease, open_since, rolled_back_to, by_another, notices }
+    }
+
+    /// Gives the connection back, and says what the steps know and the walk does not.
+    pub async fn settle(self, mut outcome: Outcome) -> Outcome {
+        self.server.give_back(self.lease).await;
+        match &mut outcome {
+            Outcome::Applied(applied) => applied.by_another = self.by_another,
+            Outcome::Failed(failure) => {
+                if let (Some(since), Left::Half { statement_no, .. }) = (self.rolled_back_to, &mut failure.left) {
+                    *statement_no = since;
+                    if since <= 1 {
+                        failure.left = Left::Unchanged;
+                    }
+                }
+            }
+        }
+        outcome
+    }
+
+    /// Sends a message and reads every result, until the order is cancelled or the statement's time is over: then the
+    /// server is told to end it, and its last answer is awaited, for that says what became of it.
+    async fn send(&mut self, message: &str) -> (Result<(), Trouble>, Option<Ended>) {
+        let connection = self.lease.id();
+        let work = self.lease.send(message);
+        tokio::pin!(work);
+        let ended = tokio::select! {
+            biased;
+            sent = &mut work => return (sent, None),
+            () = self.order.cancel.cancelled() => Ended::Cancelled,
+            () = expiry(self.order.limits.statement_timeout) => Ended::Deadline,
+        };
+        let killed = self.server.kill(&self.order.tenant.access, connection).await;
+        // Dropped when the limit is over, the work leaves the connection midway, and it will be closed.
+        let sent = tokio::time::timeout(END_LIMIT, work).await.unwrap_or_else(|_| {
+            let why = killed.err().unwrap_or_else(|| "the server did not end it".into());
+            Err(Trouble::Lost(format!("the statement was given up while it ran: {why}")))
+        });
+        (sent, Some(ended))
+    }
+
+    /// Returns the longest wait for a statement of our own that may wait for locks.
+    fn own_limit(&self) -> Duration {
+        match self.order.limits.lock_timeout {
+            Duration::ZERO => Duration::from_secs(sql::FOREVER_S),
+            wait => wait + ANSWER_LIMIT,
+        }
+    }
+
+    fn fault(&self, trouble: Trouble, ended: Option<Ended>) -> Fault {
+        match trouble {
+            Trouble::Refused { error, .. } => fault::refused(self.order, &error, ended),
+            Trouble::Lost(cause) => fault::lost(self.order, cause),
+        }
+    }
+
+    /// Makes the fault of a statement of the text, at the line that the server names.
+    fn at(&self, statement: &Statement<'_>, trouble: Trouble, ended: Option<Ended>) -> Fault {
+        let line = match &trouble {
+            Trouble::Refused { error, .. } => fault::line(error),
+            Trouble::Lost(_) => None,
+        };
+        match (line, self.fault(trouble, ended)) {
+            (Some(line), Fault::Refused { diagnostic, retry }) if line > 1 => {
+                let text = &self.order.text;
+                let place = Place::rest_of_line(&text.file, &text.sql, statement.line + line - 1, 1);
+                Fault::Refused { diagnostic: diagnostic.at(place), retry }
+            }
+            (_, fault) => fault,
+        }
+    }
+
+    async fn warnings(&mut self, statement: &Statement<'_>) -> Result<(), Fault> {
+        let sets = self.lease.ask("SHOW WARNINGS", ANSWER_LIMIT).await.map_err(|t| self.fault(t, None))?;
+        for row in sets.into_iter().flatten() {
+            let [Some(level), Some(code), Some(message)] = &row[..] else { continue };
+            if self.notices.len() < NOTICE_LIMIT {
+                let notice = format!("line {}: {} {code}: {message}", statement.line, level.to_uppercase());
+                self.notices.push(short(&notice, NOTICE_LENGTH));
+            }
+        }
+        Ok(())
+    }
+
+    async fn write_note(&mut self, row: &mut JournalRow<'_>) -> Result<(), Trouble> {
+        if let (Some(since), Some(mark)) = (self.open_since, &mut row.statement) {
+            let last = sql::select_last_intent(self.database, row.run, row.version);
+            let sets = self.lease.ask(&format!("ROLLBACK; {last}"), ANSWER_LIMIT).await?;
+            let last = first(sets).into_iter().next().flatten().and_then(|no| no.parse::<u32>().ok()).unwrap_or(0);
+            // The intent of the statement that failed is left only if that statement committed what was open before
+            // it, as DDL does even when it fails. Otherwise everything since the last commit is gone.
+            if last < mark.statement_no {
+                let again = last.max(since);
+                let before = self.statements.iter().take(again as usize - 1).map(|statement| statement.text);
+                *mark = StatementMark { statement_no: again, statements: mark.statements, prefix: prefix_hash(before) };
+                self.rolled_back_to = Some(again);
+            }
+        }
+        let journal = sql::insert_journal(self.database, row, &self.session.began);
+        let limit = self.own_limit();
+        self.lease
+            .ask(&format!("{}; ROLLBACK; START TRANSACTION; {journal}; COMMIT", sql::UNLIMITED), limit)
+            .await
+            .map(|_| ())
+    }
+
+    /// Answers a history row that is there already: with our checksum it is another run's, of the same changeset.
+    async fn by_another(&mut self, row: &JournalRow<'_>, duplicate: &ServerError) -> Result<(), Fault> {
+        let checksum = format!(
+            "ROLLBACK; SELECT CAST(`checksum` AS CHAR) FROM {} WHERE `version` = {}",
+            sql::table(self.database, HISTORY),
+            row.version
+        );
+        let sets = self.lease.ask(&checksum, ANSWER_LIMIT).await.map_err(|t| self.fault(t, None))?;
+        let (theirs, ours) = (first(sets).into_iter().next().flatten().unwrap_or_default(), row.checksum.to_string());
+        if theirs != ours {
+            let diagnostic = failed(self.order, Code::CHANGESET_FAILED)
+                .cause(format!(
+                    "its history has version {} meanwhile, of another text: {theirs}, not {ours}",
+                    row.version
+                ))
+                .cause(fault::server_words(duplicate))
+                .hint("somebody else writes to this history: find out who, then run `mtmigrate status`");
+            return Err(Fault::Refused { diagnostic, retry: false });
+        }
+        self.by_another = true;
+        let journal = sql::insert_journal(self.database, row, &self.session.began);
+        let limit = self.own_limit();
+        let noted = self.lease.ask(&format!("START TRANSACTION; {journal}; COMMIT"), limit).await;
+        noted.map(|_| ()).map_err(|t| self.fault(t, None))
+    }
+
+    fn left_schema(&self, now: Option<&str>) -> Fault {
+        let now = now.map_or("no database".to_owned(), |name| format!("database {}", sql::name(name)));
+        let diagnostic = failed(self.order, Code::LEFT_SCHEMA)
+            .cause(format!("the session is in {now}, not in {}", sql::name(self.database)))
+            .hint("take `USE` out of the text: a changeset runs in its tenant's database");
+        Fault::Refused { diagnostic, retry: false }
+    }
+}
+
+/// Ends when the time is over; zero never does.
+async fn expiry(limit: Duration) {
+    match limit {
+        Duration::ZERO => std::future::pending().await,
+        limit => tokio::time::sleep(limit).await,
+    }
+}
+
+fn only_lost(trouble: Trouble) -> Result<Sets, Trouble> {
+    match trouble {
+        Trouble::Refused { .. } => Ok(Sets::new()),
+        lost => Err(lost),
+    }
+}
+
+/// Returns the first row of a message's rows.
+fn first(sets: Sets) -> Cells {
+    sets.into_iter().flatten().next().unwrap_or_default()
+}
