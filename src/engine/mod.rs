@@ -214,7 +214,7 @@ pub fn open(fleet: &Fleet) -> Result<Servers> {
     let made = fleet.servers.iter().map(|server| -> Result<Arc<dyn Server>> {
         match server.engine {
             EngineKind::Postgres => Ok(Arc::new(postgres::Postgres::new(server.clone()))),
-            EngineKind::MySql => todo!(),
+            EngineKind::MySql => mysql::open(server.clone()),
             EngineKind::Sqlite => todo!(),
         }
     });

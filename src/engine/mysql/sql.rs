@@ -6,7 +6,7 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use crate::changeset::Width;
+use crate::changeset::{Version, Width};
 use crate::engine::RunIdentity;
 use crate::engine::tables::{
     ACTION_UP, HISTORY, JOURNAL, JOURNAL_COLUMNS, JOURNAL_FORMAT, JournalRow, applied_on_now, version_type,
@@ -89,6 +89,19 @@ pub(super) fn create_history(database: &str, width: Width) -> String {
 /// Makes room for versions over 32 bits.
 pub(super) fn widen_history(database: &str) -> String {
     format!("ALTER TABLE {} MODIFY version {} NOT NULL", table(database, HISTORY), version_type(Width::Int8))
+}
+
+/// Gives versions that a narrow history may hold the checksums of a wide one. Both are read as the same text.
+pub(super) fn rewrite_checksums(database: &str, rewrite: &[(Version, u64)]) -> Option<String> {
+    if rewrite.is_empty() {
+        return None;
+    }
+    let cases = rewrite.iter().map(|(version, checksum)| format!("WHEN {version} THEN '{checksum}'"));
+    let cases = cases.collect::<Vec<_>>().join(" ");
+    Some(format!(
+        "UPDATE {} SET `checksum` = CASE `version` {cases} ELSE `checksum` END",
+        table(database, HISTORY)
+    ))
 }
 
 /// Makes the journal.

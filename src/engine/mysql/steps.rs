@@ -52,7 +52,11 @@ impl Steps for MySqlSteps<'_> {
         let mut missing = Vec::new();
         match (self.order.tables.history, self.order.width) {
             (None, width) => missing.push(sql::create_history(self.database, width)),
-            (Some(Width::Int4), Width::Int8) => missing.push(sql::widen_history(self.database)),
+            (Some(Width::Int4), Width::Int8) => {
+                // The checksums first: ALTER commits, and a narrow history is widened again by the next run.
+                missing.extend(sql::rewrite_checksums(self.database, &self.order.rewrite));
+                missing.push(sql::widen_history(self.database));
+            }
             _ => {}
         }
         if !self.order.tables.journal {

@@ -55,8 +55,10 @@ fn make_history(schema: &str, width: Width) -> String {
 fn widen(order: &Order<'_>, schema: &str) -> String {
     let history = table(schema, HISTORY);
     let mut sql = format!("ALTER TABLE {history} ALTER COLUMN version TYPE int8;\n");
-    for (version, checksum) in &order.rewrite {
-        let _ = writeln!(sql, "UPDATE {history} SET checksum = '{checksum}' WHERE version = {version};");
+    if !order.rewrite.is_empty() {
+        let cases = order.rewrite.iter().map(|(version, checksum)| format!("WHEN {version} THEN '{checksum}'"));
+        let cases = cases.collect::<Vec<_>>().join(" ");
+        let _ = writeln!(sql, "UPDATE {history} SET checksum = CASE version {cases} ELSE checksum END;");
     }
     sql
 }
