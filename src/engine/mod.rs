@@ -6,6 +6,7 @@
 
 mod identity;
 mod pool;
+pub mod sqlite;
 mod stepwise;
 mod tables;
 
