@@ -206,7 +206,7 @@ impl Whole<'_> {
     /// <https://www.sqlite.org/lang_transaction.html#response_to_errors_within_a_transaction>
     fn not_committed(&self, error: &Error) -> Stop {
         let stop = self.stop(Moment::Commit, error);
-        match error.sqlite_error_code() {
+        match fault::kind(error) {
             Some(ErrorCode::SystemIoFailure) => Stop { left: Left::Unknown, ..stop },
             _ => stop,
         }

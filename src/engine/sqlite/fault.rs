@@ -1,6 +1,6 @@
 //! What SQLite's errors mean: codes, causes, places and hints.
 
-use rusqlite::ffi::{SQLITE_READONLY_RECOVERY, SQLITE_READONLY_ROLLBACK};
+use rusqlite::ffi::{self, SQLITE_READONLY_RECOVERY, SQLITE_READONLY_ROLLBACK};
 use rusqlite::{Error, ErrorCode};
 
 use super::brake::{Brake, Stopped};
@@ -13,7 +13,7 @@ use crate::sql::Statement;
 /// Makes the diagnostic of an order that SQLite refused to carry out.
 pub(super) fn diagnose(order: &Order<'_>, brake: &Brake, error: &Error) -> Diagnostic {
     use ErrorCode as E;
-    let (code, hint) = match error.sqlite_error_code() {
+    let (code, hint) = match kind(error) {
         Some(E::OperationInterrupted) if brake.stopped() == Some(Stopped::TimedOut) => {
             (Code::STATEMENT_TIMEOUT, "give it more time: `-- mtmigrate: statement-timeout DURATION`")
         }
@@ -43,7 +43,7 @@ pub(super) fn in_statement(order: &Order<'_>, brake: &Brake, statement: &Stateme
         Some(offset) => place_at(order, statement.offset + offset),
         None => place_of(order, statement),
     };
-    let read_only = error.sqlite_error_code() == Some(ErrorCode::ReadOnly);
+    let read_only = kind(error) == Some(ErrorCode::ReadOnly);
     let diagnostic = match read_only {
         // The transaction has been granted: it is another database that takes no writes.
         true => failed(order, Code::CHANGESET_FAILED)
@@ -62,7 +62,7 @@ pub(super) fn may_pass(diagnostic: &Diagnostic) -> bool {
 /// Makes the diagnostic of a file that cannot be opened or read.
 pub(super) fn unreadable(shown: &str, error: &Error) -> Diagnostic {
     use ErrorCode as E;
-    let (code, message, hint) = match error.sqlite_error_code() {
+    let (code, message, hint) = match kind(error) {
         Some(E::NotADatabase) => (Code::READ_FAILED, "is not a database", NOT_A_DATABASE),
         Some(E::CannotOpen | E::PermissionDenied) => {
             (Code::UNREACHABLE, "cannot be opened", "let this user open the file and every folder above it")
@@ -90,8 +90,20 @@ const NOT_A_DATABASE: &str =
 
 /// Returns whether the file waits for a writer to complete what a killed one began.
 pub(super) fn owes_recovery(error: &Error) -> bool {
-    let code = error.sqlite_error().map(|e| e.extended_code);
-    matches!(code, Some(SQLITE_READONLY_ROLLBACK | SQLITE_READONLY_RECOVERY))
+    matches!(result_code(error).map(|e| e.extended_code), Some(SQLITE_READONLY_ROLLBACK | SQLITE_READONLY_RECOVERY))
+}
+
+/// Returns what sort of error it is, if SQLite reported it.
+pub(super) fn kind(error: &Error) -> Option<ErrorCode> {
+    result_code(error).map(|e| e.code)
+}
+
+/// As `Error::sqlite_error`, which passes over errors with an offset.
+fn result_code(error: &Error) -> Option<&ffi::Error> {
+    match error {
+        Error::SqliteFailure(e, _) | Error::SqlInputError { error: e, .. } => Some(e),
+        _ => None,
+    }
 }
 
 /// Returns SQLite's own words: `SQLITE_ERROR (1): no such table: x`.
@@ -105,7 +117,7 @@ pub(super) fn cause(error: &Error) -> String {
         }
         other => other.to_string(),
     };
-    match error.sqlite_error() {
+    match result_code(error) {
         Some(e) => format!("{} ({}): {words}", codes::name(e.extended_code), e.extended_code),
         None => words,
     }

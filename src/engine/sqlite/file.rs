@@ -140,7 +140,7 @@ impl<'t> File<'t> {
         }
         let look = |c: Connection| c.query_row("PRAGMA schema_version", [], |_| Ok(()));
         let refused = self.by_uri("nolock=1").and_then(look);
-        refused.is_err_and(|e| e.sqlite_error_code() == Some(ErrorCode::CannotOpen))
+        refused.is_err_and(|e| fault::kind(&e) == Some(ErrorCode::CannotOpen))
     }
 
     fn by_uri(&self, parameter: &str) -> rusqlite::Result<Connection> {

@@ -43,7 +43,7 @@ impl Violations {
         let mut found = Self::default();
         match found.look(connection, "PRAGMA main.foreign_key_check") {
             // One key that cannot be checked hides the others: each table is asked by itself.
-            Err(e) if e.sqlite_error_code() == Some(ErrorCode::Unknown) => found = Self::by_table(connection)?,
+            Err(e) if fault::kind(&e) == Some(ErrorCode::Unknown) => found = Self::by_table(connection)?,
             looked => looked?,
         }
         Ok(found)
@@ -94,7 +94,7 @@ impl Violations {
             let table = table?;
             let quoted = table.replace('"', "\"\"");
             match found.look(connection, &format!("PRAGMA main.foreign_key_check(\"{quoted}\")")) {
-                Err(e) if e.sqlite_error_code() == Some(ErrorCode::Unknown) => {
+                Err(e) if fault::kind(&e) == Some(ErrorCode::Unknown) => {
                     let message = fault::cause(&e);
                     found.0.insert(Key::Mismatch { table, message }, Rows { count: 1, first: vec![None] });
                 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, Error, ErrorCode, OptionalExtension, params};
 
+use super::fault;
 use crate::changeset::Width;
 use crate::engine::Order;
 use crate::engine::stepwise::failed;
@@ -126,7 +127,7 @@ pub(super) fn recorded_checksum(connection: &Connection, order: &Order<'_>) -> r
 
 /// Returns whether a history row could not be written because its version is there already.
 pub(super) fn is_taken(error: &Error) -> bool {
-    error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation)
+    fault::kind(error) == Some(ErrorCode::ConstraintViolation)
 }
 
 /// Makes the diagnostic of an order whose version is in the history with another text.

@@ -48,7 +48,7 @@ impl<'s> FileSteps<'s> {
 
     /// After a failure of the disk nobody knows what it holds; after any other the statement had no effect.
     fn sort(&self, error: &Error, diagnostic: Diagnostic) -> Fault {
-        match error.sqlite_error_code() {
+        match fault::kind(error) {
             Some(ErrorCode::SystemIoFailure) => Fault::Lost(diagnostic),
             _ => refused(diagnostic),
         }
