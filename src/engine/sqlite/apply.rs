@@ -28,6 +28,9 @@ use crate::sql::{Dialect, Statement, split};
 pub(super) fn run(job: &Job, brake: &Brake, runtime: &Handle) -> Outcome {
     let order = &job.order();
     let began = Instant::now();
+    if brake.is_cancelled() {
+        return Outcome::Failed(Stop::prepare(failed(order, Code::CANCELLED)).failure(began));
+    }
     let statements = match split(&order.text.sql, Dialect::Sqlite) {
         Ok(statements) => statements,
         Err(e) => {
@@ -104,9 +107,6 @@ impl Stop {
 impl Whole<'_> {
     /// Applies the text; answers whether it was another run that did, a moment ago.
     fn apply(&self) -> Result<bool, Stop> {
-        if self.brake.is_cancelled() {
-            return Err(Stop::prepare(failed(self.order, Code::CANCELLED)));
-        }
         let connection = self.open()?;
         let start = Start::now(&connection).map_err(|e| self.stop(Moment::Prepare, &e))?;
         self.attempts(&connection, &start).map_err(|stop| match stop.is_noteworthy() {
@@ -179,6 +179,9 @@ impl Whole<'_> {
         if !found.added_to(known).is_empty() {
             return Ok(Verdict::Violates(found));
         }
+        if ledger::recorded_checksum(connection, order).map_err(|e| self.stop(Moment::Execute, &e))?.is_none() {
+            return Err(Stop::new(Moment::Execute, ledger::unrecorded(order)));
+        }
         ledger::insert_journal(connection, start, &JournalRow::of(order, AttemptOutcome::Applied))
             .and_then(|()| connection.execute_batch("COMMIT"))
             .map_err(|e| self.not_committed(&e))?;
@@ -242,5 +245,8 @@ pub(super) fn broken_keys(order: &Order<'_>, added: &[String]) -> Diagnostic {
     added
         .iter()
         .fold(failed(order, Code::FOREIGN_KEYS_BROKEN).at(Place::file(&order.text.file)), Diagnostic::cause)
-        .hint("keep or move the rows that are referred to; to rebuild a table make the new one, copy, drop the old one, rename")
+        .hint(
+            "keep or move the rows that are referred to; \
+             to rebuild a table make the new one, copy the rows, drop the old one, rename the new one",
+        )
 }

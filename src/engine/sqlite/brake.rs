@@ -73,13 +73,16 @@ impl Brake {
     /// An interrupt ends every statement that runs on the connection, a ROLLBACK too.
     /// <https://www.sqlite.org/c3ref/interrupt.html>
     pub fn during<T>(&self, work: impl FnOnce() -> T) -> T {
-        self.state().since = Some(Instant::now());
+        {
+            let mut state = self.state();
+            (state.since, state.stopped) = (Some(Instant::now()), None);
+        }
         let done = work();
         self.state().since = None;
         done
     }
 
-    /// Returns why a statement was interrupted, if one was.
+    /// Returns why the last statement was interrupted, if it was.
     pub fn stopped(&self) -> Option<Stopped> {
         self.state().stopped
     }

@@ -101,7 +101,7 @@ impl<'t> File<'t> {
     /// Returns whether the file can be written to, as SQLite sees it; a missing one can.
     ///
     /// Asks SQLite and not the file system: closing a file that SQLite has open in the same process drops its
-    /// locks. <https://www.sqlite.org/howtocorrupt.html#_posix_advisory_locks_canceled_by_a_separate_thread_doing_close_>
+    /// locks. <https://www.sqlite.org/howtocorrupt.html> (2.2)
     pub fn takes_writes(&self) -> bool {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         Connection::open_with_flags(self.path, flags)

@@ -138,6 +138,13 @@ pub(super) fn recorded_otherwise(order: &Order<'_>, recorded: &str) -> Diagnosti
         .hint("two runs have different changelogs: look at `mtmigrate status` before anything else")
 }
 
+/// Makes the diagnostic of a text that took its own history row away.
+pub(super) fn unrecorded(order: &Order<'_>) -> Diagnostic {
+    failed(order, Code::CHANGESET_FAILED)
+        .cause(format!("the text removed its own row from {HISTORY}: it would be applied again"))
+        .hint("leave the history to mtmigrate")
+}
+
 /// Writes a journal row in a transaction of its own, and the journal with it if it is missing.
 pub(super) fn note(connection: &Connection, start: &Start, row: &JournalRow<'_>) -> rusqlite::Result<()> {
     in_transaction(connection, || {

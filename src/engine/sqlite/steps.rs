@@ -87,7 +87,10 @@ impl Steps for FileSteps<'_> {
         connection.execute_batch("ROLLBACK").map_err(|e| self.fault(&e))?;
         Err(refused(
             failed(self.order, Code::CHANGESET_FAILED)
-                .cause("the statement leaves a transaction open, and every statement of a no-transaction text commits by itself")
+                .cause(
+                    "the statement leaves a transaction open, \
+                     and every statement of a no-transaction text commits by itself",
+                )
                 .hint("take BEGIN and COMMIT out; what belongs in one transaction is a changeset of its own"),
         ))
     }

@@ -153,6 +153,18 @@ async fn a_run_that_comes_second_learns_that_the_first_has_done_it() {
 }
 
 #[tokio::test]
+async fn a_text_that_removes_its_own_history_row_is_refused() {
+    let scene = Scene::new();
+    let acme = scene.tenant("acme");
+    for text in ["DELETE FROM refinery_schema_history;", "DROP TABLE refinery_schema_history;"] {
+        scene.applied(&acme, 1, "").await;
+        assert_eq!(scene.failed(&acme, 2, text).await.left, Left::Unchanged);
+        assert_eq!(scene.rows(&acme, "SELECT version FROM refinery_schema_history"), ["1"]);
+        scene.db(&acme).execute_batch("DELETE FROM refinery_schema_history").unwrap();
+    }
+}
+
+#[tokio::test]
 async fn nothing_of_one_text_meets_the_next() {
     let scene = Scene::new();
     let acme = scene.tenant("acme");

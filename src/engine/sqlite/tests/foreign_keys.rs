@@ -47,7 +47,8 @@ async fn rows_without_their_parents_are_named_and_nothing_is_kept() {
     let acme = scene.tenant("acme");
     scene.applied(&acme, 1, FAMILY).await;
     let text = "DELETE FROM parent WHERE id = 2;
-        WITH RECURSIVE n(i) AS (SELECT 100 UNION ALL SELECT i + 1 FROM n WHERE i < 199) INSERT INTO child SELECT i, 2 FROM n;";
+        WITH RECURSIVE n(i) AS (SELECT 100 UNION ALL SELECT i + 1 FROM n WHERE i < 199)
+        INSERT INTO child SELECT i, 2 FROM n;";
     let failure = scene.failed(&acme, 2, text).await;
     assert_eq!((failure.diagnostic.code(), failure.left), (Code::FOREIGN_KEYS_BROKEN, Left::Unchanged));
     assert_eq!(

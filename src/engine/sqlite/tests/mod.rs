@@ -26,7 +26,7 @@ use crate::tenant::{self, Access, Address, Datasource, Limits, ServerId, Tenant,
 
 /// A folder, the server that it is, and a run.
 struct Scene {
-    folder: TempDir,
+    folder: Folder,
     server: Arc<dyn Server>,
     run: RunIdentity,
     limits: Limits,
@@ -35,9 +35,31 @@ struct Scene {
     width: Width,
 }
 
+enum Folder {
+    Own(TempDir),
+    Others(PathBuf),
+}
+
+impl Folder {
+    fn path(&self) -> &Path {
+        match self {
+            Self::Own(folder) => folder.path(),
+            Self::Others(folder) => folder,
+        }
+    }
+}
+
 impl Scene {
     fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        Self::on(Folder::Own(tempfile::tempdir().unwrap()))
+    }
+
+    /// A scene in the folder of another process's.
+    fn of(folder: PathBuf) -> Self {
+        Self::on(Folder::Others(folder))
+    }
+
+    fn on(folder: Folder) -> Self {
         let server = server_of(folder.path());
         let limits = Limits { lock_timeout: Duration::from_millis(100), ..Limits::default() };
         let (cancel, run) = (CancellationToken::new(), RunIdentity::new());

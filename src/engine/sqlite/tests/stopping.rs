@@ -1,3 +1,4 @@
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use super::Scene;
@@ -98,4 +99,43 @@ async fn a_full_disk_takes_everything_back_and_the_next_order_works() {
     assert_eq!(failure.diagnostic.causes(), ["SQLITE_FULL (13): database or disk is full"]);
     assert_eq!((failure.left, failure.diagnostic.place().unwrap().line), (Left::Unchanged, 3));
     scene.applied(&acme, 1, "CREATE TABLE t(a);").await;
+}
+
+/// The folder in which this test's own child process dies.
+const DIE_IN: &str = "MTMIGRATE_TEST_DIE_IN";
+
+#[tokio::test]
+async fn a_process_killed_in_the_middle_of_a_text_leaves_the_tenant_as_it_was() {
+    if let Some(folder) = std::env::var_os(DIE_IN) {
+        let scene = Scene::of(folder.into());
+        let text = format!("PRAGMA cache_size = 1; DELETE FROM t; {FOREVER}");
+        scene.apply(&scene.absent("acme", false), 2, &text).await;
+    }
+    for (mode, grown) in [("DELETE", "acme.db"), ("WAL", "acme.db-wal")] {
+        let scene = Scene::new();
+        let acme = scene.tenant("acme");
+        scene.db(&acme).execute_batch(&format!("PRAGMA journal_mode = {mode}")).unwrap();
+        scene.applied(&acme, 1, "CREATE TABLE t(a); INSERT INTO t VALUES (1);").await;
+        let test =
+            "engine::sqlite::tests::stopping::a_process_killed_in_the_middle_of_a_text_leaves_the_tenant_as_it_was";
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", test])
+            .env(DIE_IN, scene.folder.path())
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        let began = Instant::now();
+        while std::fs::metadata(scene.path(grown)).map_or(0, |m| m.len()) < 1 << 20 {
+            assert!(began.elapsed() < Duration::from_secs(20), "the child writes nothing");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+
+        let reading = scene.server.read(&[&acme]).await.remove(0).unwrap();
+        assert_eq!((reading.rows.len(), reading.last.unwrap().id), (1, 1), "{mode}");
+        scene.applied(&acme, 2, "CREATE TABLE u(a);").await;
+        assert_eq!(scene.rows(&acme, "SELECT * FROM t"), ["1"]);
+        assert_eq!(scene.rows(&acme, "PRAGMA integrity_check"), ["ok"]);
+    }
 }
