@@ -67,11 +67,7 @@ pub(super) fn unreadable(shown: &str, error: &Error) -> Diagnostic {
         Some(E::CannotOpen | E::PermissionDenied) => {
             (Code::UNREACHABLE, "cannot be opened", "let this user open the file and every folder above it")
         }
-        Some(E::ReadOnly) => (
-            Code::READ_FAILED,
-            "must be recovered before it is read",
-            "its last writer died: open it once as a user who may write to the file and to its folder",
-        ),
+        Some(E::ReadOnly) => return unrecovered(shown, error),
         Some(E::DatabaseBusy | E::DatabaseLocked) => (
             Code::READ_FAILED,
             "is held by another connection",
@@ -83,6 +79,13 @@ pub(super) fn unreadable(shown: &str, error: &Error) -> Diagnostic {
         _ => (Code::READ_FAILED, "cannot be read", "look at the file with the `sqlite3` shell"),
     };
     Diagnostic::new(code, format!("file {shown} {message}")).cause(cause(error)).hint(hint)
+}
+
+/// Makes the diagnostic of a file whose `-wal` or `-journal` must be worked off by somebody who may write.
+pub(super) fn unrecovered(shown: &str, error: &Error) -> Diagnostic {
+    Diagnostic::new(Code::READ_FAILED, format!("file {shown} must be recovered before it is read"))
+        .cause(cause(error))
+        .hint("its last writer died: open it once as a user who may write to the file and to its folder")
 }
 
 const NOT_A_DATABASE: &str =

@@ -93,7 +93,11 @@ impl<'t> File<'t> {
                 tries += 1;
                 continue;
             }
-            return done.map(Some).map_err(|e| fault::unreadable(self.shown, &e));
+            return done.map(Some).map_err(|e| match fault::kind(&e) {
+                // The `-wal` cannot be read without a `-shm`, and none can be made here.
+                Some(ErrorCode::CannotOpen) if self.has_wal() => fault::unrecovered(self.shown, &e),
+                _ => fault::unreadable(self.shown, &e),
+            });
         }
         Ok(None)
     }

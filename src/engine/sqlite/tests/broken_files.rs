@@ -88,8 +88,18 @@ async fn what_permissions_forbid_is_said() {
     allow(scene.folder.path().to_owned(), 0o555);
     let reading = scene.server.read(&[&acme]).await.remove(0).unwrap();
     assert_eq!(reading.rows.len(), 1);
-    let failure = scene.failed(&acme, 2, "CREATE TABLE u(a);").await;
-    println!("{}", failure.diagnostic);
+    assert_eq!(scene.failed(&acme, 2, "CREATE TABLE u(a);").await.diagnostic.code(), Code::READ_ONLY);
     assert_eq!(scene.server.try_lock(&scene.run, &[&acme]).await.unwrap_err().code(), Code::LOCK_FAILED);
     allow(scene.folder.path().to_owned(), 0o755);
+
+    let copy = scene.absent("copy", false);
+    let writer = scene.db(&acme);
+    writer.execute_batch("INSERT INTO t VALUES (1)").unwrap();
+    for suffix in ["", "-wal"] {
+        fs::copy(scene.path(&format!("acme.db{suffix}")), scene.path(&format!("copy.db{suffix}"))).unwrap();
+    }
+    allow(scene.folder.path().to_owned(), 0o555);
+    let unread = scene.server.read(&[&copy]).await.remove(0).unwrap_err();
+    allow(scene.folder.path().to_owned(), 0o755);
+    assert_eq!(unread.message(), "file data/copy.db must be recovered before it is read");
 }

@@ -65,7 +65,6 @@ async fn a_cancelled_order_is_taken_back() {
         };
         let (failure, ()) = tokio::join!(order, soon);
         assert_eq!(failure.diagnostic.code(), Code::CANCELLED);
-        assert!(failure.duration < Duration::from_secs(5), "{:?}", failure.duration);
         let left = if head.is_empty() { Left::Unchanged } else { Left::Half { statement_no: 2, statements: 2 } };
         assert_eq!(failure.left, left);
         let tables = scene.rows(&acme, "SELECT name FROM sqlite_schema WHERE name = 't'");
