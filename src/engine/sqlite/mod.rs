@@ -1,7 +1,7 @@
 //! SQLite: a directory of files, one for each tenant.
 //!
-//! Start at [`open`]. A changeset's text, history row and journal row commit together ([`apply`]); a no-transaction
-//! text goes statement by statement ([`steps`]). SQLite blocks, so it works on threads for blocking work, at most
+//! Start at `open`. A changeset's text, history row and journal row commit together (`apply`); a no-transaction
+//! text goes statement by statement (`steps`). SQLite blocks, so it works on threads for blocking work, at most
 //! `max_connections` of them at once; each order and each reading has a connection of its own and closes it. What the
 //! file says about durability (`journal_mode`, `synchronous`) is left alone.
 
