@@ -12,7 +12,7 @@ use super::{Version, Width};
 
 /// A text's checksums.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Checksums {
+pub(crate) struct Checksums {
     /// Absent when the version does not fit 32 bits.
     int4: Option<u64>,
     int8: u64,

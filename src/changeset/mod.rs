@@ -25,7 +25,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::sql::EngineKind;
-use checksum::Checksums;
+pub(crate) use checksum::Checksums;
 
 /// A changeset's version: 0 to 2^63-1, timestamps included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -95,7 +95,7 @@ pub struct Text {
     pub directives: Directives,
     /// Whether it holds no statement.
     pub empty: bool,
-    checksums: Checksums,
+    pub(crate) checksums: Checksums,
 }
 
 /// What a text's leading comments ask for.

@@ -7,7 +7,8 @@
 mod identity;
 mod mysql;
 mod pool;
-pub mod postgres;
+mod postgres;
+mod sqlite;
 mod stepwise;
 mod tables;
 
@@ -215,7 +216,7 @@ pub fn open(fleet: &Fleet) -> Result<Servers> {
         match server.engine {
             EngineKind::Postgres => Ok(Arc::new(postgres::Postgres::new(server.clone()))),
             EngineKind::MySql => mysql::open(server.clone()),
-            EngineKind::Sqlite => todo!(),
+            EngineKind::Sqlite => sqlite::open(server.clone()),
         }
     });
     made.collect()

@@ -6,6 +6,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use crate::changeset::{Version, Width};
+use crate::error::{Code, Diagnostic, Result, short};
 use crate::history::{Attempt, AttemptOutcome};
 
 use super::{Order, RunIdentity};
@@ -94,21 +95,32 @@ impl<'a> JournalRow<'a> {
     }
 }
 
-/// Reads a journal row from text: its number, then [`JOURNAL_COLUMNS`] in their order, times in RFC 3339.
+/// Reads a row of the journal `of` this tenant: its number, then [`JOURNAL_COLUMNS`] as text, times in RFC 3339.
 ///
 /// # Errors
-/// What is wrong with the row, in words: the journal may have been written by a newer mtmigrate, or by a stranger.
-pub(crate) fn attempt(cells: &[Option<String>]) -> Result<Attempt, String> {
+/// `MT318` for a row of another format, or one that a stranger wrote; the row's number and what is odd are named.
+pub(crate) fn attempt(of: &str, cells: &[Option<String>]) -> Result<Attempt> {
+    parse(cells).map_err(|what| {
+        let id = cells.first().and_then(Option::as_deref).unwrap_or("NULL");
+        Diagnostic::new(Code::READ_FAILED, format!("the journal of tenant {of} is not understood"))
+            .cause(format!("row {id} of {JOURNAL}: {what}"))
+            .hint("look at that row; `docs/formats.md` says what mtmigrate writes there")
+    })
+}
+
+fn parse(cells: &[Option<String>]) -> Result<Attempt, String> {
     let cell = |i: usize| cells.get(i).and_then(Option::as_deref);
     let name = |i: usize| if i == 0 { "id" } else { JOURNAL_COLUMNS.get(i - 1).copied().unwrap_or("?") };
     let text = |i: usize| cell(i).ok_or_else(|| format!("{} is NULL", name(i)));
-    let strange = |i: usize| move |value: &str| format!("{} is `{value}`", name(i));
+    let strange = |i: usize| move |value: &str| format!("{} is `{}`", name(i), short(value, 80));
     let number = |i: usize| text(i).and_then(|value| value.parse::<i64>().map_err(|_| strange(i)(value)));
     let small = |i: usize| cell(i).map(|value| value.parse::<u32>().map_err(|_| strange(i)(value))).transpose();
-    let time = |i: usize| text(i).and_then(|value| parse_time(value).ok_or_else(|| strange(i)(value)));
+    let time = |i: usize| text(i).and_then(|value| OffsetDateTime::parse(value, &Rfc3339).map_err(|_| strange(i)(value)));
     let format = number(1)?;
     if format != i64::from(JOURNAL_FORMAT) {
-        return Err(format!("its format is {format}, and this mtmigrate knows {JOURNAL_FORMAT}: use a newer one"));
+        return Err(format!(
+            "its format is {format}, and this mtmigrate knows {JOURNAL_FORMAT}: a newer mtmigrate wrote it, use that one"
+        ));
     }
     let outcome = text(7)?;
     Ok(Attempt {
@@ -130,10 +142,6 @@ pub(crate) fn attempt(cells: &[Option<String>]) -> Result<Attempt, String> {
     })
 }
 
-fn parse_time(text: &str) -> Option<OffsetDateTime> {
-    OffsetDateTime::parse(text, &Rfc3339).ok()
-}
-
 /// Returns the SQL type of the history's version column, as refinery spells it.
 pub(crate) fn version_type(width: Width) -> &'static str {
     match width {
@@ -146,4 +154,44 @@ pub(crate) fn version_type(width: Width) -> &'static str {
 pub(crate) fn applied_on_now() -> String {
     let now = OffsetDateTime::now_utc();
     now.format(&Rfc3339).unwrap_or_else(|_| now.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A row as every engine reads it.
+    fn row() -> Vec<Option<String>> {
+        let cells = [
+            "7", "1", "0192", "up", "42", "orders_ref", "17", "failed", "2", "3", "00", "ci", "host", "mtmigrate 0.1.0",
+            "2026-11-21T09:30:00.000001Z", "2026-11-21T09:30:01Z", "1000", "23505: no",
+        ];
+        cells.map(|cell| Some(cell.to_owned())).to_vec()
+    }
+
+    #[test]
+    fn a_journal_row_is_read_back() {
+        let read = attempt("acme", &row()).unwrap();
+        assert_eq!((read.id, read.version, read.outcome), (7, Version(42), AttemptOutcome::Failed));
+        assert_eq!((read.statement_no, read.statements, read.duration_ms), (Some(2), Some(3), 1000));
+    }
+
+    #[test]
+    fn a_strange_journal_row_is_shown_and_never_believed() {
+        for (column, value, said) in [
+            (0, Some("x"), "id is `x`"),
+            (1, Some("2"), "its format is 2"),
+            (1, None, "format is NULL"),
+            (7, Some("maybe"), "outcome is `maybe`"),
+            (8, Some("-1"), "statement_no is `-1`"),
+            (14, Some("yesterday"), "started_at is `yesterday`"),
+        ] {
+            let mut cells = row();
+            cells[column] = value.map(str::to_owned);
+            let refused = attempt("acme", &cells).unwrap_err();
+            assert_eq!(refused.code(), Code::READ_FAILED);
+            assert!(refused.causes()[0].contains(said), "{refused}");
+        }
+        assert!(attempt("acme", &[]).is_err());
+    }
 }

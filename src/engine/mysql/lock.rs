@@ -9,13 +9,14 @@ use std::sync::Arc;
 
 use siphasher::sip128::{Hasher128, SipHasher13};
 
+use crate::engine::tables::attempt;
 use crate::engine::pool::Close;
 use crate::engine::{Holder, LockAttempt, RunIdentity};
 use crate::error::{Code, Diagnostic, Result};
 use crate::tenant::{Access, Tenant};
 
 use super::link::{ANSWER_LIMIT, Cells, Link, Trouble};
-use super::{MySqlServer, fault, journal, sql};
+use super::{MySqlServer, fault, sql};
 
 /// How many locks one question takes or checks.
 const CHUNK: usize = 100;
@@ -205,7 +206,7 @@ async fn last_writer(link: &mut Link, tenant: &Tenant) -> Option<String> {
     let question = sql::select_journal(tenant.datasource.database(), 0, 1);
     let mut cells = link.ask(&question, ANSWER_LIMIT).await.ok()?.into_iter().flatten().next()?;
     cells.remove(0);
-    let last = journal::attempt(tenant, cells).ok()?;
+    let last = attempt(&tenant.name, &cells).ok()?;
     Some(format!("last wrote there: run {} of {}@{} at {}", last.run_id, last.who, last.host, last.finished_at))
 }
 

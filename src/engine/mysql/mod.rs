@@ -7,7 +7,6 @@
 mod apply;
 mod connect;
 mod fault;
-mod journal;
 mod link;
 mod lock;
 mod read;

@@ -9,14 +9,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::changeset::Width;
-use crate::engine::tables::{HISTORY, JOURNAL};
+use crate::engine::tables::{HISTORY, JOURNAL, attempt};
 use crate::engine::{Reading, Tables};
 use crate::error::{Code, Diagnostic, Result};
 use crate::history::{Attempt, Row};
 use crate::tenant::{Access, Tenant};
 
 use super::link::{ANSWER_LIMIT, Cells, Link, Sets, Trouble};
-use super::{MySqlServer, NoSession, fault, journal, sql};
+use super::{MySqlServer, NoSession, fault, sql};
 
 /// How many tenants' tables are read with one message.
 const CHUNK: usize = 100;
@@ -53,7 +53,7 @@ pub(super) async fn attempts(server: &MySqlServer, tenant: &Tenant, limit: u32) 
     let asked = lease.ask(&sql::select_journal(database, 0, limit), ANSWER_LIMIT).await;
     server.give_back(lease).await;
     match asked {
-        Ok(sets) => rows(sets).map(|(_, cells)| journal::attempt(tenant, cells)).collect(),
+        Ok(sets) => rows(sets).map(|(_, cells)| attempt(&tenant.name, &cells)).collect(),
         Err(Trouble::Refused { error, .. }) if error.code == fault::NO_TABLE => Ok(Vec::new()),
         Err(trouble) => Err(server.trouble(trouble, tenant)),
     }
@@ -257,7 +257,7 @@ fn reading(facts: &Facts, tenant: &Tenant, tables: Tables, contents: Contents) -
     Ok(Reading {
         rows: contents.history.into_iter().map(row).collect(),
         tables,
-        last: contents.last.map(|cells| journal::attempt(tenant, cells)).transpose()?,
+        last: contents.last.map(|cells| attempt(&tenant.name, &cells)).transpose()?,
         server_version: facts.version.clone(),
         read_only: facts.read_only.clone(),
         folds_case: facts.folds_case,

@@ -183,7 +183,11 @@ pub(super) fn select_history(database: &str, key: usize) -> String {
 
 /// Reads a journal's last rows, newest first: `key`, the row's number, and [`JOURNAL_COLUMNS`], all as text.
 pub(super) fn select_journal(database: &str, key: usize, limit: u32) -> String {
-    let columns = JOURNAL_COLUMNS.map(as_text).join(", ");
+    let column = |name| match name {
+        "started_at" | "finished_at" => format!("DATE_FORMAT({}, '%Y-%m-%dT%H:%i:%s.%fZ')", self::name(name)),
+        _ => as_text(name),
+    };
+    let columns = JOURNAL_COLUMNS.map(column).join(", ");
     format!(
         "SELECT {key}, {}, {columns} FROM {} ORDER BY `id` DESC LIMIT {limit}",
         as_text("id"),

@@ -252,8 +252,8 @@ fn readings<'m>(
     let last: BTreeMap<usize, Vec<Option<String>>> =
         read.last.into_iter().filter_map(|row| Some((index(&row)?, row))).collect();
     let made = places.iter().map(|place| {
-        let last = last.get(&place.idx).map(|row| attempt(&row[1..])).transpose();
-        let reading = last.map_err(|why| strange_journal(name(place.idx), &why)).map(|last| Reading {
+        let last = last.get(&place.idx).map(|row| attempt(name(place.idx), &row[1..])).transpose();
+        let reading = last.map(|last| Reading {
             rows: history.remove(&place.idx).unwrap_or_default(),
             tables: place.tables,
             last,
@@ -268,12 +268,6 @@ fn readings<'m>(
 
 fn index(row: &[Option<String>]) -> Option<usize> {
     row.first()?.as_deref()?.parse().ok()
-}
-
-fn strange_journal(tenant: &str, why: &str) -> Diagnostic {
-    Diagnostic::new(Code::READ_FAILED, format!("the journal of tenant {tenant} is not understood"))
-        .cause(format!("last row of {JOURNAL}: {why}"))
-        .hint("look at that row; mtmigrate writes there only what `docs/formats.md` says")
 }
 
 fn unreadable(place: &Place, error: &tokio_postgres::Error) -> Diagnostic {
@@ -309,6 +303,5 @@ async fn read_journal(
     let from = table(&place.schema, JOURNAL);
     let sql = format!("SELECT {} FROM {from} AS j ORDER BY j.id DESC LIMIT {limit}", journal_columns());
     let rows = session.ask(&sql).await.map_err(|error| unreadable(&place, &error))?;
-    let read = rows.iter().map(|row| attempt(row).map_err(|why| strange_journal(&tenant.name, &why)));
-    read.collect()
+    rows.iter().map(|row| attempt(&tenant.name, row)).collect()
 }

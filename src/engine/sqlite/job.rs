@@ -1,0 +1,83 @@
+//! An order that a thread can own.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio_util::sync::CancellationToken;
+
+use crate::changeset::{Changeset, Text, Version, Width};
+use crate::engine::{Order, Resume, RunIdentity, Tables};
+use crate::tenant::{Limits, Tenant};
+
+/// An [`Order`] without borrows; SQLite works on threads that outlive no borrow.
+pub(super) struct Job {
+    tenant: Tenant,
+    changeset: Changeset,
+    text: Arc<Text>,
+    width: Width,
+    run: RunIdentity,
+    tables: Tables,
+    rewrite: Vec<(Version, u64)>,
+    resume: Option<Resume>,
+    limits: Limits,
+    cancel: CancellationToken,
+}
+
+impl Job {
+    /// Takes what the order borrows, but for the changeset's other texts.
+    pub fn of(order: &Order<'_>, texts: &LastText) -> Self {
+        let changeset = Changeset {
+            version: order.changeset.version,
+            name: order.changeset.name.clone(),
+            kind: order.changeset.kind,
+            default: None,
+            variants: BTreeMap::new(),
+            down: None,
+            down_variants: BTreeMap::new(),
+        };
+        Self {
+            tenant: order.tenant.clone(),
+            changeset,
+            text: texts.share(order.text),
+            width: order.width,
+            run: order.run.clone(),
+            tables: order.tables,
+            rewrite: order.rewrite.clone(),
+            resume: order.resume.clone(),
+            limits: order.limits,
+            cancel: order.cancel.clone(),
+        }
+    }
+
+    /// Returns the order.
+    pub fn order(&self) -> Order<'_> {
+        Order {
+            tenant: &self.tenant,
+            changeset: &self.changeset,
+            text: &self.text,
+            width: self.width,
+            run: &self.run,
+            tables: self.tables,
+            rewrite: self.rewrite.clone(),
+            resume: self.resume.clone(),
+            limits: self.limits,
+            cancel: self.cancel.clone(),
+        }
+    }
+}
+
+/// The text that was last asked for: in lockstep all tenants get the same one, and one copy serves them all.
+#[derive(Default)]
+pub(super) struct LastText(Mutex<Option<Arc<Text>>>);
+
+impl LastText {
+    fn share(&self, text: &Text) -> Arc<Text> {
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*last {
+            Some(known) if known.file == text.file && known.checksums == text.checksums && known.sql == text.sql => {
+                known.clone()
+            }
+            _ => last.insert(Arc::new(text.clone())).clone(),
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! Writes to the two tables that a tenant has of ours.
+//!
+//! Start at [`make_tables`]. The history is refinery's, to the letter; times in the journal are RFC 3339, UTC, with
+//! milliseconds, by SQLite's own clock.
+
+use std::time::Duration;
+
+use rusqlite::{Connection, Error, ErrorCode, OptionalExtension, params};
+
+use super::fault;
+use crate::engine::Order;
+use crate::engine::stepwise::failed;
+use crate::engine::tables::{
+    ACTION_UP, HISTORY, JOURNAL, JOURNAL_COLUMNS, JOURNAL_FORMAT, JournalRow, applied_on_now, version_type,
+};
+use crate::error::{Code, Diagnostic};
+
+/// This instant by SQLite's clock.
+const NOW: &str = "strftime('%Y-%m-%dT%H:%M:%fZ', 'now')";
+
+/// When an attempt began, by SQLite's clock and by ours.
+pub(super) struct Start {
+    text: String,
+    instant: std::time::Instant,
+}
+
+impl Start {
+    /// Notes that an attempt begins now.
+    pub fn now(connection: &Connection) -> rusqlite::Result<Self> {
+        let text = connection.query_row(&format!("SELECT {NOW}"), [], |row| row.get(0))?;
+        Ok(Self { text, instant: std::time::Instant::now() })
+    }
+
+    fn elapsed(&self) -> Duration {
+        self.instant.elapsed()
+    }
+}
+
+/// Makes what is missing of both tables, and gives a narrow history refinery's wide checksums. Either integer type has the affinity of 64 bits: none is ever widened.
+///
+/// <https://www.sqlite.org/datatype3.html#determination_of_column_affinity>
+pub(super) fn make_tables(connection: &Connection, order: &Order<'_>) -> rusqlite::Result<()> {
+    let version = version_type(order.width);
+    connection.execute_batch(&format!(
+        "CREATE TABLE IF NOT EXISTS main.{HISTORY}(
+             version {version} PRIMARY KEY,
+             name VARCHAR(255),
+             applied_on VARCHAR(255),
+             checksum VARCHAR(255))"
+    ))?;
+    for (version, checksum) in &order.rewrite {
+        let sql = format!("UPDATE main.{HISTORY} SET checksum = ?1 WHERE version = ?2");
+        connection.execute(&sql, params![checksum.to_string(), version.0])?;
+    }
+    make_journal(connection)
+}
+
+/// Makes the journal if it is missing.
+fn make_journal(connection: &Connection) -> rusqlite::Result<()> {
+    connection.execute_batch(&format!(
+        "CREATE TABLE IF NOT EXISTS main.{JOURNAL}(
+             id INTEGER PRIMARY KEY AUTOINCREMENT,
+             format INTEGER NOT NULL,
+             run_id TEXT NOT NULL,
+             action TEXT NOT NULL,
+             version INTEGER NOT NULL,
+             name TEXT NOT NULL,
+             checksum TEXT NOT NULL,
+             outcome TEXT NOT NULL,
+             statement_no INTEGER,
+             statements INTEGER,
+             prefix TEXT,
+             who TEXT NOT NULL,
+             host TEXT NOT NULL,
+             tool TEXT NOT NULL,
+             started_at TEXT NOT NULL,
+             finished_at TEXT NOT NULL,
+             duration_ms INTEGER NOT NULL,
+             error TEXT)"
+    ))
+}
+
+/// Writes the history row of an order.
+pub(super) fn insert_history(connection: &Connection, order: &Order<'_>) -> rusqlite::Result<()> {
+    let sql = format!("INSERT INTO main.{HISTORY} (version, name, applied_on, checksum) VALUES (?1, ?2, ?3, ?4)");
+    let checksum = order.text.checksum(order.width).to_string();
+    let changeset = order.changeset;
+    connection.execute(&sql, params![changeset.version.0, changeset.name, applied_on_now(), checksum]).map(drop)
+}
+
+/// Writes a journal row.
+pub(super) fn insert_journal(connection: &Connection, start: &Start, row: &JournalRow<'_>) -> rusqlite::Result<()> {
+    let columns = JOURNAL_COLUMNS.join(", ");
+    let sql = format!(
+        "INSERT INTO main.{JOURNAL} ({columns})
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, {NOW}, ?15, ?16)"
+    );
+    let statement = row.statement.as_ref();
+    connection
+        .execute(
+            &sql,
+            params![
+                JOURNAL_FORMAT,
+                row.run.run_id,
+                ACTION_UP,
+                row.version,
+                row.name,
+                row.checksum.to_string(),
+                row.outcome.as_str(),
+                statement.map(|s| s.statement_no),
+                statement.map(|s| s.statements),
+                statement.map(|s| &s.prefix),
+                row.run.who,
+                row.run.host,
+                row.run.tool,
+                start.text,
+                i64::try_from(start.elapsed().as_millis()).unwrap_or(i64::MAX),
+                row.error,
+            ],
+        )
+        .map(drop)
+}
+
+/// Returns the checksum in the history row of the order's version, if there is a row.
+pub(super) fn recorded_checksum(connection: &Connection, order: &Order<'_>) -> rusqlite::Result<Option<String>> {
+    let sql = format!("SELECT CAST(checksum AS TEXT) FROM main.{HISTORY} WHERE version = ?1");
+    let version = order.changeset.version.0;
+    Ok(connection.query_row(&sql, [version], |row| row.get::<_, Option<String>>(0)).optional()?.flatten())
+}
+
+/// Returns whether a history row could not be written because its version is there already.
+pub(super) fn is_taken(error: &Error) -> bool {
+    fault::kind(error) == Some(ErrorCode::ConstraintViolation)
+}
+
+/// Makes the diagnostic of an order whose version is in the history with another text.
+pub(super) fn recorded_otherwise(order: &Order<'_>, recorded: &str) -> Diagnostic {
+    let ours = order.text.checksum(order.width);
+    failed(order, Code::CHANGESET_FAILED)
+        .cause(format!("a moment ago another run recorded it with checksum {recorded}; this text has {ours}"))
+        .hint("two runs have different changelogs: look at `mtmigrate status` before anything else")
+}
+
+/// Makes the diagnostic of a text that took its own history row away.
+pub(super) fn unrecorded(order: &Order<'_>) -> Diagnostic {
+    failed(order, Code::CHANGESET_FAILED)
+        .cause(format!("the text removed its own row from {HISTORY}: it would be applied again"))
+        .hint("leave the history to mtmigrate")
+}
+
+/// Writes a journal row in a transaction of its own, and the journal with it if it is missing.
+pub(super) fn note(connection: &Connection, start: &Start, row: &JournalRow<'_>) -> rusqlite::Result<()> {
+    in_transaction(connection, || {
+        make_journal(connection)?;
+        insert_journal(connection, start, row)
+    })
+}
+
+/// Commits what is written, or leaves nothing of it.
+pub(super) fn in_transaction(
+    connection: &Connection,
+    write: impl FnOnce() -> rusqlite::Result<()>,
+) -> rusqlite::Result<()> {
+    connection.execute_batch("BEGIN IMMEDIATE")?;
+    write().and_then(|()| connection.execute_batch("COMMIT")).inspect_err(|_| {
+        // Some errors have rolled it back already; otherwise the connection's end does what this cannot.
+        if !connection.is_autocommit() {
+            drop(connection.execute_batch("ROLLBACK"));
+        }
+    })
+}
