@@ -116,6 +116,20 @@ pub(super) struct Source {
     pub(super) shown: String,
 }
 
+/// A way to a server, before it is known whether the server is new.
+pub(super) struct Way<'w> {
+    pub(super) url: DatasourceUrl,
+    /// Its own, without the defaults.
+    pub(super) settings: Settings,
+    /// What a new server is called.
+    pub(super) name: &'w str,
+    pub(super) address: Address,
+    /// SQLite: the directory as written, and whether files in it may be made.
+    pub(super) directory: Option<(String, bool)>,
+    /// The mapping that says so.
+    pub(super) at: Path<'w>,
+}
+
 impl Loader<'_> {
     fn fleet(&mut self, tree: &Value) -> Option<(Option<String>, Vec<super::Tenant>)> {
         if tree.is_null() {
@@ -206,7 +220,7 @@ impl Loader<'_> {
                 (Address::Directory(directory), Some((path.clone(), *create)))
             }
         };
-        self.define(url, settings, name, address, directory, at)
+        self.define(Way { url, settings, name, address, directory, at })
     }
 
     /// Reads a `url` and the settings beside it.
@@ -239,15 +253,8 @@ impl Loader<'_> {
     }
 
     /// Registers a way to a server: a name's, or a tenant's own.
-    pub(super) fn define(
-        &mut self,
-        url: DatasourceUrl,
-        settings: Settings,
-        name: &str,
-        address: Address,
-        directory: Option<(String, bool)>,
-        at: Path<'_>,
-    ) -> Option<Definition> {
+    pub(super) fn define(&mut self, way: Way<'_>) -> Option<Definition> {
+        let Way { url, settings, name, address, directory, at } = way;
         let Ok(id) = self.servers.at(|| name.to_owned(), url.engine, address, &settings) else {
             let message = "one server has two databases for the run's lock";
             let hint = "two URLs lead to one server: say `lock_database` once, or the same";

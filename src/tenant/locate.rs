@@ -2,8 +2,9 @@
 //!
 //! A parsed [`serde_yaml::Value`] has forgotten where it stood. So the document is read once more, down the node's
 //! [`Path`], and at the node an error is raised: the parser says where that was. A reading costs as much as the first
-//! one, so it is for mistakes, of which a bounded number is shown. Start at [`locate`].
+//! one, so it is for mistakes, of which a bounded number is shown. Start at [`Locator`].
 
+use std::cell::Cell;
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, EnumAccess, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
@@ -66,15 +67,67 @@ pub(super) struct Located {
     pub(super) len: usize,
 }
 
-/// Finds a node. If the path leads nowhere (a key that came by a merge), the last node on the way stands for it.
-pub(super) fn locate(text: &str, path: Path<'_>) -> Option<Located> {
+/// How much of a text is read at first, in bytes. Most mistakes repeat, and the ones that are shown come early.
+const FIRST_PART: usize = 256 * 1024;
+
+/// Finds nodes in one text, and counts what that costs.
+pub(super) struct Locator<'t> {
+    text: &'t str,
+    read: Cell<usize>,
+}
+
+impl<'t> Locator<'t> {
+    /// Begins with a file's text.
+    pub(super) fn new(text: &'t str) -> Self {
+        Self { text, read: Cell::new(0) }
+    }
+
+    /// Returns the text.
+    pub(super) fn text(&self) -> &'t str {
+        self.text
+    }
+
+    /// Returns how many bytes were read so far, each as often as it was.
+    pub(super) fn bytes_read(&self) -> usize {
+        self.read.get()
+    }
+
+    /// Finds a node. If the path leads nowhere (a key that came by a merge), the last node on the way stands for it.
+    ///
+    /// Reads a part of a long text first, and a longer one if the node is not in it: events before the cut are true.
+    pub(super) fn find(&self, path: Path<'_>) -> Option<Located> {
+        let mut part = FIRST_PART;
+        loop {
+            let cut = self.text.as_bytes().iter().take(part).rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
+            let whole = part >= self.text.len();
+            let text = if whole { self.text } else { &self.text[..cut] };
+            self.read.set(self.read.get() + text.len());
+            let (found, reached) = locate(text, path);
+            if reached || whole {
+                return found;
+            }
+            part *= 4;
+        }
+    }
+
+    /// Returns ` (line 7)` for a node, or nothing if it is not found.
+    pub(super) fn line_of(&self, path: Path<'_>) -> String {
+        self.find(path).map(|found| format!(" (line {})", found.line)).unwrap_or_default()
+    }
+}
+
+/// Finds a node, and says whether it is the node itself.
+fn locate(text: &str, path: Path<'_>) -> (Option<Located>, bool) {
     let steps: Vec<Step<'_>> = path.steps.into_iter().flatten().collect();
-    let mut scalar = None;
-    let seek = Seek { steps: &steps, part: path.part, scalar: &mut scalar };
-    let error = seek.deserialize(serde_yaml::Deserializer::from_str(text)).err()?;
-    let byte = error.location()?.index();
-    let (line, column) = line_and_column(text, byte);
-    Some(Located { line, column, len: written_len(rest_of_line(text, byte), scalar.as_deref()) })
+    let mut at = Landing::default();
+    let seek = Seek { steps: &steps, part: path.part, at: &mut at };
+    let byte = seek.deserialize(serde_yaml::Deserializer::from_str(text)).err().and_then(|error| error.location());
+    let found = byte.map(|location| {
+        let byte = location.index();
+        let (line, column) = line_and_column(text, byte);
+        Located { line, column, len: written_len(rest_of_line(text, byte), at.scalar.as_deref()) }
+    });
+    (found, at.reached)
 }
 
 /// Returns line and column, from 1, of a byte of the text. Lines end at line feeds, as [`str::lines`] has it.
@@ -108,11 +161,27 @@ fn written_len(rest: &str, scalar: Option<&str>) -> usize {
 /// The message of the error that is raised on purpose; nobody sees it.
 const HERE: &str = "here";
 
+/// What stands where the search ended.
+#[derive(Default)]
+struct Landing {
+    /// Whether that is the node that was sought.
+    reached: bool,
+    /// Its text, if it is one.
+    scalar: Option<String>,
+}
+
 struct Seek<'p, 's> {
     steps: &'p [Step<'p>],
     part: Part,
-    /// The text of the scalar that was found.
-    scalar: &'s mut Option<String>,
+    at: &'s mut Landing,
+}
+
+impl Seek<'_, '_> {
+    fn land<E: Error>(self, scalar: Option<&str>) -> Result<(), E> {
+        self.at.reached = self.steps.is_empty() && self.part == Part::Value;
+        self.at.scalar = scalar.map(str::to_owned);
+        Err(E::custom(HERE))
+    }
 }
 
 impl<'de> DeserializeSeed<'de> for Seek<'_, '_> {
@@ -131,36 +200,35 @@ impl<'de> Visitor<'de> for Seek<'_, '_> {
     }
 
     fn visit_bool<E: Error>(self, _: bool) -> Result<(), E> {
-        Err(E::custom(HERE))
+        self.land(None)
     }
 
     fn visit_i64<E: Error>(self, _: i64) -> Result<(), E> {
-        Err(E::custom(HERE))
+        self.land(None)
     }
 
     fn visit_u64<E: Error>(self, _: u64) -> Result<(), E> {
-        Err(E::custom(HERE))
+        self.land(None)
     }
 
     fn visit_f64<E: Error>(self, _: f64) -> Result<(), E> {
-        Err(E::custom(HERE))
+        self.land(None)
     }
 
     fn visit_str<E: Error>(self, found: &str) -> Result<(), E> {
-        *self.scalar = Some(found.to_owned());
-        Err(E::custom(HERE))
+        self.land(Some(found))
     }
 
     fn visit_unit<E: Error>(self) -> Result<(), E> {
-        Err(E::custom(HERE))
+        self.land(None)
     }
 
     fn visit_none<E: Error>(self) -> Result<(), E> {
-        Err(E::custom(HERE))
+        self.land(None)
     }
 
     fn visit_enum<A: EnumAccess<'de>>(self, _: A) -> Result<(), A::Error> {
-        Err(A::Error::custom(HERE))
+        self.land(None)
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
@@ -168,22 +236,22 @@ impl<'de> Visitor<'de> for Seek<'_, '_> {
             for _ in 0..*index {
                 list.next_element::<IgnoredAny>()?;
             }
-            list.next_element_seed(Seek { steps, ..self })?;
+            list.next_element_seed(Seek { steps, part: self.part, at: self.at })?;
         }
-        Err(A::Error::custom(HERE))
+        self.land(None)
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         if let Some((Step::Key(wanted), steps)) = self.steps.split_first() {
             let stop = steps.is_empty() && self.part == Part::Key;
-            while let Some(matches) = map.next_key_seed(KeySeed { wanted, stop, scalar: self.scalar })? {
+            while let Some(matches) = map.next_key_seed(KeySeed { wanted, stop, at: self.at })? {
                 if matches {
                     return map.next_value_seed(Seek { steps, ..self });
                 }
                 map.next_value::<IgnoredAny>()?;
             }
         }
-        Err(A::Error::custom(HERE))
+        self.land(None)
     }
 }
 
@@ -191,14 +259,14 @@ impl<'de> Visitor<'de> for Seek<'_, '_> {
 struct KeySeed<'p, 's> {
     wanted: &'p str,
     stop: bool,
-    scalar: &'s mut Option<String>,
+    at: &'s mut Landing,
 }
 
 impl KeySeed<'_, '_> {
     fn compare<E: Error>(self, key: &str) -> Result<bool, E> {
         let matches = key == self.wanted;
         if matches && self.stop {
-            *self.scalar = Some(key.to_owned());
+            *self.at = Landing { reached: true, scalar: Some(key.to_owned()) };
             return Err(E::custom(HERE));
         }
         Ok(matches)
@@ -258,10 +326,23 @@ tenants:
             (tenant(2).key("server"), "{"),
             (tenant(9).key("server"), "-"),
         ] {
-            let found = locate(TEXT, path).unwrap();
+            let found = Locator::new(TEXT).find(path).unwrap();
             let line = TEXT.lines().nth(found.line - 1).unwrap();
             let covered: String = line.chars().skip(found.column - 1).take(found.len).collect();
             assert_eq!(covered, word, "{path:?} {found:?}");
+        }
+    }
+
+    #[test]
+    fn a_node_far_down_a_long_text_is_found_in_a_longer_part() {
+        let mut text = "tenants:\n".to_owned();
+        for index in 0..40_000 {
+            text.push_str(&format!("  - {{ name: t{index} }}\n"));
+        }
+        let locator = Locator::new(&text);
+        for index in [0, 20_000, 39_999] {
+            let found = locator.find(Path::ROOT.key("tenants").index(index).key("name")).unwrap();
+            assert_eq!((found.line, found.column), (index + 2, 13));
         }
     }
 }

@@ -1,38 +1,41 @@
 //! Gathers the mistakes of one file, so that a person mends them all in one go.
 
-use super::locate::{Located, Path, locate};
+use super::locate::{Located, Locator, Path};
 use crate::error::{Code, Diagnostic, Place};
 
 /// The most mistakes that are shown; the others are counted.
 const SHOWN: usize = 20;
 
+/// The most that is read to find their places, in bytes: about two seconds. Only a very long file comes so far.
+const READ: usize = 48 * 1024 * 1024;
+
 /// The mistakes found so far.
 pub(super) struct Mistakes<'t> {
     /// The file as the user named it.
     file: String,
-    text: &'t str,
+    locator: Locator<'t>,
     found: Vec<Diagnostic>,
-    /// How many more there are, and the first one's code.
+    /// How many more there are.
     more: usize,
 }
 
 impl<'t> Mistakes<'t> {
     /// Begins with none in a file's text.
     pub(super) fn new(file: String, text: &'t str) -> Self {
-        Self { file, text, found: Vec::new(), more: 0 }
+        Self { file, locator: Locator::new(text), found: Vec::new(), more: 0 }
     }
 
     /// Adds a mistake at a node. It is made only if it will be shown: its words and its place cost time.
-    pub(super) fn add(&mut self, at: Path<'_>, make: impl FnOnce(&Lines<'_>) -> Diagnostic) {
-        if self.found.len() == SHOWN {
+    pub(super) fn add(&mut self, at: Path<'_>, make: impl FnOnce(&Locator<'_>) -> Diagnostic) {
+        if self.found.len() == SHOWN || self.locator.bytes_read() > READ {
             self.more += 1;
             return;
         }
-        let place = match locate(self.text, at) {
-            Some(Located { line, column, len }) => Place::in_text(&self.file, self.text, line, column, len),
+        let place = match self.locator.find(at) {
+            Some(Located { line, column, len }) => Place::in_text(&self.file, self.locator.text(), line, column, len),
             None => Place::file(&self.file),
         };
-        self.found.push(make(&Lines { text: self.text }).at(place));
+        self.found.push(make(&self.locator).at(place));
     }
 
     /// Returns the number of mistakes, shown or not.
@@ -49,17 +52,5 @@ impl<'t> Mistakes<'t> {
             self.found.push(and_more);
         }
         self.found
-    }
-}
-
-/// Tells the lines of other nodes that a message speaks of.
-pub(super) struct Lines<'t> {
-    text: &'t str,
-}
-
-impl Lines<'_> {
-    /// Returns ` (line 7)` for a node, or nothing if it is not found.
-    pub(super) fn of(&self, at: Path<'_>) -> String {
-        locate(self.text, at).map(|found| format!(" (line {})", found.line)).unwrap_or_default()
     }
 }

@@ -6,7 +6,7 @@ use std::path::{Component, Path as FilePath, PathBuf};
 use serde_yaml::Value;
 
 use super::interpolate::Text;
-use super::load::{Loader, Source};
+use super::load::{Loader, Source, Way};
 use super::locate::Path;
 use super::names::{self, Refusal};
 use super::servers::Definition;
@@ -123,8 +123,9 @@ impl Loader<'_> {
             None => {
                 self.claims.names.insert(name.value().to_owned(), index);
             }
-            Some(&first) => self.walk.mistakes.add(at, |lines| {
-                let message = format!("tenant `{}` is there already{}", name.shown(), lines.of(path_of_name(first)));
+            Some(&first) => self.walk.mistakes.add(at, |locator| {
+                let message =
+                    format!("tenant `{}` is there already{}", name.shown(), locator.line_of(path_of_name(first)));
                 Diagnostic::new(Code::DUPLICATE_TENANT, message).hint("give every tenant a name of its own")
             }),
         }
@@ -257,9 +258,7 @@ impl Loader<'_> {
         match url.target.clone() {
             Target::Path { path, create } => {
                 let file = FilePath::new(&path);
-                if path.ends_with(['/', '.']) && (path.ends_with('/') || file.file_name().is_none())
-                    || self.base.join(file).is_dir()
-                {
+                if path.ends_with('/') || file.file_name().is_none() || self.base.join(file).is_dir() {
                     let message = format!("the URL of {who} names a directory and no file: {shown}");
                     self.walk.wrong(Code::BAD_URL, url_at, message, "name the file: `sqlite://data/acme.db?mode=rwc`");
                     return None;
@@ -267,7 +266,9 @@ impl Loader<'_> {
                 let directory = file.parent().map_or_else(String::new, |parent| parent.to_string_lossy().into_owned());
                 let name = if directory.is_empty() { ".".to_owned() } else { directory.clone() };
                 let (datasource, home, address) = self.sqlite_file(path, create);
-                let definition = self.define(url, settings, &name, address, Some((directory, create)), fields.at())?;
+                let directory = Some((directory, create));
+                let definition =
+                    self.define(Way { url, settings, name: &name, address, directory, at: fields.at() })?;
                 Some(Found { settings: own.over(&self.defaults), definition, datasource, home, at: url_at })
             }
             Target::Tcp { database: None, .. } => {
@@ -287,7 +288,9 @@ impl Loader<'_> {
                     EngineKind::MySql => Datasource::MySql { database: database.clone() },
                     _ => Datasource::Postgres { database: database.clone(), schema: schema.clone() },
                 };
-                let definition = self.define(url, settings, &name, Address::Tcp { host, port }, None, fields.at())?;
+                let address = Address::Tcp { host, port };
+                let way = Way { url, settings, name: &name, address, directory: None, at: fields.at() };
+                let definition = self.define(way)?;
                 let home = Home::OnServer(definition.id, database, schema);
                 Some(Found { settings: own.over(&self.defaults), definition, datasource, home, at: url_at })
             }
@@ -295,7 +298,6 @@ impl Loader<'_> {
     }
 
     /// Returns the tenant's schema if it has one; nothing if it is wrong.
-    #[expect(clippy::option_option, reason = "outer: is it right; inner: is it there")]
     fn schema(&mut self, fields: &Fields<'_>, engine: EngineKind, who: &str) -> Option<Option<String>> {
         let Some((value, at)) = fields.get("schema") else { return Some(None) };
         if engine != EngineKind::Postgres {
@@ -335,8 +337,8 @@ impl Loader<'_> {
             None => {
                 self.claims.homes.insert(home, (index, who.to_owned()));
             }
-            Some((first, other)) => self.walk.mistakes.add(at, |lines| {
-                let (here, there) = (lines.of(path_of_name(index)), lines.of(path_of_name(*first)));
+            Some((first, other)) => self.walk.mistakes.add(at, |locator| {
+                let (here, there) = (locator.line_of(path_of_name(index)), locator.line_of(path_of_name(*first)));
                 let message = format!("{who}{here} lives where {other}{there} lives");
                 Diagnostic::new(Code::SHARED_SCHEMA, message)
                     .hint("give each a schema, database or file of its own: a changeset runs once for each tenant")

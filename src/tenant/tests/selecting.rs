@@ -31,7 +31,7 @@ fn globs_and_labels_select_as_they_read_and_never_nothing() {
             "error[MT110]: --tenant glbex matches no tenant\nhint: did you mean `globex`? `mtmigrate status` lists the tenants; quote a glob for the shell",
         ),
         (
-            &["acme", "x*"],
+            &["acme", "xyz*"],
             &[],
             "error[MT110]: --tenant xyz* matches no tenant\nhint: `mtmigrate status` lists the tenants; quote a glob for the shell",
         ),
