@@ -2,22 +2,23 @@
 //!
 //! Pure: time is given to it. [`super::screen`] draws.
 
+mod step;
+
 use std::time::{Duration, Instant};
 
 use crate::error::{count, plain};
 use crate::lockstep::Event;
-use crate::lockstep::barrier::{Decision, Tally};
+use crate::lockstep::barrier::Decision;
 
 use super::console::Pace;
+
+use step::{Step, spell};
 
 /// How long a step stays silent where nothing is rewritten.
 const SILENCE: Duration = Duration::from_secs(30);
 
 /// How many finished steps a log gets where nothing is rewritten.
 const LINES: usize = 40;
-
-/// How many characters the bar has.
-const BAR: usize = 20;
 
 /// A run as far as it has come.
 pub(super) struct Progress {
@@ -33,18 +34,6 @@ enum Phase {
     Reading { tenants: usize, since: Instant },
     Waiting { server: String, since: Instant },
     Step(Step),
-}
-
-struct Step {
-    title: String,
-    step_no: usize,
-    steps: usize,
-    tenants: usize,
-    applied: usize,
-    failed: usize,
-    in_flight: usize,
-    since: Instant,
-    told: Instant,
 }
 
 impl Progress {
@@ -80,28 +69,12 @@ impl Progress {
                 waiting.then(|| format!("got the lock after {}", spell(*waited)))
             }
             Event::StepStarted { title, tenants, step_no, steps, .. } => {
-                self.phase = Phase::Step(Step {
-                    title: title.clone(),
-                    step_no: *step_no,
-                    steps: *steps,
-                    tenants: *tenants,
-                    applied: 0,
-                    failed: 0,
-                    in_flight: 0,
-                    since: now,
-                    told: now,
-                });
+                self.phase = Phase::Step(Step::new(title, (*step_no, *steps), *tenants, now));
                 None
             }
-            Event::TenantStarted { .. } => self.step(|step| step.in_flight += 1),
-            Event::TenantApplied { .. } => self.step(|step| {
-                step.applied += 1;
-                step.in_flight = step.in_flight.saturating_sub(1);
-            }),
-            Event::TenantFailed { .. } => self.step(|step| {
-                step.failed += 1;
-                step.in_flight = step.in_flight.saturating_sub(1);
-            }),
+            Event::TenantStarted { .. } => self.step(Step::tenant_started),
+            Event::TenantApplied { .. } => self.step(Step::tenant_applied),
+            Event::TenantFailed { .. } => self.step(Step::tenant_failed),
             Event::TenantRetried { .. } | Event::TenantNotStarted { .. } => None,
             Event::Barrier { tally, decision, elapsed, .. } => {
                 let phase = std::mem::replace(&mut self.phase, Phase::Idle);
@@ -141,11 +114,10 @@ impl Progress {
     /// Returns a sign of life, where nothing is rewritten and a step has been silent for long.
     pub fn tick(&mut self, now: Instant) -> Option<String> {
         let Phase::Step(step) = &mut self.phase else { return None };
-        if self.pace != Pace::Sparse || now - step.told < SILENCE {
+        if self.pace != Pace::Sparse || step.silent_for(now) < SILENCE {
             return None;
         }
-        step.told = now;
-        Some(step.going_on(now))
+        Some(step.sign_of_life(now))
     }
 
     fn step(&mut self, change: impl FnOnce(&mut Step)) -> Option<String> {
@@ -177,69 +149,12 @@ impl Progress {
     }
 }
 
-impl Step {
-    fn head(&self) -> String {
-        format!("{}  step {} of {}", self.title, self.step_no, self.steps)
-    }
-
-    fn live(&self, now: Instant) -> String {
-        let full = match self.tenants {
-            0 => 0,
-            tenants => self.applied * BAR / tenants,
-        };
-        let bar = format!("[{:-<BAR$}]", "=".repeat(full));
-        let mut line = format!("{}  {bar} {}/{} tenants", self.head(), self.applied, self.tenants);
-        if self.failed > 0 {
-            line.push_str(&format!(", {} failed", self.failed));
-        }
-        line.push_str(&format!(", {} in flight  {}", self.in_flight, spell(now - self.since)));
-        line
-    }
-
-    fn going_on(&self, now: Instant) -> String {
-        let mut line = format!("{}  {} of {} applied", self.head(), self.applied, self.tenants);
-        if self.failed > 0 {
-            line.push_str(&format!(", {} failed", self.failed));
-        }
-        line.push_str(&format!(", {} in flight after {}", self.in_flight, spell(now - self.since)));
-        line
-    }
-
-    fn ended(&self, tally: &Tally, halted: bool, elapsed: Duration) -> String {
-        let counts = [
-            (tally.failed, "failed"),
-            (tally.half, "half applied"),
-            (tally.unknown, "unknown"),
-            (tally.not_started, "not started"),
-        ];
-        let mut line = format!("{}  {} applied", self.head(), tally.applied);
-        for (number, word) in counts.into_iter().filter(|(number, _)| *number > 0) {
-            line.push_str(&format!(", {number} {word}"));
-        }
-        line.push_str(&format!(" in {}", spell(elapsed)));
-        if halted {
-            line.push_str(": halted");
-        }
-        line
-    }
-}
-
-/// `0.4 s`, `12 s`, `3 min 5 s`, `2 h 7 min`.
-fn spell(time: Duration) -> String {
-    match time.as_secs() {
-        0..10 => format!("{:.1} s", time.as_millis() as f64 / 1000.0),
-        seconds @ 10..60 => format!("{seconds} s"),
-        seconds @ 60..3600 => format!("{} min {} s", seconds / 60, seconds % 60),
-        seconds => format!("{} h {} min", seconds / 3600, seconds % 3600 / 60),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use crate::changeset::Version;
     use crate::engine::{Applied, Failure, Left, Moment};
     use crate::error::{Code, Diagnostic};
-    use crate::lockstep::barrier::Reason;
+    use crate::lockstep::barrier::{Reason, Tally};
     use crate::tenant::TenantId;
 
     use super::*;
