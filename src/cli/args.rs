@@ -60,7 +60,15 @@ pub(super) enum Verb {
 #[command(next_help_heading = "Global options")]
 pub(super) struct Global {
     /// The fleet
-    #[arg(short, long, global = true, value_name = "FILE", default_value = "tenants.yaml", env = "MTMIGRATE_CONFIG")]
+    #[arg(
+        short,
+        long,
+        global = true,
+        value_name = "FILE",
+        default_value = "tenants.yaml",
+        env = "MTMIGRATE_CONFIG",
+        hide_env_values = true
+    )]
     pub config: PathBuf,
     /// The folder of changesets [default: `migrations:` in the fleet's file, else `migrations` beside it]
     #[arg(long, global = true, value_name = "DIR")]
@@ -71,7 +79,7 @@ pub(super) struct Global {
     /// Log steps and retries; twice: every tenant
     #[arg(short, long, global = true, action = ArgAction::Count, conflicts_with = "quiet")]
     pub verbose: u8,
-    /// How stderr is written; with json every line of it is an object
+    /// How logs and errors are written on stderr: as text, or as an object a line
     #[arg(long, global = true, value_name = "FORMAT", default_value = "text")]
     pub log_format: LogFormat,
     /// When to use colours; auto heeds NO_COLOR and CLICOLOR_FORCE

@@ -38,10 +38,10 @@ const FILES: &[(&str, &str)] = &[
 
 /// Makes the files and says what to type next.
 pub(super) fn run(args: &InitArgs, context: &Context) -> Outcome {
-    let made = make(&args.folder)?;
+    let here = args.folder == Path::new(".");
+    let made = make(if here { Path::new("") } else { &args.folder })?;
     let listed: Vec<String> = made.iter().map(|path| path.display().to_string()).collect();
     context.console.data(&listed.join("\n")).map_err(|one| vec![one])?;
-    let here = args.folder == Path::new(".");
     let change = if here { String::new() } else { format!("  cd {}\n", args.folder.display()) };
     context.console.say(&format!("next:\n{change}  mtmigrate up\n  mtmigrate status"));
     Ok(ExitStatus::Done)

@@ -11,7 +11,7 @@ use tracing_subscriber::fmt;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
-use crate::error::{Diagnostic, Paint, Severity, plain};
+use crate::error::{Code, Diagnostic, Paint, Severity, plain};
 use crate::lockstep::{Event, Scope};
 use crate::tenant::TenantId;
 
@@ -129,7 +129,11 @@ impl<'s> RunLog<'s> {
             Event::TenantFailed { tenant, version, failure } => {
                 let (tenant, ms) = (self.name(*tenant), failure.duration.as_millis() as u64);
                 let (code, cause) = (failure.diagnostic.code(), failure.diagnostic.one_line());
-                error!(target: "mtmigrate::run", run_id, tenant, %version, duration_ms = ms, %code, cause, "failed");
+                if code == Code::CANCELLED {
+                    info!(target: "mtmigrate::run", run_id, tenant, %version, duration_ms = ms, "rolled back");
+                } else {
+                    error!(target: "mtmigrate::run", run_id, tenant, %version, duration_ms = ms, %code, cause, "failed");
+                }
             }
             Event::TenantNotStarted { tenant, version } => {
                 let tenant = self.name(*tenant);

@@ -66,24 +66,54 @@ fn run(cli: Cli) -> ExitStatus {
     })
 }
 
-/// Prints what clap has to say: help and version on stdout, mistakes on stderr with our code.
+/// Prints what clap has to say: help and version on stdout, mistakes on stderr.
 fn misunderstood(error: &clap::Error) -> ExitStatus {
-    let text = error.render().ansi().to_string();
-    if !error.use_stderr() {
-        console::write_out(&text).ok();
-        return ExitStatus::Done;
+    if error.use_stderr() {
+        console::write_err(&mistake(error));
+        return ExitStatus::Usage;
     }
-    let text = match error.kind() {
-        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => text,
-        _ => text.replacen("error:", &format!("error[{}]:", Code::USAGE), 1),
-    };
-    // What was typed is shown again, and it may be a URL with a password.
-    let masked: Vec<String> = text.lines().map(mask).collect();
-    console::write_err(&masked.join("\n"));
-    ExitStatus::Usage
+    match console::write_out(&error.render().ansi().to_string()) {
+        Ok(()) => ExitStatus::Done,
+        Err(_) => ExitStatus::Usage,
+    }
+}
+
+/// Returns clap's words with our code. What was typed is in them, and it may be a URL with a password.
+fn mistake(error: &clap::Error) -> String {
+    let text = error.render().ansi().to_string();
+    if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        return text;
+    }
+    let coded = text.replacen("error:", &format!("error[{}]:", Code::USAGE), 1);
+    coded.lines().map(mask).collect::<Vec<_>>().join("\n")
 }
 
 /// Makes the diagnostic of a file that cannot be read or written.
 fn unusable(what: &str, path: &std::path::Path, error: &std::io::Error) -> Diagnostic {
     Diagnostic::new(Code::FILE_UNREADABLE, format!("cannot {what} {}", path.display())).cause(error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mistake_of(line: &str) -> String {
+        let words = std::iter::once("mtmigrate").chain(line.split_whitespace());
+        let error = Cli::try_parse_from(words).expect_err("not understood");
+        anstream::adapter::strip_str(&mistake(&error)).to_string()
+    }
+
+    #[test]
+    fn a_mistake_on_the_command_line_has_our_code_and_a_way_out() {
+        let text = mistake_of("upp");
+        assert!(text.starts_with("error[MT114]: unrecognized subcommand 'upp'\n"), "{text}");
+        assert!(text.contains("a similar subcommand exists: 'up'"), "{text}");
+        assert!(text.contains("try '--help'"), "{text}");
+    }
+
+    #[test]
+    fn a_password_that_was_typed_at_the_wrong_place_is_not_shown_again() {
+        let text = mistake_of("status postgres://u:hunter2@h/d");
+        assert!(text.contains("postgres://u:") && !text.contains("hunter2"), "{text}");
+    }
 }
