@@ -32,7 +32,18 @@ pub(super) struct InitArgs {
 /// The repository's own example, file by file.
 const FILES: &[(&str, &str)] = &[
     ("tenants.yaml", include_str!("../../tenants.yaml")),
-    ("migrations/V1__create_orders.sql", include_str!("../../migrations/V1__create_orders.sql")),
+    ("migrations/V1__create_customers.sql", include_str!("../../migrations/V1__create_customers.sql")),
+    ("migrations/V2__create_products.sql", include_str!("../../migrations/V2__create_products.sql")),
+    ("migrations/V3__create_orders.down.sql", include_str!("../../migrations/V3__create_orders.down.sql")),
+    ("migrations/V3__create_orders.sql", include_str!("../../migrations/V3__create_orders.sql")),
+    ("migrations/V4__index_open_orders.sql", include_str!("../../migrations/V4__index_open_orders.sql")),
+    ("migrations/V5__order_search.sql", include_str!("../../migrations/V5__order_search.sql")),
+    ("migrations/V6__add_order_totals.sql", include_str!("../../migrations/V6__add_order_totals.sql")),
+    ("migrations/V7__trim_customer_names.sql", include_str!("../../migrations/V7__trim_customer_names.sql")),
+    ("migrations/V8__create_revenue_view.down.sql", include_str!("../../migrations/V8__create_revenue_view.down.sql")),
+    ("migrations/V8__create_revenue_view.sql", include_str!("../../migrations/V8__create_revenue_view.sql")),
+    ("migrations/mysql/V5__order_search.sql", include_str!("../../migrations/mysql/V5__order_search.sql")),
+    ("migrations/postgres/V5__order_search.sql", include_str!("../../migrations/postgres/V5__order_search.sql")),
     ("data/.gitignore", include_str!("../../data/.gitignore")),
 ];
 

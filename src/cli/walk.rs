@@ -7,7 +7,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::time::timeout;
 
 use crate::changeset::Version;
-use crate::engine::{self, Servers};
+use crate::engine;
 use crate::error::{Code, Diagnostic};
 use crate::lockstep::{Scope, check_target};
 
@@ -35,14 +35,17 @@ impl Walk<'_> {
     pub fn run(&self, work: impl AsyncFnOnce(Scope<'_>) -> Outcome) -> Outcome {
         let files = files::load(self.context)?;
         let selection = files.fleet.select(&self.selecting.selection()).map_err(|one| vec![one])?;
-        let unopened = Servers::new();
-        let scope =
-            Scope { fleet: &files.fleet, changelog: &files.changelog, servers: &unopened, selection: &selection };
-        check_target(&scope, self.target).map_err(|one| vec![one])?;
+        check_target(&files.changelog, self.target).map_err(|one| vec![one])?;
         let runtime = runtime().map_err(|one| vec![one])?;
         let outcome = runtime.block_on(async {
             let servers = engine::open(&files.fleet).map_err(|one| vec![one])?;
-            let outcome = work(Scope { servers: &servers, ..scope }).await;
+            let outcome = work(Scope {
+                fleet: &files.fleet,
+                changelog: &files.changelog,
+                servers: &servers,
+                selection: &selection,
+            })
+            .await;
             // A server that does not answer a goodbye notices the end of the connection by itself.
             timeout(GOODBYE, join_all(servers.iter().map(|server| server.close()))).await.ok();
             outcome
