@@ -132,7 +132,7 @@ impl<'s> RunLog<'s> {
                 if code == Code::CANCELLED {
                     info!(target: "mtmigrate::run", run_id, tenant, %version, duration_ms = ms, "rolled back");
                 } else {
-                    error!(target: "mtmigrate::run", run_id, tenant, %version, duration_ms = ms, %code, cause, "failed");
+                    warn!(target: "mtmigrate::run", run_id, tenant, %version, duration_ms = ms, %code, cause, "failed");
                 }
             }
             Event::TenantNotStarted { tenant, version } => {

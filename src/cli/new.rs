@@ -89,6 +89,9 @@ fn header(name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use crate::changeset::Directives;
+    use crate::sql::EngineKind;
+
     use super::*;
 
     fn new(name: &str) -> NewArgs {
@@ -96,11 +99,25 @@ mod tests {
     }
 
     #[test]
-    fn no_line_of_a_new_files_header_is_a_directive() {
-        for line in header("add_invoices").lines() {
-            let comment = line.trim_start_matches(['-', ' ']);
-            assert!(!comment.starts_with("mtmigrate"), "{line}");
-        }
+    fn what_a_new_files_header_says_of_directives_is_no_directive() {
+        let folder = tempfile::tempdir().unwrap();
+        make(&new("add_invoices"), folder.path(), OffsetDateTime::UNIX_EPOCH).unwrap();
+        let changelog = changeset::load(folder.path()).unwrap().changelog;
+        let text = changelog.changesets()[0].text(EngineKind::Sqlite).unwrap();
+        assert_eq!(text.directives, Directives::default());
+        assert!(text.empty);
+    }
+
+    #[test]
+    fn a_changelog_whose_newest_version_is_a_time_goes_on_with_times() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |seconds: i64| OffsetDateTime::from_unix_timestamp(1_800_000_000 + seconds).unwrap();
+        let first = NewArgs { timestamp: true, ..new("a") };
+        let names = [(first, 0), (new("b"), 1)].map(|(args, second)| {
+            let made = make(&args, folder.path(), at(second)).unwrap();
+            made.file_name().unwrap().to_string_lossy().into_owned()
+        });
+        assert_eq!(names, ["V20270115080000__a.sql", "V20270115080001__b.sql"]);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use crate::lockstep::barrier::Decision;
 
 use super::console::Pace;
 
-use step::{Step, spell};
+use step::{Step, clock, spell};
 
 /// How long a step stays silent where nothing is rewritten.
 const SILENCE: Duration = Duration::from_secs(30);
@@ -101,10 +101,10 @@ impl Progress {
         let line = match &self.phase {
             Phase::Idle => return None,
             Phase::Reading { tenants, since } => {
-                format!("reading {}  {}", count(*tenants, "tenant"), spell(now - *since))
+                format!("reading {}  {}", count(*tenants, "tenant"), clock(now - *since))
             }
             Phase::Waiting { server, since } => {
-                format!("waiting for the lock on server {server}  {}", spell(now - *since))
+                format!("waiting for the lock on server {server}  {}", clock(now - *since))
             }
             Phase::Step(step) => step.live(now),
         };
@@ -231,7 +231,7 @@ mod tests {
         let mut told = Told::at(Pace::Live);
         assert_eq!(told.live(), None);
         told.fold(started()).later(2);
-        assert_eq!(told.live().unwrap(), "reading 3 tenants  2.0 s");
+        assert_eq!(told.live().unwrap(), "reading 3 tenants  2 s");
         told.fold(surveyed(3, 2)).step(1, 2, 3).fold(starts(0)).fold(starts(1)).fold(applied(0)).later(65);
         assert_eq!(
             told.live().unwrap(),
@@ -248,7 +248,7 @@ mod tests {
         assert_eq!(
             told.lines,
             [
-                "read 3 tenants in 0.4 s: 3 behind, 2 steps to go",
+                "read 3 tenants in 420 ms: 3 behind, 2 steps to go",
                 "V1__x  step 1 of 2  1 applied, 1 failed, 1 not started in 12 s: halted",
             ]
         );
@@ -290,7 +290,7 @@ mod tests {
         let mut told = Told::at(Pace::Live);
         let waiting = |holder: &str| Event::LockWaiting { server: "eu".into(), holder: holder.into() };
         told.fold(started()).fold(surveyed(3, 2)).fold(waiting("run a\u{1b}")).later(5);
-        assert_eq!(told.live().unwrap(), "waiting for the lock on server eu  5.0 s");
+        assert_eq!(told.live().unwrap(), "waiting for the lock on server eu  5 s");
         told.fold(waiting("run b")).later(6);
         assert_eq!(told.live().unwrap(), "waiting for the lock on server eu  11 s");
         told.fold(Event::LockTaken { servers: 1, waited: Duration::from_secs(11) }).fold(surveyed(0, 0));
@@ -300,7 +300,7 @@ mod tests {
                 "waiting for the lock on server eu, held by run a\\u{1b}",
                 "waiting for the lock on server eu, held by run b",
                 "got the lock after 11 s",
-                "read 3 tenants again in 0.4 s",
+                "read 3 tenants again in 420 ms",
             ]
         );
     }
@@ -310,16 +310,16 @@ mod tests {
         let mut told = Told::at(Pace::Sparse);
         let taken = Event::LockTaken { servers: 1, waited: Duration::ZERO };
         told.fold(started()).fold(surveyed(3, 2)).fold(taken).fold(surveyed(3, 2));
-        assert_eq!(told.lines, ["read 3 tenants in 0.4 s: 3 behind, 2 steps to go"]);
+        assert_eq!(told.lines, ["read 3 tenants in 420 ms: 3 behind, 2 steps to go"]);
     }
 
     #[test]
     fn a_run_that_was_asked_to_stop_says_so_in_its_line() {
         let mut told = Told::at(Pace::Live);
         told.fold(started()).fold(Event::Stopping { hard: false });
-        assert_eq!(told.live().unwrap(), "stopping: reading 3 tenants  0.0 s");
+        assert_eq!(told.live().unwrap(), "stopping: reading 3 tenants  0 s");
         told.fold(Event::Stopping { hard: true });
-        assert_eq!(told.live().unwrap(), "rolling back: reading 3 tenants  0.0 s");
+        assert_eq!(told.live().unwrap(), "rolling back: reading 3 tenants  0 s");
     }
 
     #[test]

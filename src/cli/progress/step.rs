@@ -64,7 +64,7 @@ impl Step {
         if self.failed > 0 {
             line.push_str(&format!(", {} failed", self.failed));
         }
-        line.push_str(&format!(", {} in flight  {}", self.in_flight, spell(now - self.since)));
+        line.push_str(&format!(", {} in flight  {}", self.in_flight, clock(now - self.since)));
         line
     }
 
@@ -75,7 +75,7 @@ impl Step {
         if self.failed > 0 {
             line.push_str(&format!(", {} failed", self.failed));
         }
-        line.push_str(&format!(", {} in flight after {}", self.in_flight, spell(now - self.since)));
+        line.push_str(&format!(", {} in flight after {}", self.in_flight, clock(now - self.since)));
         line
     }
 
@@ -99,11 +99,19 @@ impl Step {
     }
 }
 
-/// `0.4 s`, `12 s`, `3 min 5 s`, `2 h 7 min`.
+/// How long something took: `420 ms`, `1.2 s`, `12 s`, `3 min 5 s`, `2 h 7 min`.
 pub(super) fn spell(time: Duration) -> String {
+    match time.as_millis() {
+        millis @ 0..1000 => format!("{millis} ms"),
+        millis @ 1000..10_000 => format!("{:.1} s", millis as f64 / 1000.0),
+        _ => clock(time),
+    }
+}
+
+/// How long something has gone on, in whole seconds so that the line is calm.
+pub(super) fn clock(time: Duration) -> String {
     match time.as_secs() {
-        0..10 => format!("{:.1} s", time.as_millis() as f64 / 1000.0),
-        seconds @ 10..60 => format!("{seconds} s"),
+        seconds @ 0..60 => format!("{seconds} s"),
         seconds @ 60..3600 => format!("{} min {} s", seconds / 60, seconds % 60),
         seconds => format!("{} h {} min", seconds / 3600, seconds % 3600 / 60),
     }
