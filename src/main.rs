@@ -1,1 +1,5 @@
-fn main() {}
+//! The `mtmigrate` binary: parse, run, exit status.
+
+fn main() -> std::process::ExitCode {
+    mtmigrate::cli::main()
+}

@@ -1,1 +1,119 @@
-//! placeholder
+//! The command line: one verb, one file. The only place that prints: stdout is data, stderr is talk.
+//!
+//! Start at [`main`]. A verb returns its exit status, or every diagnostic that stopped it.
+
+mod args;
+mod console;
+mod files;
+mod history;
+mod init;
+mod log;
+mod new;
+mod panics;
+mod plan;
+mod progress;
+mod screen;
+mod signals;
+mod status;
+mod up;
+mod validate;
+mod walk;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use clap::error::ErrorKind;
+
+use crate::error::{Code, Diagnostic, ExitStatus, mask};
+
+use args::{Cli, Global, Verb};
+use console::Console;
+
+/// What a verb comes to: an exit status, or every diagnostic that stopped it.
+type Outcome = Result<ExitStatus, Vec<Diagnostic>>;
+
+/// What every verb is given.
+struct Context {
+    global: Global,
+    console: Console,
+}
+
+/// Runs the command line of this process.
+pub fn main() -> ExitCode {
+    let status = panics::guard(|| match Cli::try_parse() {
+        Ok(cli) => run(cli),
+        Err(error) => misunderstood(&error),
+    });
+    ExitCode::from(status.code())
+}
+
+fn run(cli: Cli) -> ExitStatus {
+    let console = Console::new(&cli.global);
+    log::start(&console);
+    let context = Context { global: cli.global, console };
+    let outcome = match &cli.verb {
+        Verb::Init(args) => init::run(args, &context),
+        Verb::New(args) => new::run(args, &context),
+        Verb::Validate(args) => validate::run(args, &context),
+        Verb::Plan(args) => plan::run(args, &context),
+        Verb::Up(args) => up::run(args, &context),
+        Verb::Status(args) => status::run(args, &context),
+        Verb::History(args) => history::run(args, &context),
+    };
+    outcome.unwrap_or_else(|stopped| {
+        context.console.tell(&stopped);
+        stopped.iter().map(|d| d.code().exit()).reduce(ExitStatus::worst).unwrap_or(ExitStatus::Bug)
+    })
+}
+
+/// Prints what clap has to say: help and version on stdout, mistakes on stderr.
+fn misunderstood(error: &clap::Error) -> ExitStatus {
+    if error.use_stderr() {
+        console::write_err(&mistake(error));
+        return ExitStatus::Usage;
+    }
+    match console::write_out(&error.render().ansi().to_string()) {
+        Ok(()) => ExitStatus::Done,
+        Err(_) => ExitStatus::Usage,
+    }
+}
+
+/// Returns clap's words with our code. What was typed is in them, and it may be a URL with a password.
+fn mistake(error: &clap::Error) -> String {
+    let text = error.render().ansi().to_string();
+    if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        return text;
+    }
+    let coded = text.replacen("error:", &format!("error[{}]:", Code::USAGE), 1);
+    coded.lines().map(mask).collect::<Vec<_>>().join("\n")
+}
+
+/// Makes the diagnostic of a file that cannot be read or written.
+fn unusable(what: &str, path: &std::path::Path, error: &std::io::Error) -> Diagnostic {
+    Diagnostic::new(Code::FILE_UNREADABLE, format!("cannot {what} {}", path.display())).cause(error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mistake_of(line: &str) -> String {
+        let words = std::iter::once("mtmigrate").chain(line.split_whitespace());
+        let error = Cli::try_parse_from(words).expect_err("not understood");
+        anstream::adapter::strip_str(&mistake(&error)).to_string()
+    }
+
+    #[test]
+    fn a_mistake_on_the_command_line_has_our_code_and_a_way_out() {
+        let text = mistake_of("upp");
+        assert!(text.starts_with("error[MT114]: unrecognized subcommand 'upp'\n"), "{text}");
+        assert!(text.contains("a similar subcommand exists: 'up'"), "{text}");
+        assert!(text.contains("try '--help'"), "{text}");
+    }
+
+    #[test]
+    fn a_password_that_was_typed_at_the_wrong_place_is_not_shown_again() {
+        let text = mistake_of("status postgres://u:hunter2@h/d");
+        assert!(text.contains("postgres://u:") && !text.contains("hunter2"), "{text}");
+    }
+}

@@ -1,0 +1,99 @@
+//! Loads the fleet and its changelog, with every mistake of both in one go.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use crate::changeset::{self, Changelog, Loaded};
+use crate::error::Diagnostic;
+use crate::sql::EngineKind;
+use crate::tenant::{self, Fleet, ProcessEnvironment};
+
+use super::Context;
+
+/// The files of a command, checked against each other.
+pub(super) struct Files {
+    pub fleet: Fleet,
+    pub changelog: Changelog,
+}
+
+/// Loads and checks what the options name. Warnings are said.
+///
+/// # Errors
+/// Every mistake of `tenants.yaml` and of the changelog.
+pub(super) fn load(context: &Context) -> Result<Files, Vec<Diagnostic>> {
+    let fleet = tenant::load(&context.global.config, &ProcessEnvironment);
+    let folder = match (&context.global.migrations, &fleet) {
+        (Some(given), _) => Some(given.clone()),
+        (None, Ok(fleet)) => Some(fleet.migrations.clone()),
+        // The broken file may name another folder, so a missing one is no second mistake.
+        (None, Err(_)) => Some(beside(&context.global.config)).filter(|folder| folder.is_dir()),
+    };
+    let loaded = folder.map(|folder| changeset::load(&folder));
+    let (fleet, Loaded { changelog, warnings }) = match (fleet, loaded) {
+        (Ok(fleet), Some(Ok(loaded))) => (fleet, loaded),
+        (fleet, loaded) => {
+            let mut mistakes = fleet.err().unwrap_or_default();
+            mistakes.extend(loaded.and_then(Result::err).unwrap_or_default());
+            return Err(mistakes);
+        }
+    };
+    context.console.tell(&warnings);
+    let engines: BTreeSet<EngineKind> = fleet.tenants.iter().map(|t| t.datasource.engine()).collect();
+    let warnings = changeset::check(&changelog, &engines)?;
+    context.console.tell(&warnings);
+    Ok(Files { fleet, changelog })
+}
+
+/// Returns the folder of changesets that a fleet's file has if it says nothing.
+fn beside(config: &Path) -> PathBuf {
+    config.parent().unwrap_or(Path::new("")).join("migrations")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use clap::Parser;
+
+    use crate::cli::args::Cli;
+    use crate::cli::console::Console;
+    use crate::error::Code;
+
+    use super::*;
+
+    /// Writes these files and returns the codes of every mistake that loading them finds.
+    fn mistakes(files: &[(&str, &str)]) -> Vec<Code> {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, text) in files {
+            let path = folder.path().join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        }
+        let config = folder.path().join("tenants.yaml");
+        let global =
+            Cli::try_parse_from(["mtmigrate", "validate", "-q", "-c", &config.to_string_lossy()]).unwrap().global;
+        let context = Context { console: Console::new(&global), global };
+        load(&context).err().unwrap_or_default().iter().map(Diagnostic::code).collect()
+    }
+
+    const FLEET: &str = "tenants:\n  - { name: a, url: \"sqlite://a.db\" }\n";
+
+    #[test]
+    fn mistakes_of_the_fleet_and_of_the_changelog_are_found_in_one_go() {
+        let broken = format!("{FLEET}oops: 1\n");
+        let files = [("tenants.yaml", broken.as_str()), ("migrations/V1_x.sql", "SELECT 1;\n")];
+        assert_eq!(mistakes(&files), [Code::UNKNOWN_KEY, Code::MISNAMED_CHANGESET]);
+    }
+
+    #[test]
+    fn a_broken_fleet_without_the_usual_folder_is_one_mistake() {
+        let broken = format!("{FLEET}oops: 1\n");
+        assert_eq!(mistakes(&[("tenants.yaml", &broken)]), [Code::UNKNOWN_KEY]);
+    }
+
+    #[test]
+    fn a_text_that_is_wrong_for_an_engine_of_the_fleet_is_found() {
+        let files = [("tenants.yaml", FLEET), ("migrations/postgres/V1__x.sql", "SELECT 1;\n")];
+        assert_eq!(mistakes(&files), [Code::NO_VARIANT]);
+    }
+}

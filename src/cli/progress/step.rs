@@ -1,0 +1,118 @@
+//! One step of a run: its counts, and its lines.
+
+use std::time::{Duration, Instant};
+
+use crate::lockstep::barrier::Tally;
+
+/// How many characters the bar has.
+const BAR: usize = 20;
+
+/// One step as far as it has come.
+pub(super) struct Step {
+    title: String,
+    pub step_no: usize,
+    pub steps: usize,
+    tenants: usize,
+    applied: usize,
+    failed: usize,
+    in_flight: usize,
+    since: Instant,
+    told: Instant,
+}
+
+impl Step {
+    /// Starts the step with this number of how many.
+    pub fn new(title: &str, (step_no, steps): (usize, usize), tenants: usize, now: Instant) -> Self {
+        let title = title.to_owned();
+        Self { title, step_no, steps, tenants, applied: 0, failed: 0, in_flight: 0, since: now, told: now }
+    }
+
+    /// Counts a tenant in.
+    pub fn tenant_started(&mut self) {
+        self.in_flight += 1;
+    }
+
+    /// Counts a tenant out that has the version now.
+    pub fn tenant_applied(&mut self) {
+        self.applied += 1;
+        self.in_flight = self.in_flight.saturating_sub(1);
+    }
+
+    /// Counts a tenant out that failed.
+    pub fn tenant_failed(&mut self) {
+        self.failed += 1;
+        self.in_flight = self.in_flight.saturating_sub(1);
+    }
+
+    /// Returns how long the last line is ago.
+    pub fn silent_for(&self, now: Instant) -> Duration {
+        now - self.told
+    }
+
+    fn head(&self) -> String {
+        format!("{}  step {} of {}", self.title, self.step_no, self.steps)
+    }
+
+    /// Returns the line that is rewritten.
+    pub fn live(&self, now: Instant) -> String {
+        let full = match self.tenants {
+            0 => 0,
+            tenants => self.applied * BAR / tenants,
+        };
+        let bar = format!("[{:-<BAR$}]", "=".repeat(full));
+        let mut line = format!("{}  {bar} {}/{} tenants", self.head(), self.applied, self.tenants);
+        if self.failed > 0 {
+            line.push_str(&format!(", {} failed", self.failed));
+        }
+        line.push_str(&format!(", {} in flight  {}", self.in_flight, clock(now - self.since)));
+        line
+    }
+
+    /// Returns the line of a step that goes on.
+    pub fn sign_of_life(&mut self, now: Instant) -> String {
+        self.told = now;
+        let mut line = format!("{}  {} of {} applied", self.head(), self.applied, self.tenants);
+        if self.failed > 0 {
+            line.push_str(&format!(", {} failed", self.failed));
+        }
+        line.push_str(&format!(", {} in flight after {}", self.in_flight, clock(now - self.since)));
+        line
+    }
+
+    /// Returns the line that stays.
+    pub fn ended(&self, tally: &Tally, halted: bool, elapsed: Duration) -> String {
+        let counts = [
+            (tally.failed, "failed"),
+            (tally.half, "half applied"),
+            (tally.unknown, "unknown"),
+            (tally.not_started, "not started"),
+        ];
+        let mut line = format!("{}  {} applied", self.head(), tally.applied);
+        for (number, word) in counts.into_iter().filter(|(number, _)| *number > 0) {
+            line.push_str(&format!(", {number} {word}"));
+        }
+        line.push_str(&format!(" in {}", spell(elapsed)));
+        if halted {
+            line.push_str(": halted");
+        }
+        line
+    }
+}
+
+/// How long something took: `420 ms`, `1.2 s`, `12 s`, `3 min 5 s`, `2 h 7 min`.
+pub(super) fn spell(time: Duration) -> String {
+    match time.as_millis() {
+        millis @ 0..1000 => format!("{millis} ms"),
+        millis @ 1000..10_000 => format!("{:.1} s", millis as f64 / 1000.0),
+        _ => clock(time),
+    }
+}
+
+/// How long something has gone on, in whole seconds so that the line is calm.
+pub(super) fn clock(time: Duration) -> String {
+    match time.as_secs() {
+        seconds @ 0..60 => format!("{seconds} s"),
+        seconds @ 60..3600 => format!("{} min {} s", seconds / 60, seconds % 60),
+        seconds => format!("{} h {} min", seconds / 3600, seconds % 3600 / 60),
+    }
+}

@@ -1,0 +1,145 @@
+//! `up`: brings the fleet to the target in lockstep.
+
+use std::num::NonZeroUsize;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+use time::OffsetDateTime;
+
+use crate::changeset::Version;
+use crate::engine::RunIdentity;
+use crate::error::{Diagnostic, ExitStatus};
+use crate::history::OutOfOrder;
+use crate::lockstep::{self, Event, Scope, Stop, UpOptions};
+use crate::report::RunReport;
+
+use super::args::{Selecting, duration, version};
+use super::console::Console;
+use super::log::RunLog;
+use super::screen::Screen;
+use super::signals::{Signals, watch};
+use super::walk::Walk;
+use super::{Context, Outcome};
+
+const EXAMPLES: &str = "\
+Examples:
+  mtmigrate up                                 every tenant to the newest version
+  mtmigrate up --label canary                  some tenants first
+  mtmigrate up --to 42 --jobs 4                to V42, at most 4 tenants at once
+  mtmigrate up --lock-wait 10m --format json > run.json
+
+A run that halted or was killed is continued by the same command: only what is missing runs.
+The first Ctrl-C or SIGTERM finishes what is in flight, the second (or 10 s) rolls it back.
+
+Exit status: 0 done, or nothing to do; 1 a changeset failed, halted at its barrier; 2 usage or
+  configuration; 3 drift, nothing was changed; 5 a tenant cannot be reached or another run holds the
+  lock, nothing was changed; 6 a tenant is half applied; 130, 143 interrupted";
+
+/// Brings every tenant to the newest version, in lockstep.
+///
+/// Writes to tenants: yes. No tenant gets changeset k+1 before every tenant has changeset k. Nothing is changed
+/// anywhere while any selected tenant has drifted, is half applied or cannot be reached.
+#[derive(Args, Debug)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct UpArgs {
+    /// Bring tenants up to and including this version [default: the newest]
+    #[arg(long, value_name = "VERSION", value_parser = version)]
+    to: Option<Version>,
+    /// The most tenants at work at once [default: what the servers' max_connections allow]
+    #[arg(long, value_name = "N", value_parser = jobs)]
+    jobs: Option<NonZeroUsize>,
+    /// How long to wait for another run's lock; 0 tries once
+    #[arg(long, value_name = "DURATION", default_value = "1m", value_parser = duration)]
+    lock_wait: Duration,
+    /// Apply changesets below a tenant's newest version too
+    #[arg(long)]
+    allow_out_of_order: bool,
+    /// How the final report is written
+    #[arg(long, value_name = "FORMAT", default_value = "human")]
+    format: RunFormat,
+    #[command(flatten)]
+    selecting: Selecting,
+}
+
+/// How the final report is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum RunFormat {
+    Human,
+    Json,
+}
+
+/// Runs, and prints the report however it ended.
+pub(super) fn run(args: &UpArgs, context: &Context) -> Outcome {
+    let walk = Walk { context, selecting: &args.selecting, target: args.to };
+    walk.run(async |scope| {
+        let report = going(scope, args, &context.console).await?;
+        print(&report, args.format, &context.console);
+        Ok(report.exit())
+    })
+}
+
+/// Runs under the process's signals; screen, log and report are folds of one stream of events.
+async fn going(scope: Scope<'_>, args: &UpArgs, console: &Console) -> Result<RunReport, Vec<Diagnostic>> {
+    let mut signals = Signals::listen().map_err(|one| vec![one])?;
+    let options = UpOptions {
+        target: args.to,
+        jobs: args.jobs,
+        lock_wait: args.lock_wait,
+        out_of_order: if args.allow_out_of_order { OutOfOrder::Allow } else { OutOfOrder::Refuse },
+    };
+    let identity = RunIdentity::new();
+    let stop = Stop::default();
+    let screen = Screen::new(console);
+    let log = RunLog::new(scope, &identity.run_id);
+    let report = Mutex::new(RunReport::new(&scope, OffsetDateTime::now_utc()));
+    let sink = |event: Event| {
+        report.lock().unwrap_or_else(PoisonError::into_inner).fold(&event);
+        log.take(&event);
+        screen.take(&event);
+        if let (Event::RunFinished(ending), true) = (&event, console.json_talk()) {
+            console.tell(&ending.diagnostics);
+        }
+    };
+    let watching = watch(
+        async || signals.next().await,
+        &stop,
+        |asked| {
+            console.notice(&asked.line);
+            sink(Event::Stopping { hard: asked.hard });
+        },
+    );
+    tokio::select! {
+        _ending = lockstep::up(scope, &options, &identity, &stop, &sink) => {}
+        never = watching => match never {},
+        never = screen.keep_drawing() => match never {},
+    }
+    screen.clear();
+    drop(screen);
+    Ok(report.into_inner().unwrap_or_else(PoisonError::into_inner))
+}
+
+/// Prints the report. The run is over and its exit status stands, so a full disk under stdout is only told.
+fn print(report: &RunReport, format: RunFormat, console: &Console) {
+    let done = report.exit() == ExitStatus::Done;
+    let written = match format {
+        RunFormat::Human if done || console.json_talk() => console.data(&report.human(console.paint_out())),
+        RunFormat::Human => {
+            console.talk(&report.human(console.paint_err()));
+            Ok(())
+        }
+        RunFormat::Json => {
+            if !console.quiet() && !console.json_talk() {
+                console.talk(&report.human(console.paint_err()));
+            }
+            console.data(&report.json())
+        }
+    };
+    if let Err(unwritten) = written {
+        console.tell(&[unwritten.state("the run itself is over; its exit status stands")]);
+    }
+}
+
+fn jobs(text: &str) -> Result<NonZeroUsize, String> {
+    text.parse().map_err(|_| "a whole number from 1".into())
+}

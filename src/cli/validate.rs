@@ -1,0 +1,67 @@
+//! `validate`: the files, without connecting.
+
+use std::collections::BTreeMap;
+
+use clap::Args;
+
+use crate::changeset::Changelog;
+use crate::error::{ExitStatus, count};
+use crate::sql::EngineKind;
+use crate::tenant::Fleet;
+
+use super::{Context, Outcome, files};
+
+const EXAMPLES: &str = "\
+Examples:
+  mtmigrate validate                   in a pull request's check
+  mtmigrate validate -c eu.yaml --migrations migrations
+
+Exit status: 0 no mistake (there may be warnings); 2 mistakes, all of them printed";
+
+/// Checks tenants.yaml and the changelog.
+///
+/// Connects to nothing. Every mistake of both is reported in one go, with file, line, excerpt and hint: names,
+/// versions, directives, texts that cannot be split or that commit by themselves, an engine without a text.
+#[derive(Args, Debug)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct ValidateArgs {}
+
+/// Checks the files and prints what they hold.
+pub(super) fn run(_args: &ValidateArgs, context: &Context) -> Outcome {
+    let files = files::load(context)?;
+    context.console.data(&format!("ok: {}", told(&files.fleet, &files.changelog))).map_err(|one| vec![one])?;
+    Ok(ExitStatus::Done)
+}
+
+/// `12 tenants on 1 server (sqlite 12), 8 changesets, newest V8`.
+fn told(fleet: &Fleet, changelog: &Changelog) -> String {
+    let mut engines: BTreeMap<EngineKind, usize> = BTreeMap::new();
+    for tenant in &fleet.tenants {
+        *engines.entry(tenant.datasource.engine()).or_default() += 1;
+    }
+    let engines: Vec<String> = engines.iter().map(|(engine, tenants)| format!("{engine} {tenants}")).collect();
+    let mut said = format!("{} on {}", count(fleet.tenants.len(), "tenant"), count(fleet.servers.len(), "server"));
+    if !engines.is_empty() {
+        said.push_str(&format!(" ({})", engines.join(", ")));
+    }
+    let quarantined = fleet.tenants.iter().filter(|t| t.quarantined.is_some()).count();
+    if quarantined > 0 {
+        said.push_str(&format!(", {quarantined} quarantined"));
+    }
+    said.push_str(&format!(", {}", count(changelog.changesets().len(), "changeset")));
+    if let Some(newest) = changelog.newest() {
+        said.push_str(&format!(", newest V{newest}"));
+    }
+    said
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_fleet_and_changelog_are_told_without_engines_and_newest() {
+        let fleet = Fleet { config: "c".into(), migrations: "m".into(), servers: Vec::new(), tenants: Vec::new() };
+        assert_eq!(told(&fleet, &Changelog::default()), "0 tenants on 0 servers, 0 changesets");
+    }
+}

@@ -1,0 +1,61 @@
+//! The way of every verb that connects: files, selection, target, servers, work, and the connections' end.
+
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use tokio::runtime::{Builder, Runtime};
+use tokio::time::timeout;
+
+use crate::changeset::Version;
+use crate::engine;
+use crate::error::{Code, Diagnostic};
+use crate::lockstep::{Scope, check_target};
+
+use super::args::Selecting;
+use super::{Context, Outcome, files};
+
+/// How long goodbyes to the servers may take; what is left then is cut.
+const GOODBYE: Duration = Duration::from_secs(5);
+
+/// How long threads that are stuck in a file's lock or a name server are waited for at the end.
+const THREADS: Duration = Duration::from_secs(1);
+
+/// A walk to the servers.
+pub(super) struct Walk<'w> {
+    pub context: &'w Context,
+    pub selecting: &'w Selecting,
+    pub target: Option<Version>,
+}
+
+impl Walk<'_> {
+    /// Loads the files, does the work on the selected tenants, and closes every connection.
+    ///
+    /// # Errors
+    /// Whatever is wrong before the first connection, and what the work itself returns.
+    pub fn run(&self, work: impl AsyncFnOnce(Scope<'_>) -> Outcome) -> Outcome {
+        let files = files::load(self.context)?;
+        let selection = files.fleet.select(&self.selecting.selection()).map_err(|one| vec![one])?;
+        check_target(&files.changelog, self.target).map_err(|one| vec![one])?;
+        let runtime = runtime().map_err(|one| vec![one])?;
+        let outcome = runtime.block_on(async {
+            let servers = engine::open(&files.fleet).map_err(|one| vec![one])?;
+            let outcome = work(Scope {
+                fleet: &files.fleet,
+                changelog: &files.changelog,
+                servers: &servers,
+                selection: &selection,
+            })
+            .await;
+            // A server that does not answer a goodbye notices the end of the connection by itself.
+            timeout(GOODBYE, join_all(servers.iter().map(|server| server.close()))).await.ok();
+            outcome
+        });
+        runtime.shutdown_timeout(THREADS);
+        outcome
+    }
+}
+
+fn runtime() -> Result<Runtime, Diagnostic> {
+    let made = Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    made.map_err(|error| Diagnostic::new(Code::BUG, "cannot start the runtime").cause(error.to_string()))
+}
