@@ -115,7 +115,8 @@ fn parse(cells: &[Option<String>]) -> Result<Attempt, String> {
     let strange = |i: usize| move |value: &str| format!("{} is `{}`", name(i), short(value, 80));
     let number = |i: usize| text(i).and_then(|value| value.parse::<i64>().map_err(|_| strange(i)(value)));
     let small = |i: usize| cell(i).map(|value| value.parse::<u32>().map_err(|_| strange(i)(value))).transpose();
-    let time = |i: usize| text(i).and_then(|value| OffsetDateTime::parse(value, &Rfc3339).map_err(|_| strange(i)(value)));
+    let time =
+        |i: usize| text(i).and_then(|value| OffsetDateTime::parse(value, &Rfc3339).map_err(|_| strange(i)(value)));
     let format = number(1)?;
     if format != i64::from(JOURNAL_FORMAT) {
         return Err(format!(
@@ -163,8 +164,24 @@ mod tests {
     /// A row as every engine reads it.
     fn row() -> Vec<Option<String>> {
         let cells = [
-            "7", "1", "0192", "up", "42", "orders_ref", "17", "failed", "2", "3", "00", "ci", "host", "mtmigrate 0.1.0",
-            "2026-11-21T09:30:00.000001Z", "2026-11-21T09:30:01Z", "1000", "23505: no",
+            "7",
+            "1",
+            "0192",
+            "up",
+            "42",
+            "orders_ref",
+            "17",
+            "failed",
+            "2",
+            "3",
+            "00",
+            "ci",
+            "host",
+            "mtmigrate 0.1.0",
+            "2026-11-21T09:30:00.000001Z",
+            "2026-11-21T09:30:01Z",
+            "1000",
+            "23505: no",
         ];
         cells.map(|cell| Some(cell.to_owned())).to_vec()
     }

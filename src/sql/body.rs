@@ -35,9 +35,7 @@ impl Tracker {
     /// Whether a semicolon here ends the statement.
     pub(super) fn ends_at_semicolon(&self) -> bool {
         match self {
-            Tracker::Postgres(function) => {
-                function.parentheses == 0 && function.body.opened.is_none()
-            }
+            Tracker::Postgres(function) => function.parentheses == 0 && function.body.opened.is_none(),
             Tracker::MySql(routine) => routine.ends_at_semicolon(),
             Tracker::Sqlite(trigger) => trigger.body.opened.is_none(),
         }
@@ -67,10 +65,7 @@ struct Body {
 
 impl Body {
     fn open(&mut self, offset: usize) {
-        *self = Body {
-            opened: Some(offset),
-            at_start: true,
-        };
+        *self = Body { opened: Some(offset), at_start: true };
     }
 
     fn token(&mut self, token: Token, text: &str) {
@@ -123,9 +118,7 @@ impl SqlFunction {
             FunctionHeader::First if is("create") => self.header = FunctionHeader::Create,
             FunctionHeader::Create if is("or") => self.header = FunctionHeader::Or,
             FunctionHeader::Or if is("replace") => self.header = FunctionHeader::Create,
-            FunctionHeader::Create if is("function") || is("procedure") => {
-                self.header = FunctionHeader::Function
-            }
+            FunctionHeader::Create if is("function") || is("procedure") => self.header = FunctionHeader::Function,
             FunctionHeader::Function => {
                 let begin = self.begin.take();
                 if self.parentheses == 0 && is("begin") {
@@ -171,9 +164,7 @@ impl Trigger {
         let is = |word: &str| token.kind == Kind::Word && text.eq_ignore_ascii_case(word);
         let after_operand = std::mem::replace(&mut self.operand, ends_operand(token, text));
         self.header = match self.header {
-            TriggerHeader::First if is("explain") || is("query") || is("plan") => {
-                TriggerHeader::First
-            }
+            TriggerHeader::First if is("explain") || is("query") || is("plan") => TriggerHeader::First,
             TriggerHeader::First if is("create") => TriggerHeader::Create,
             TriggerHeader::Create if is("temp") || is("temporary") => TriggerHeader::Create,
             TriggerHeader::Create if is("trigger") => TriggerHeader::Trigger,

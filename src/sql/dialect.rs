@@ -28,9 +28,7 @@ impl EngineKind {
 
     /// Reads a name as [`EngineKind::as_str`] writes it; `None` for any other text.
     pub fn parse(name: &str) -> Option<EngineKind> {
-        EngineKind::ALL
-            .into_iter()
-            .find(|engine| engine.as_str() == name)
+        EngineKind::ALL.into_iter().find(|engine| engine.as_str() == name)
     }
 }
 
@@ -61,9 +59,7 @@ impl SqlMode {
         let mut mode = SqlMode::default();
         for name in text.split(',') {
             match name.trim().to_ascii_uppercase().as_str() {
-                "ANSI_QUOTES" | "ANSI" | "DB2" | "MAXDB" | "MSSQL" | "POSTGRESQL" => {
-                    mode.ansi_quotes = true
-                }
+                "ANSI_QUOTES" | "ANSI" | "DB2" | "MAXDB" | "MSSQL" | "POSTGRESQL" => mode.ansi_quotes = true,
                 "NO_BACKSLASH_ESCAPES" => mode.no_backslash_escapes = true,
                 "ORACLE" => {
                     mode.oracle = true;

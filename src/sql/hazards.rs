@@ -58,40 +58,26 @@ pub fn hazards(text: &str, dialect: Dialect) -> Result<Vec<Hazard>, SqlError> {
             Ok(None) => return Ok(found),
             Ok(Some(Item::Comment { .. })) => continue,
             Ok(Some(Item::Command(line))) => {
-                let kind = if dialect == Dialect::Postgres {
-                    HazardKind::MetaCommand
-                } else {
-                    HazardKind::ClientCommand
-                };
+                let kind =
+                    if dialect == Dialect::Postgres { HazardKind::MetaCommand } else { HazardKind::ClientCommand };
                 (kind, first_word(text, line))
             }
-            Ok(Some(Item::Statement(span, dialect))) => {
-                match of_statement(&text[span.clone()], dialect) {
-                    Some((kind, words)) => (kind, span.start + words.start..span.start + words.end),
-                    None => continue,
-                }
-            }
+            Ok(Some(Item::Statement(span, dialect))) => match of_statement(&text[span.clone()], dialect) {
+                Some((kind, words)) => (kind, span.start + words.start..span.start + words.end),
+                None => continue,
+            },
             Err(_) if found.iter().any(|hazard| hazard.kind.may_hold_no_sql()) => return Ok(found),
             Err(fault) => return Err(fault.locate(text)),
         };
         let (line, column) = lines.at(span.start);
-        found.push(Hazard {
-            kind,
-            offset: span.start,
-            line,
-            column,
-            words: shorten(&text[span]),
-        });
+        found.push(Hazard { kind, offset: span.start, line, column, words: shorten(&text[span]) });
     }
 }
 
 impl HazardKind {
     /// Whether the lines after it need not be SQL.
     fn may_hold_no_sql(self) -> bool {
-        matches!(
-            self,
-            HazardKind::MetaCommand | HazardKind::ClientCommand | HazardKind::CopyFromStdin
-        )
+        matches!(self, HazardKind::MetaCommand | HazardKind::ClientCommand | HazardKind::CopyFromStdin)
     }
 }
 
@@ -102,27 +88,18 @@ fn of_statement(statement: &str, dialect: Dialect) -> Option<(HazardKind, Range<
         return Some((HazardKind::TransactionControl, words.through(last)));
     }
     match dialect {
-        Dialect::Postgres => {
-            copies_from_stdin(statement, dialect).map(|words| (HazardKind::CopyFromStdin, words))
-        }
+        Dialect::Postgres => copies_from_stdin(statement, dialect).map(|words| (HazardKind::CopyFromStdin, words)),
         Dialect::MySql(_) if words.is(0, "set") => {
             let assignment = assignments(statement, dialect)
                 .into_iter()
                 .find(|assignment| assignment.name.eq_ignore_ascii_case("autocommit"))?;
-            Some((
-                HazardKind::TransactionControl,
-                words.through(0).start..assignment.name_end,
-            ))
+            Some((HazardKind::TransactionControl, words.through(0).start..assignment.name_end))
         }
         Dialect::Sqlite if words.is(0, "pragma") => {
             // A schema's name and a dot may come first.
             let name = if words.is_symbol(2, b'.') { 3 } else { 1 };
-            let pragma = words
-                .get(name)?
-                .trim_matches(|mark| matches!(mark, '"' | '\'' | '`' | '[' | ']'));
-            pragma
-                .eq_ignore_ascii_case("foreign_keys")
-                .then_some((HazardKind::ForeignKeysPragma, 0..statement.len()))
+            let pragma = words.get(name)?.trim_matches(|mark| matches!(mark, '"' | '\'' | '`' | '[' | ']'));
+            pragma.eq_ignore_ascii_case("foreign_keys").then_some((HazardKind::ForeignKeysPragma, 0..statement.len()))
         }
         Dialect::MySql(_) | Dialect::Sqlite => None,
     }
@@ -166,9 +143,7 @@ pub(super) fn copies_from_stdin(statement: &str, dialect: Dialect) -> Option<Ran
     let mut depth = 0_usize;
     let mut after_from = false;
     while let Ok(Some(token)) = lexer.next() {
-        let is = |word: &str| {
-            token.kind == Kind::Word && statement[token.span()].eq_ignore_ascii_case(word)
-        };
+        let is = |word: &str| token.kind == Kind::Word && statement[token.span()].eq_ignore_ascii_case(word);
         match token.kind {
             Kind::Comment => continue,
             Kind::Symbol(b'(') => depth += 1,
@@ -203,10 +178,7 @@ impl<'t> Words<'t> {
         let mut lexer = Lexer::new(statement, dialect);
         let mut tokens = Vec::new();
         while let Ok(Some(token)) = lexer.next() {
-            if matches!(
-                token.kind,
-                Kind::Comment | Kind::ExecutableOpen | Kind::ExecutableClose
-            ) {
+            if matches!(token.kind, Kind::Comment | Kind::ExecutableOpen | Kind::ExecutableClose) {
                 continue;
             }
             tokens.push(token);
@@ -218,20 +190,15 @@ impl<'t> Words<'t> {
     }
 
     fn get(&self, index: usize) -> Option<&'t str> {
-        self.tokens
-            .get(index)
-            .map(|token| &self.statement[token.span()])
+        self.tokens.get(index).map(|token| &self.statement[token.span()])
     }
 
     fn is(&self, index: usize, word: &str) -> bool {
-        self.get(index)
-            .is_some_and(|text| text.eq_ignore_ascii_case(word))
+        self.get(index).is_some_and(|text| text.eq_ignore_ascii_case(word))
     }
 
     fn is_symbol(&self, index: usize, symbol: u8) -> bool {
-        self.tokens
-            .get(index)
-            .is_some_and(|token| token.kind == Kind::Symbol(symbol))
+        self.tokens.get(index).is_some_and(|token| token.kind == Kind::Symbol(symbol))
     }
 
     /// From the first word to the one at `last`.
@@ -242,10 +209,7 @@ impl<'t> Words<'t> {
 }
 
 fn first_word(text: &str, line: Range<usize>) -> Range<usize> {
-    let word = text[line.clone()]
-        .split_whitespace()
-        .next()
-        .unwrap_or_default();
+    let word = text[line.clone()].split_whitespace().next().unwrap_or_default();
     line.start..line.start + word.len()
 }
 

@@ -81,10 +81,7 @@ impl Header {
             "procedure" | "function" => Some(Header::Name),
             "trigger" => Some(Header::Trigger(0)),
             "event" => Some(Header::Event { named: false }),
-            "package" => Some(Header::Package {
-                body: false,
-                first: true,
-            }),
+            "package" => Some(Header::Package { body: false, first: true }),
             _ => None,
         }
     }
@@ -96,29 +93,16 @@ impl Header {
             Header::Name => match token.kind {
                 Kind::Symbol(b'(') => *self = Header::Parentheses(1),
                 _ if oracle && (is("as") || is("is")) => return Step::Declarations,
-                _ if oracle && is("return") => {
-                    *self = Header::After {
-                        take_next: true,
-                        character: false,
-                    }
-                }
+                _ if oracle && is("return") => *self = Header::After { take_next: true, character: false },
                 _ => {}
             },
             Header::Parentheses(depth) => match token.kind {
                 Kind::Symbol(b'(') => *depth += 1,
                 Kind::Symbol(b')') if *depth > 1 => *depth -= 1,
-                Kind::Symbol(b')') => {
-                    *self = Header::After {
-                        take_next: false,
-                        character: false,
-                    }
-                }
+                Kind::Symbol(b')') => *self = Header::After { take_next: false, character: false },
                 _ => {}
             },
-            Header::After {
-                take_next,
-                character,
-            } => {
+            Header::After { take_next, character } => {
                 let after_character = std::mem::replace(character, false);
                 if std::mem::replace(take_next, false) {
                     return Step::Stay;
@@ -138,11 +122,7 @@ impl Header {
             }
             Header::Trigger(words) => {
                 const MARK: [&str; 3] = ["for", "each", "row"];
-                *words = if is(MARK[*words]) {
-                    *words + 1
-                } else {
-                    usize::from(is("for"))
-                };
+                *words = if is(MARK[*words]) { *words + 1 } else { usize::from(is("for")) };
                 if *words == MARK.len() {
                     *self = Header::TriggerOrder;
                 }

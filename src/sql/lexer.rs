@@ -116,16 +116,8 @@ impl<'t> Lexer<'t> {
         let Some(byte) = self.peek(0) else {
             return Ok(None);
         };
-        let kind = if self.delimiter_at(start) {
-            self.delimiter_token()
-        } else {
-            self.token(byte)?
-        };
-        let token = Token {
-            kind,
-            start,
-            end: self.at,
-        };
+        let kind = if self.delimiter_at(start) { self.delimiter_token() } else { self.token(byte)? };
+        let token = Token { kind, start, end: self.at };
         if kind != Kind::Comment {
             self.qualified = kind == Kind::Symbol(b'.') && !self.after_digits(start);
             self.last = Some(token);
@@ -139,14 +131,10 @@ impl<'t> Lexer<'t> {
             b'-' if next == Some(b'-') && self.dashes_open_a_comment() => Ok(self.line_comment()),
             b'#' if self.mysql().is_some() => Ok(self.line_comment()),
             b'/' if next == Some(b'*') => self.block_comment(),
-            b'*' if next == Some(b'/') && self.executable.pop().is_some() => {
-                Ok(self.take(2, Kind::ExecutableClose))
-            }
+            b'*' if next == Some(b'/') && self.executable.pop().is_some() => Ok(self.take(2, Kind::ExecutableClose)),
             b'\'' => self.quoted(b'\'', self.backslashes_escape(), Kind::Text),
             b'"' => match self.mysql() {
-                Some(mode) if !mode.ansi_quotes => {
-                    self.quoted(b'"', self.backslashes_escape(), Kind::Text)
-                }
+                Some(mode) if !mode.ansi_quotes => self.quoted(b'"', self.backslashes_escape(), Kind::Text),
                 _ => self.quoted(b'"', false, Kind::Name),
             },
             b'`' if self.dialect != Dialect::Postgres => self.quoted(b'`', false, Kind::Name),
@@ -167,16 +155,11 @@ impl<'t> Lexer<'t> {
     fn word(&mut self) -> Result<Kind, Fault> {
         let start = self.at;
         self.at = self.word_end(start, true);
-        let escaped = self.dialect == Dialect::Postgres
-            && self.text[start..self.at].eq_ignore_ascii_case("e");
+        let escaped = self.dialect == Dialect::Postgres && self.text[start..self.at].eq_ignore_ascii_case("e");
         if escaped && self.peek(0) == Some(b'\'') {
             return self.escape_string(start);
         }
-        Ok(if self.qualified {
-            Kind::Name
-        } else {
-            Kind::Word
-        })
+        Ok(if self.qualified { Kind::Name } else { Kind::Word })
     }
 
     /// Whether a dot at `dot` is a number's point.
@@ -184,17 +167,13 @@ impl<'t> Lexer<'t> {
         self.last.is_some_and(|last| {
             last.kind == Kind::Number
                 && last.end == dot
-                && self.text[last.span()]
-                    .bytes()
-                    .all(|byte| byte.is_ascii_digit())
+                && self.text[last.span()].bytes().all(|byte| byte.is_ascii_digit())
         })
     }
 
     fn word_end(&self, from: usize, dollars: bool) -> usize {
         // A delimiter of letters ends no word: `cargo` goes on behind `car` under `DELIMITER go`.
-        let stops = self
-            .delimiter
-            .is_some_and(|delimiter| !delimiter.as_bytes()[0].is_ascii_alphanumeric());
+        let stops = self.delimiter.is_some_and(|delimiter| !delimiter.as_bytes()[0].is_ascii_alphanumeric());
         let mut end = from;
         while end < self.bytes.len() {
             let byte = self.bytes[end];
@@ -273,11 +252,7 @@ impl<'t> Lexer<'t> {
                 self.at += if byte == b'\\' && backslashes { 2 } else { 1 };
             }
         }
-        let what = if kind == Kind::Text {
-            "string literal"
-        } else {
-            "quoted identifier"
-        };
+        let what = if kind == Kind::Text { "string literal" } else { "quoted identifier" };
         Err(Fault::new(start, format!("unterminated {what}")))
     }
 
@@ -286,11 +261,7 @@ impl<'t> Lexer<'t> {
     /// <https://www.postgresql.org/docs/current/sql-syntax-lexical.html#SQL-SYNTAX-STRINGS>
     fn escape_string(&mut self, start: usize) -> Result<Kind, Fault> {
         loop {
-            self.quoted(b'\'', true, Kind::Text)
-                .map_err(|fault| Fault {
-                    offset: start,
-                    ..fault
-                })?;
+            self.quoted(b'\'', true, Kind::Text).map_err(|fault| Fault { offset: start, ..fault })?;
             match self.continuation() {
                 Some(quote) => self.at = quote,
                 None => return Ok(Kind::Text),
@@ -336,14 +307,8 @@ impl<'t> Lexer<'t> {
 
     fn line_end(&self, from: usize) -> usize {
         // PostgreSQL ends a comment at a carriage return, too.
-        let also = if self.dialect == Dialect::Postgres {
-            b'\r'
-        } else {
-            b'\n'
-        };
-        let found = self.bytes[from..]
-            .iter()
-            .position(|&byte| byte == b'\n' || byte == also);
+        let also = if self.dialect == Dialect::Postgres { b'\r' } else { b'\n' };
+        let found = self.bytes[from..].iter().position(|&byte| byte == b'\n' || byte == also);
         found.map_or(self.bytes.len(), |length| from + length)
     }
 
@@ -387,11 +352,7 @@ impl<'t> Lexer<'t> {
             _ => return None,
         };
         let version = &self.bytes[self.at + mark..];
-        let digits = version
-            .iter()
-            .take(6)
-            .take_while(|byte| byte.is_ascii_digit())
-            .count();
+        let digits = version.iter().take(6).take_while(|byte| byte.is_ascii_digit()).count();
         match digits {
             5 | 6 if version[..digits].iter().all(|&digit| digit == b'9') => None,
             5 | 6 => Some(mark + digits),
@@ -408,11 +369,7 @@ impl<'t> Lexer<'t> {
         }
         // `go` ends a statement, `good` does not.
         let letters = delimiter.last().is_some_and(u8::is_ascii_alphanumeric);
-        !(letters
-            && self
-                .bytes
-                .get(at + delimiter.len())
-                .is_some_and(|&byte| is_word_part(byte)))
+        !(letters && self.bytes.get(at + delimiter.len()).is_some_and(|&byte| is_word_part(byte)))
     }
 
     fn delimiter_token(&mut self) -> Kind {

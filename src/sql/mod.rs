@@ -103,12 +103,7 @@ pub fn split<'t>(text: &'t str, dialect: Dialect) -> Result<Vec<Statement<'t>>, 
     while let Some(item) = scanner.next().map_err(|fault| fault.locate(text))? {
         if let Item::Statement(span, _) = item {
             let (line, column) = lines.at(span.start);
-            statements.push(Statement {
-                text: &text[span.clone()],
-                offset: span.start,
-                line,
-                column,
-            });
+            statements.push(Statement { text: &text[span.clone()], offset: span.start, line, column });
         }
     }
     Ok(statements)

@@ -19,12 +19,7 @@ pub(super) struct Lines<'t> {
 
 impl<'t> Lines<'t> {
     pub(super) fn new(text: &'t str) -> Self {
-        Lines {
-            text,
-            offset: 0,
-            line: 1,
-            column: 1,
-        }
+        Lines { text, offset: 0, line: 1, column: 1 }
     }
 
     pub(super) fn at(&mut self, offset: usize) -> (usize, usize) {
@@ -60,19 +55,11 @@ pub(super) struct Fault {
 
 impl Fault {
     pub(super) fn new(offset: usize, message: impl Into<String>) -> Self {
-        Fault {
-            offset,
-            message: message.into(),
-        }
+        Fault { offset, message: message.into() }
     }
 
     pub(super) fn locate(self, text: &str) -> SqlError {
         let (line, column) = position(text, self.offset);
-        SqlError {
-            offset: self.offset,
-            line,
-            column,
-            message: self.message,
-        }
+        SqlError { offset: self.offset, line, column, message: self.message }
     }
 }

@@ -10,9 +10,8 @@ use super::lexer::{Kind, Token};
 
 /// Words behind which an expression has to come, so that `end` there is a name.
 const EXPECTS_OPERAND: [&str; 26] = [
-    "all", "and", "as", "between", "by", "case", "collate", "distinct", "div", "else", "from",
-    "having", "in", "interval", "is", "like", "mod", "not", "on", "or", "regexp", "rlike",
-    "select", "then", "when", "xor",
+    "all", "and", "as", "between", "by", "case", "collate", "distinct", "div", "else", "from", "having", "in",
+    "interval", "is", "like", "mod", "not", "on", "or", "regexp", "rlike", "select", "then", "when", "xor",
 ];
 
 #[derive(Clone, Copy, PartialEq)]
@@ -150,16 +149,11 @@ impl Routine {
     }
 
     pub(super) fn is_compound(&self) -> bool {
-        matches!(
-            self.state,
-            State::Header(_) | State::Start | State::Opened | State::Not | State::Inside
-        )
+        matches!(self.state, State::Header(_) | State::Start | State::Opened | State::Not | State::Inside)
     }
 
     pub(super) fn open_block(&self) -> Option<(usize, &'static str)> {
-        self.blocks
-            .first()
-            .map(|(block, offset)| (*offset, block.missing()))
+        self.blocks.first().map(|(block, offset)| (*offset, block.missing()))
     }
 
     /// Takes the next token; a semicolon only if it does not end the statement.
@@ -207,33 +201,21 @@ impl Routine {
                 }
                 Step::Declarations => self.open(Block::Declarations, token.start),
                 Step::Members { body } => {
-                    self.open(
-                        if body {
-                            Block::PackageBody
-                        } else {
-                            Block::Package
-                        },
-                        token.start,
-                    );
+                    self.open(if body { Block::PackageBody } else { Block::Package }, token.start);
                 }
             },
             State::Opened if is("not") => self.state = State::Not,
             State::Not => self.next_statement(),
             State::Opened | State::Start => self.start(token, text),
             State::Inside => self.inside(token, text),
-            State::MaybeLabel | State::Begin(_) | State::BeginNot(_) | State::Plain => {
-                self.state = State::Plain
-            }
+            State::MaybeLabel | State::Begin(_) | State::BeginNot(_) | State::Plain => self.state = State::Plain,
         }
     }
 
     fn first(&mut self, token: Token, text: &str) {
         let is = |word: &str| token.kind == Kind::Word && text.eq_ignore_ascii_case(word);
         self.state = match token.kind {
-            Kind::Word if is("create") || is("alter") => State::Create {
-                alter: is("alter"),
-                user: false,
-            },
+            Kind::Word if is("create") || is("alter") => State::Create { alter: is("alter"), user: false },
             Kind::Word if is("begin") => State::Begin(token.start),
             Kind::Word if is("declare") && self.oracle => {
                 return self.open(Block::Declarations, token.start);
@@ -344,9 +326,7 @@ impl Routine {
                 self.blocks.pop();
                 self.head = Head::None;
             }
-            Head::Label if token.kind == Kind::Symbol(b'>') && !after_operand => {
-                self.next_statement()
-            }
+            Head::Label if token.kind == Kind::Symbol(b'>') && !after_operand => self.next_statement(),
             Head::Declare if is("handler") => self.head = Head::Handler,
             Head::Handler if is("for") => self.head = Head::Condition,
             Head::Condition if is("sqlstate") || is("not") => self.head = Head::ConditionRest,
@@ -361,9 +341,7 @@ impl Routine {
 /// Whether an operand of an expression may end with this token.
 pub(super) fn ends_operand(token: Token, text: &str) -> bool {
     match token.kind {
-        Kind::Word => !EXPECTS_OPERAND
-            .iter()
-            .any(|word| text.eq_ignore_ascii_case(word)),
+        Kind::Word => !EXPECTS_OPERAND.iter().any(|word| text.eq_ignore_ascii_case(word)),
         Kind::Name | Kind::Text | Kind::Number | Kind::Variable | Kind::Symbol(b')') => true,
         _ => false,
     }

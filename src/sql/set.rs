@@ -52,9 +52,7 @@ pub(super) fn sql_mode_after(statement: &str, current: SqlMode, initial: SqlMode
     for assignment in assignments(statement, Dialect::MySql(current)) {
         if !assignment.global && assignment.name.eq_ignore_ascii_case("sql_mode") {
             mode = match assignment.literal {
-                Some(literal) if !literal.eq_ignore_ascii_case("default") => {
-                    SqlMode::parse(literal)
-                }
+                Some(literal) if !literal.eq_ignore_ascii_case("default") => SqlMode::parse(literal),
                 _ => initial,
             };
         }
@@ -63,40 +61,22 @@ pub(super) fn sql_mode_after(statement: &str, current: SqlMode, initial: SqlMode
 }
 
 fn assignment<'t>(statement: &'t str, tokens: &[Token]) -> Option<Assignment<'t>> {
-    let equals = tokens
-        .iter()
-        .position(|token| token.kind == Kind::Symbol(b'='))?;
-    let colon = equals
-        .checked_sub(1)
-        .filter(|&before| tokens[before].kind == Kind::Symbol(b':'));
+    let equals = tokens.iter().position(|token| token.kind == Kind::Symbol(b'='))?;
+    let colon = equals.checked_sub(1).filter(|&before| tokens[before].kind == Kind::Symbol(b':'));
     let (target, value) = (&tokens[..colon.unwrap_or(equals)], &tokens[equals + 1..]);
     let name = target.last()?;
     let written = &statement[name.span()];
-    let scope = target
-        .iter()
-        .rev()
-        .nth(1)
-        .filter(|scope| scope.kind == Kind::Word)
-        .map(|scope| &statement[scope.span()]);
+    let scope =
+        target.iter().rev().nth(1).filter(|scope| scope.kind == Kind::Word).map(|scope| &statement[scope.span()]);
     let (scope, bare) = match written.strip_prefix("@@") {
-        Some(qualified) => qualified
-            .rsplit_once('.')
-            .map_or((None, qualified), |(scope, bare)| (Some(scope), bare)),
+        Some(qualified) => qualified.rsplit_once('.').map_or((None, qualified), |(scope, bare)| (Some(scope), bare)),
         // One mark makes a user's variable, which is nobody's setting.
         None if name.kind == Kind::Variable => return None,
         None => (scope, written.trim_matches('`')),
     };
-    let global = scope.is_some_and(|scope| {
-        ["global", "persist", "persist_only"]
-            .iter()
-            .any(|word| scope.eq_ignore_ascii_case(word))
-    });
-    Some(Assignment {
-        global,
-        name: bare,
-        name_end: name.end,
-        literal: literal(statement, value),
-    })
+    let global = scope
+        .is_some_and(|scope| ["global", "persist", "persist_only"].iter().any(|word| scope.eq_ignore_ascii_case(word)));
+    Some(Assignment { global, name: bare, name_end: name.end, literal: literal(statement, value) })
 }
 
 fn literal<'t>(statement: &'t str, value: &[Token]) -> Option<&'t str> {

@@ -77,10 +77,7 @@ impl<'t> Scanner<'t> {
     pub(super) fn next(&mut self) -> Result<Option<Item>, Fault> {
         while let Some(token) = self.lexer.next()? {
             if token.kind == Kind::Comment {
-                return Ok(Some(Item::Comment {
-                    span: token.span(),
-                    leading: self.leading,
-                }));
+                return Ok(Some(Item::Comment { span: token.span(), leading: self.leading }));
             }
             if self.pending.is_none() && self.is_delimiter_command(token) {
                 self.set_delimiter(token)?;
@@ -102,9 +99,7 @@ impl<'t> Scanner<'t> {
             return Ok(None);
         };
         match pending.tracker.open_block() {
-            Some((offset, message)) if !self.lexer.has_delimiter() => {
-                Err(Fault::new(offset, message))
-            }
+            Some((offset, message)) if !self.lexer.has_delimiter() => Err(Fault::new(offset, message)),
             _ => Ok(Some(self.finish(pending))),
         }
     }
@@ -122,8 +117,7 @@ impl<'t> Scanner<'t> {
         match token.kind {
             Kind::Delimiter => true,
             Kind::Semicolon => {
-                self.lexer.open_executable().is_none()
-                    && self.pending.as_ref().is_none_or(semicolon_ends)
+                self.lexer.open_executable().is_none() && self.pending.as_ref().is_none_or(semicolon_ends)
             }
             _ => false,
         }
@@ -155,12 +149,8 @@ impl<'t> Scanner<'t> {
         let span = pending.first.start..pending.end;
         let statement = &self.text[span.clone()];
         let dialect = self.lexer.dialect();
-        let begins_with = |word: &str| {
-            pending
-                .word
-                .as_ref()
-                .is_some_and(|first| self.text[first.clone()].eq_ignore_ascii_case(word))
-        };
+        let begins_with =
+            |word: &str| pending.word.as_ref().is_some_and(|first| self.text[first.clone()].eq_ignore_ascii_case(word));
         match dialect {
             Dialect::MySql(mode) if begins_with("set") => {
                 let mode = sql_mode_after(statement, mode, self.initial_mode);
@@ -203,17 +193,11 @@ impl<'t> Scanner<'t> {
         self.leading = false;
         let line = self.line_from(token.start);
         let rest = self.text[token.end..line.end].trim_start();
-        let quoted = rest
-            .chars()
-            .next()
-            .filter(|mark| matches!(mark, '\'' | '"' | '`'))
-            .and_then(|mark| {
-                let inside = &rest[1..];
-                inside.find(mark).map(|end| &inside[..end])
-            });
-        let delimiter = quoted
-            .or_else(|| rest.split_whitespace().next())
-            .unwrap_or_default();
+        let quoted = rest.chars().next().filter(|mark| matches!(mark, '\'' | '"' | '`')).and_then(|mark| {
+            let inside = &rest[1..];
+            inside.find(mark).map(|end| &inside[..end])
+        });
+        let delimiter = quoted.or_else(|| rest.split_whitespace().next()).unwrap_or_default();
         if delimiter.is_empty() {
             return Err(Fault::new(token.start, "DELIMITER without an argument"));
         }
@@ -224,8 +208,7 @@ impl<'t> Scanner<'t> {
             let message = format!("DELIMITER longer than {LONGEST_DELIMITER} bytes");
             return Err(Fault::new(token.start, message));
         }
-        self.lexer
-            .set_delimiter(Some(delimiter).filter(|&delimiter| delimiter != ";"));
+        self.lexer.set_delimiter(Some(delimiter).filter(|&delimiter| delimiter != ";"));
         self.lexer.jump(line.end);
         Ok(())
     }
@@ -237,10 +220,7 @@ impl<'t> Scanner<'t> {
         let is_command = match self.lexer.dialect() {
             // psql takes a backslash outside of quotes for a command wherever it stands.
             Dialect::Postgres => backslash,
-            Dialect::MySql(_) => {
-                fresh
-                    && (backslash || self.is_word(token, "source") || self.is_word(token, "system"))
-            }
+            Dialect::MySql(_) => fresh && (backslash || self.is_word(token, "source") || self.is_word(token, "system")),
             Dialect::Sqlite => fresh && token.kind == Kind::Symbol(b'.'),
         };
         if !is_command || self.clients == Clients::AsText {

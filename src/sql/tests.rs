@@ -4,34 +4,19 @@ use super::{Dialect, EngineKind, SqlError, SqlMode, comments, position, split};
 
 pub(super) const POSTGRES: Dialect = Dialect::Postgres;
 pub(super) const SQLITE: Dialect = Dialect::Sqlite;
-pub(super) const MYSQL: Dialect = Dialect::MySql(SqlMode {
-    ansi_quotes: false,
-    no_backslash_escapes: false,
-    oracle: false,
-});
-pub(super) const ANSI: Dialect = Dialect::MySql(SqlMode {
-    ansi_quotes: true,
-    no_backslash_escapes: false,
-    oracle: false,
-});
-pub(super) const NO_BACKSLASH: Dialect = Dialect::MySql(SqlMode {
-    ansi_quotes: false,
-    no_backslash_escapes: true,
-    oracle: false,
-});
-pub(super) const ORACLE: Dialect = Dialect::MySql(SqlMode {
-    ansi_quotes: true,
-    no_backslash_escapes: false,
-    oracle: true,
-});
+pub(super) const MYSQL: Dialect =
+    Dialect::MySql(SqlMode { ansi_quotes: false, no_backslash_escapes: false, oracle: false });
+pub(super) const ANSI: Dialect =
+    Dialect::MySql(SqlMode { ansi_quotes: true, no_backslash_escapes: false, oracle: false });
+pub(super) const NO_BACKSLASH: Dialect =
+    Dialect::MySql(SqlMode { ansi_quotes: false, no_backslash_escapes: true, oracle: false });
+pub(super) const ORACLE: Dialect =
+    Dialect::MySql(SqlMode { ansi_quotes: true, no_backslash_escapes: false, oracle: true });
 
 #[track_caller]
 pub(super) fn texts(text: &str, dialect: Dialect) -> Vec<&str> {
     match split(text, dialect) {
-        Ok(statements) => statements
-            .into_iter()
-            .map(|statement| statement.text)
-            .collect(),
+        Ok(statements) => statements.into_iter().map(|statement| statement.text).collect(),
         Err(error) => panic!("{dialect:?}: {error}: {text}"),
     }
 }
@@ -50,11 +35,7 @@ pub(super) fn check_whole(dialect: Dialect, statements: &[&str]) {
     for statement in statements {
         assert_eq!(texts(statement, dialect), [*statement], "{dialect:?}");
         let followed = format!("{statement};\nSELECT 1;");
-        assert_eq!(
-            texts(&followed, dialect),
-            [*statement, "SELECT 1"],
-            "{dialect:?}"
-        );
+        assert_eq!(texts(&followed, dialect), [*statement, "SELECT 1"], "{dialect:?}");
     }
 }
 
@@ -63,12 +44,7 @@ pub(super) fn check_whole(dialect: Dialect, statements: &[&str]) {
 pub(super) fn check_errors(dialect: Dialect, cases: &[(&str, usize, &str)]) {
     for (text, offset, message) in cases {
         let (line, column) = position(text, *offset);
-        let expected = SqlError {
-            offset: *offset,
-            line,
-            column,
-            message: (*message).to_owned(),
-        };
+        let expected = SqlError { offset: *offset, line, column, message: (*message).to_owned() };
         assert_eq!(split(text, dialect), Err(expected), "{dialect:?}: {text}");
     }
 }
@@ -102,10 +78,7 @@ fn comments_around_a_statement_are_left_out_and_those_inside_stay() {
             dialect,
             &[
                 ("-- a;b\nSELECT 1 -- c;d\n;", &["SELECT 1"]),
-                (
-                    "/* ; */ SELECT /* ; */ 1 /* ; */; -- ;",
-                    &["SELECT /* ; */ 1"],
-                ),
+                ("/* ; */ SELECT /* ; */ 1 /* ; */; -- ;", &["SELECT /* ; */ 1"]),
                 ("SELECT 1 -- it's ;\n + 2;", &["SELECT 1 -- it's ;\n + 2"]),
             ],
         );
@@ -118,18 +91,9 @@ fn quotes_hide_semicolons_and_doubled_quotes_stay_inside() {
         check(
             dialect,
             &[
-                (
-                    "SELECT ';' ; SELECT 'it''s;' ",
-                    &["SELECT ';'", "SELECT 'it''s;'"],
-                ),
-                (
-                    "SELECT \";\" ; SELECT \"a\"\";\" ",
-                    &["SELECT \";\"", "SELECT \"a\"\";\""],
-                ),
-                (
-                    "SELECT '--;', '/*;', \"--;\" ; SELECT 1",
-                    &["SELECT '--;', '/*;', \"--;\"", "SELECT 1"],
-                ),
+                ("SELECT ';' ; SELECT 'it''s;' ", &["SELECT ';'", "SELECT 'it''s;'"]),
+                ("SELECT \";\" ; SELECT \"a\"\";\" ", &["SELECT \";\"", "SELECT \"a\"\";\""]),
+                ("SELECT '--;', '/*;', \"--;\" ; SELECT 1", &["SELECT '--;', '/*;', \"--;\"", "SELECT 1"]),
             ],
         );
     }
@@ -139,10 +103,7 @@ fn quotes_hide_semicolons_and_doubled_quotes_stay_inside() {
 fn a_statement_knows_the_place_of_its_first_token() -> Result<(), SqlError> {
     let text = "-- é\n  SELECT 'ü\n;'; /* ä */ SELECT 2;\n\n\tSELECT 3";
     for dialect in EVERY {
-        let places: Vec<_> = split(text, dialect)?
-            .iter()
-            .map(|s| (s.offset, s.line, s.column))
-            .collect();
+        let places: Vec<_> = split(text, dialect)?.iter().map(|s| (s.offset, s.line, s.column)).collect();
         assert_eq!(places, [(8, 2, 3), (32, 3, 13), (44, 5, 2)], "{dialect:?}");
     }
     Ok(())
@@ -152,20 +113,7 @@ fn a_statement_knows_the_place_of_its_first_token() -> Result<(), SqlError> {
 fn a_position_counts_characters_from_one_and_never_leaves_the_text() {
     let text = "aé\r\nb";
     let places: Vec<_> = (0..9).map(|offset| position(text, offset)).collect();
-    assert_eq!(
-        places,
-        [
-            (1, 1),
-            (1, 2),
-            (1, 2),
-            (1, 3),
-            (1, 4),
-            (2, 1),
-            (2, 2),
-            (2, 2),
-            (2, 2)
-        ]
-    );
+    assert_eq!(places, [(1, 1), (1, 2), (1, 2), (1, 3), (1, 4), (2, 1), (2, 2), (2, 2), (2, 2)]);
 }
 
 #[test]
@@ -174,26 +122,16 @@ fn what_is_never_closed_is_an_error_where_it_opened() {
         check_errors(
             dialect,
             &[
-                (
-                    "SELECT 1;\nSELECT 'a;\nb",
-                    17,
-                    "unterminated string literal",
-                ),
+                ("SELECT 1;\nSELECT 'a;\nb", 17, "unterminated string literal"),
                 ("SELECT 'a'';", 7, "unterminated string literal"),
             ],
         );
     }
     for dialect in [POSTGRES, SQLITE, ANSI, ORACLE] {
-        check_errors(
-            dialect,
-            &[("SELECT é, \"a", 11, "unterminated quoted identifier")],
-        );
+        check_errors(dialect, &[("SELECT é, \"a", 11, "unterminated quoted identifier")]);
     }
     for dialect in [MYSQL, ANSI, SQLITE] {
-        check_errors(
-            dialect,
-            &[("SELECT `a;``", 7, "unterminated quoted identifier")],
-        );
+        check_errors(dialect, &[("SELECT `a;``", 7, "unterminated quoted identifier")]);
     }
     for dialect in [POSTGRES, MYSQL] {
         check_errors(dialect, &[("SELECT 1; /* a", 10, "unterminated comment")]);
@@ -204,17 +142,10 @@ fn what_is_never_closed_is_an_error_where_it_opened() {
             ("/* a /* b */", 0, "unterminated comment"),
             ("DO $a$ ; $b$", 3, "unterminated dollar-quoted string"),
             ("SELECT E'a\\';", 7, "unterminated string literal"),
-            (
-                "CREATE FUNCTION f() BEGIN ATOMIC SELECT 1;",
-                20,
-                "BEGIN without END",
-            ),
+            ("CREATE FUNCTION f() BEGIN ATOMIC SELECT 1;", 20, "BEGIN without END"),
         ],
     );
-    check_errors(
-        SQLITE,
-        &[("SELECT [a", 7, "unterminated quoted identifier")],
-    );
+    check_errors(SQLITE, &[("SELECT [a", 7, "unterminated quoted identifier")]);
 }
 
 #[test]
@@ -223,35 +154,17 @@ fn postgres_backslashes_escape_only_in_escape_strings() {
         POSTGRES,
         &[
             (r"SELECT '\'; SELECT 2", &[r"SELECT '\'", "SELECT 2"]),
-            (
-                r"SELECT E'\';'; SELECT e'\\'; SELECT 2",
-                &[r"SELECT E'\';'", r"SELECT e'\\'", "SELECT 2"],
-            ),
+            (r"SELECT E'\';'; SELECT e'\\'; SELECT 2", &[r"SELECT E'\';'", r"SELECT e'\\'", "SELECT 2"]),
             (
                 r"SELECT U&'\'; SELECT b'1', X'ff'; SELECT n'\'",
                 &[r"SELECT U&'\'", "SELECT b'1', X'ff'", r"SELECT n'\'"],
             ),
-            (
-                r"SELECT nice'\'; SELECT 2",
-                &[r"SELECT nice'\'", "SELECT 2"],
-            ),
+            (r"SELECT nice'\'; SELECT 2", &[r"SELECT nice'\'", "SELECT 2"]),
             // An escape string goes on behind a line's end.
-            (
-                "SELECT E'a' -- b\n'\\';'; SELECT 2",
-                &["SELECT E'a' -- b\n'\\';'", "SELECT 2"],
-            ),
-            (
-                "SELECT E'a' '\\'; SELECT 2",
-                &["SELECT E'a' '\\'", "SELECT 2"],
-            ),
-            (
-                r#"SELECT "\"; SELECT U&"\"; SELECT 2"#,
-                &[r#"SELECT "\""#, r#"SELECT U&"\""#, "SELECT 2"],
-            ),
-            (
-                "SELECT `a; SELECT [1; SELECT #2",
-                &["SELECT `a", "SELECT [1", "SELECT #2"],
-            ),
+            ("SELECT E'a' -- b\n'\\';'; SELECT 2", &["SELECT E'a' -- b\n'\\';'", "SELECT 2"]),
+            ("SELECT E'a' '\\'; SELECT 2", &["SELECT E'a' '\\'", "SELECT 2"]),
+            (r#"SELECT "\"; SELECT U&"\"; SELECT 2"#, &[r#"SELECT "\""#, r#"SELECT U&"\""#, "SELECT 2"]),
+            ("SELECT `a; SELECT [1; SELECT #2", &["SELECT `a", "SELECT [1", "SELECT #2"]),
         ],
     );
 }
@@ -261,18 +174,9 @@ fn postgres_dollar_quotes_close_with_their_own_tag() {
     check(
         POSTGRES,
         &[
-            (
-                "DO $$ BEGIN; 'x $a$ END $$; SELECT 1",
-                &["DO $$ BEGIN; 'x $a$ END $$", "SELECT 1"],
-            ),
-            (
-                "SELECT $a$ ; $$ ; $b$ $a$; SELECT 1",
-                &["SELECT $a$ ; $$ ; $b$ $a$", "SELECT 1"],
-            ),
-            (
-                "SELECT $é1_$;$é1_$; SELECT 1",
-                &["SELECT $é1_$;$é1_$", "SELECT 1"],
-            ),
+            ("DO $$ BEGIN; 'x $a$ END $$; SELECT 1", &["DO $$ BEGIN; 'x $a$ END $$", "SELECT 1"]),
+            ("SELECT $a$ ; $$ ; $b$ $a$; SELECT 1", &["SELECT $a$ ; $$ ; $b$ $a$", "SELECT 1"]),
+            ("SELECT $é1_$;$é1_$; SELECT 1", &["SELECT $é1_$;$é1_$", "SELECT 1"]),
             // Not behind an identifier, not a parameter, no tag with a digit first.
             ("SELECT a$$; SELECT b$$", &["SELECT a$$", "SELECT b$$"]),
             ("SELECT a$x$; SELECT b$x$", &["SELECT a$x$", "SELECT b$x$"]),
@@ -288,19 +192,10 @@ fn postgres_comments_nest_and_end_at_a_carriage_return() {
     check(
         POSTGRES,
         &[
-            (
-                "SELECT 1 /* a /* ; */ ; */; SELECT 2",
-                &["SELECT 1", "SELECT 2"],
-            ),
-            (
-                "SELECT 1 /* /*/ ; */ */ + 1; SELECT 2",
-                &["SELECT 1 /* /*/ ; */ */ + 1", "SELECT 2"],
-            ),
+            ("SELECT 1 /* a /* ; */ ; */; SELECT 2", &["SELECT 1", "SELECT 2"]),
+            ("SELECT 1 /* /*/ ; */ */ + 1; SELECT 2", &["SELECT 1 /* /*/ ; */ */ + 1", "SELECT 2"]),
             ("SELECT 5--1;\n; SELECT 2", &["SELECT 5", "SELECT 2"]),
-            (
-                "SELECT 1 -- a\rFROM t; SELECT 2",
-                &["SELECT 1 -- a\rFROM t", "SELECT 2"],
-            ),
+            ("SELECT 1 -- a\rFROM t; SELECT 2", &["SELECT 1 -- a\rFROM t", "SELECT 2"]),
             ("SELECT 1 /*! ; */; SELECT 2", &["SELECT 1", "SELECT 2"]),
         ],
     );
@@ -323,10 +218,7 @@ fn postgres_semicolons_in_parentheses_and_sql_bodies_do_not_split() {
     check(
         POSTGRES,
         &[
-            (
-                "BEGIN; SELECT 1; END; SELECT 2",
-                &["BEGIN", "SELECT 1", "END", "SELECT 2"],
-            ),
+            ("BEGIN; SELECT 1; END; SELECT 2", &["BEGIN", "SELECT 1", "END", "SELECT 2"]),
             ("SELECT 1); SELECT 2", &["SELECT 1)", "SELECT 2"]),
             ("BEGIN ATOMIC; END", &["BEGIN ATOMIC", "END"]),
         ],
@@ -359,10 +251,7 @@ CREATE TRIGGER touch BEFORE UPDATE ON public.t FOR EACH ROW EXECUTE FUNCTION pub
 COMMENT ON TABLE public.t IS 'a; b';
 "#;
     let statements = texts(text, POSTGRES);
-    let begins: Vec<_> = statements
-        .iter()
-        .map(|s| s.split(' ').take(2).collect::<Vec<_>>().join(" "))
-        .collect();
+    let begins: Vec<_> = statements.iter().map(|s| s.split(' ').take(2).collect::<Vec<_>>().join(" ")).collect();
     assert_eq!(
         begins,
         [
@@ -382,10 +271,7 @@ fn every_comment_is_listed_with_its_marks() -> Result<(), SqlError> {
     let text = "-- mtmigrate: x\r\n/* a\n*/ SELECT '--', /* b */ 1; -- c";
     for dialect in EVERY {
         let found = comments(text, dialect)?;
-        let found: Vec<_> = found
-            .iter()
-            .map(|c| (c.text, c.offset, c.line, c.before_first_statement))
-            .collect();
+        let found: Vec<_> = found.iter().map(|c| (c.text, c.offset, c.line, c.before_first_statement)).collect();
         let expected = [
             ("-- mtmigrate: x", 0, 1, true),
             ("/* a\n*/", 17, 2, true),
@@ -394,19 +280,10 @@ fn every_comment_is_listed_with_its_marks() -> Result<(), SqlError> {
         ];
         assert_eq!(found, expected, "{dialect:?}");
     }
-    let found = comments(
-        "# a\n/*! SELECT /*+ h */ 1 */; /*M!100000 SET x = 1 */",
-        MYSQL,
-    )?;
-    let found: Vec<_> = found
-        .iter()
-        .map(|c| (c.text, c.before_first_statement))
-        .collect();
+    let found = comments("# a\n/*! SELECT /*+ h */ 1 */; /*M!100000 SET x = 1 */", MYSQL)?;
+    let found: Vec<_> = found.iter().map(|c| (c.text, c.before_first_statement)).collect();
     assert_eq!(found, [("# a", true), ("/*+ h */", false)]);
-    let found = comments(
-        "COPY t FROM stdin;\n-- data\n\\.\n-- a\n\\connect it's -- b\n",
-        POSTGRES,
-    )?;
+    let found = comments("COPY t FROM stdin;\n-- data\n\\.\n-- a\n\\connect it's -- b\n", POSTGRES)?;
     assert_eq!(found.iter().map(|c| c.text).collect::<Vec<_>>(), ["-- a"]);
     Ok(())
 }

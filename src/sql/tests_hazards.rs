@@ -1,8 +1,6 @@
 //! What must be found before any tenant sees a text, and what must not be taken for it.
 
-use super::HazardKind::{
-    ClientCommand, CopyFromStdin, ForeignKeysPragma, MetaCommand, TransactionControl,
-};
+use super::HazardKind::{ClientCommand, CopyFromStdin, ForeignKeysPragma, MetaCommand, TransactionControl};
 use super::tests::{EVERY, MYSQL, ORACLE, POSTGRES, SQLITE};
 use super::{Dialect, HazardKind, hazards};
 
@@ -12,12 +10,8 @@ type Found<'a> = (HazardKind, usize, &'a str);
 #[track_caller]
 fn check(dialect: Dialect, cases: &[(&str, &[Found])]) {
     for (text, expected) in cases {
-        let found =
-            hazards(text, dialect).unwrap_or_else(|error| panic!("{dialect:?}: {error}: {text}"));
-        let found: Vec<_> = found
-            .iter()
-            .map(|hazard| (hazard.kind, hazard.offset, hazard.words.as_str()))
-            .collect();
+        let found = hazards(text, dialect).unwrap_or_else(|error| panic!("{dialect:?}: {error}: {text}"));
+        let found: Vec<_> = found.iter().map(|hazard| (hazard.kind, hazard.offset, hazard.words.as_str())).collect();
         assert_eq!(found, *expected, "{dialect:?}: {text}");
     }
 }
@@ -26,13 +20,7 @@ fn check(dialect: Dialect, cases: &[(&str, &[Found])]) {
 #[track_caller]
 fn check_control(dialect: Dialect, cases: &[(&str, &str)]) {
     for (statement, words) in cases {
-        check(
-            dialect,
-            &[(
-                &format!("SELECT 1;{statement}; SELECT 2"),
-                &[(TransactionControl, 9, words)],
-            )],
-        );
+        check(dialect, &[(&format!("SELECT 1;{statement}; SELECT 2"), &[(TransactionControl, 9, words)])]);
     }
 }
 
@@ -100,10 +88,7 @@ fn transaction_control_has_words_of_its_own_in_each_engine() {
             ("XA START 'x'", "XA START"),
             ("SET autocommit = 0", "SET autocommit"),
             ("SET SESSION autocommit := ON", "SET SESSION autocommit"),
-            (
-                "SET @a = 1, @@session.AUTOCOMMIT = 0",
-                "SET @a = 1, @@session.AUTOCOMMIT",
-            ),
+            ("SET @a = 1, @@session.AUTOCOMMIT = 0", "SET @a = 1, @@session.AUTOCOMMIT"),
             ("SET @@autocommit=1", "SET @@autocommit"),
             ("LOCK TABLES t WRITE", "LOCK TABLES"),
             ("UNLOCK TABLES", "UNLOCK TABLES"),
@@ -122,24 +107,14 @@ fn transaction_control_has_words_of_its_own_in_each_engine() {
         MYSQL,
         &[
             ("/*!40000 COMMIT */;", &[(TransactionControl, 9, "COMMIT")]),
-            (
-                "DELIMITER //\nSELECT 1; COMMIT //",
-                &[(TransactionControl, 23, "COMMIT")],
-            ),
-            (
-                "BEGIN INSERT INTO t VALUES (1)",
-                &[(TransactionControl, 0, "BEGIN")],
-            ),
+            ("DELIMITER //\nSELECT 1; COMMIT //", &[(TransactionControl, 23, "COMMIT")]),
+            ("BEGIN INSERT INTO t VALUES (1)", &[(TransactionControl, 0, "BEGIN")]),
         ],
     );
     check_harmless(ORACLE, &["BEGIN COMMIT; END"]);
     check_control(
         SQLITE,
-        &[
-            ("BEGIN IMMEDIATE", "BEGIN"),
-            ("END TRANSACTION", "END"),
-            ("ROLLBACK TRANSACTION", "ROLLBACK"),
-        ],
+        &[("BEGIN IMMEDIATE", "BEGIN"), ("END TRANSACTION", "END"), ("ROLLBACK TRANSACTION", "ROLLBACK")],
     );
     check_harmless(
         SQLITE,
@@ -157,37 +132,19 @@ fn psql_commands_are_found_though_what_follows_is_no_sql() {
         &[
             (
                 "\\restrict abc\nSELECT 1;\n\\unrestrict abc",
-                &[
-                    (MetaCommand, 0, "\\restrict"),
-                    (MetaCommand, 24, "\\unrestrict"),
-                ],
+                &[(MetaCommand, 0, "\\restrict"), (MetaCommand, 24, "\\unrestrict")],
             ),
             (
                 "SELECT 1;\n  \\connect it's\nCOMMIT;",
-                &[
-                    (MetaCommand, 12, "\\connect"),
-                    (TransactionControl, 26, "COMMIT"),
-                ],
+                &[(MetaCommand, 12, "\\connect"), (TransactionControl, 26, "COMMIT")],
             ),
             ("\\echo a\nSELECT 'b", &[(MetaCommand, 0, "\\echo")]),
             ("\\.", &[(MetaCommand, 0, "\\.")]),
-            (
-                "SELECT 1 \\gexec\nCOMMIT",
-                &[
-                    (MetaCommand, 9, "\\gexec"),
-                    (TransactionControl, 16, "COMMIT"),
-                ],
-            ),
+            ("SELECT 1 \\gexec\nCOMMIT", &[(MetaCommand, 9, "\\gexec"), (TransactionControl, 16, "COMMIT")]),
         ],
     );
-    check_harmless(
-        POSTGRES,
-        &["SELECT '\n\\restrict', $$\n\\connect$$ -- \\x\n/*\n\\y */, \"\n\\z\""],
-    );
-    assert!(
-        hazards("SELECT 'a\n\\restrict x", POSTGRES).is_err(),
-        "the fault comes first"
-    );
+    check_harmless(POSTGRES, &["SELECT '\n\\restrict', $$\n\\connect$$ -- \\x\n/*\n\\y */, \"\n\\z\""]);
+    assert!(hazards("SELECT 'a\n\\restrict x", POSTGRES).is_err(), "the fault comes first");
     assert!(hazards("COMMIT; SELECT 'a", POSTGRES).is_err());
 }
 
@@ -198,26 +155,13 @@ fn copy_from_stdin_is_found_and_its_data_are_passed_over() {
         &[
             (
                 "COPY t (a, b) FROM stdin;\n1\tit's\n\\N\t\"\n\\.\nCOMMIT;",
-                &[
-                    (CopyFromStdin, 0, "COPY t (a, b) FROM stdin"),
-                    (TransactionControl, 41, "COMMIT"),
-                ],
+                &[(CopyFromStdin, 0, "COPY t (a, b) FROM stdin"), (TransactionControl, 41, "COMMIT")],
             ),
-            (
-                "copy\n  t from -- x\n STDIN WITH (FORMAT csv)",
-                &[(CopyFromStdin, 0, "copy t from -- x STDIN")],
-            ),
-            (
-                "COPY t FROM STDIN;\n'",
-                &[(CopyFromStdin, 0, "COPY t FROM STDIN")],
-            ),
+            ("copy\n  t from -- x\n STDIN WITH (FORMAT csv)", &[(CopyFromStdin, 0, "copy t from -- x STDIN")]),
+            ("COPY t FROM STDIN;\n'", &[(CopyFromStdin, 0, "COPY t FROM STDIN")]),
             (
                 "COPY \"a very long name that goes on and on\" (\"and a long column\") FROM STDIN",
-                &[(
-                    CopyFromStdin,
-                    0,
-                    "COPY \"a very long name that goes on and on\" (\"and a long col",
-                )],
+                &[(CopyFromStdin, 0, "COPY \"a very long name that goes on and on\" (\"and a long col")],
             ),
         ],
     );
@@ -236,31 +180,16 @@ fn commands_of_the_mysql_and_sqlite_clients_are_found() {
     check(
         MYSQL,
         &[
-            (
-                "source it's.sql\nSELECT 1;\nSYSTEM ls",
-                &[(ClientCommand, 0, "source"), (ClientCommand, 26, "SYSTEM")],
-            ),
-            (
-                "\\. a.sql\nSELECT 1;\n  \\! ls",
-                &[(ClientCommand, 0, "\\."), (ClientCommand, 21, "\\!")],
-            ),
-            (
-                "DELIMITER //\nSELECT 1//\nsource a",
-                &[(ClientCommand, 24, "source")],
-            ),
+            ("source it's.sql\nSELECT 1;\nSYSTEM ls", &[(ClientCommand, 0, "source"), (ClientCommand, 26, "SYSTEM")]),
+            ("\\. a.sql\nSELECT 1;\n  \\! ls", &[(ClientCommand, 0, "\\."), (ClientCommand, 21, "\\!")]),
+            ("DELIMITER //\nSELECT 1//\nsource a", &[(ClientCommand, 24, "source")]),
         ],
     );
-    check_harmless(
-        MYSQL,
-        &["SELECT source, system FROM\nsource; USE other_db; SELECT '\nsource x'"],
-    );
+    check_harmless(MYSQL, &["SELECT source, system FROM\nsource; USE other_db; SELECT '\nsource x'"]);
     check(
         SQLITE,
         &[
-            (
-                ".read it's\nSELECT 1;\n.mode csv",
-                &[(ClientCommand, 0, ".read"), (ClientCommand, 21, ".mode")],
-            ),
+            (".read it's\nSELECT 1;\n.mode csv", &[(ClientCommand, 0, ".read"), (ClientCommand, 21, ".mode")]),
             ("SELECT 1;\n.quit\n'", &[(ClientCommand, 10, ".quit")]),
         ],
     );
@@ -272,32 +201,17 @@ fn the_foreign_keys_pragma_of_sqlite_is_found() {
     check(
         SQLITE,
         &[
-            (
-                "PRAGMA foreign_keys = OFF; SELECT 1",
-                &[(ForeignKeysPragma, 0, "PRAGMA foreign_keys = OFF")],
-            ),
-            (
-                "pragma main.\"Foreign_Keys\"(1)",
-                &[(ForeignKeysPragma, 0, "pragma main.\"Foreign_Keys\"(1)")],
-            ),
-            (
-                "PRAGMA /* x */ foreign_keys",
-                &[(ForeignKeysPragma, 0, "PRAGMA /* x */ foreign_keys")],
-            ),
+            ("PRAGMA foreign_keys = OFF; SELECT 1", &[(ForeignKeysPragma, 0, "PRAGMA foreign_keys = OFF")]),
+            ("pragma main.\"Foreign_Keys\"(1)", &[(ForeignKeysPragma, 0, "pragma main.\"Foreign_Keys\"(1)")]),
+            ("PRAGMA /* x */ foreign_keys", &[(ForeignKeysPragma, 0, "PRAGMA /* x */ foreign_keys")]),
         ],
     );
-    check_harmless(
-        SQLITE,
-        &["PRAGMA foreign_key_check; PRAGMA foreign_key_list(t); PRAGMA defer_foreign_keys = ON"],
-    );
+    check_harmless(SQLITE, &["PRAGMA foreign_key_check; PRAGMA foreign_key_list(t); PRAGMA defer_foreign_keys = ON"]);
     check_harmless(POSTGRES, &["PRAGMA foreign_keys = ON"]);
 }
 
 #[test]
 fn a_hazard_knows_its_line_and_column() {
     let found = hazards("SELECT 'é';\n /* ü */ COMMIT;", POSTGRES).unwrap_or_default();
-    assert_eq!(
-        found.iter().map(|h| (h.line, h.column)).collect::<Vec<_>>(),
-        [(2, 10)]
-    );
+    assert_eq!(found.iter().map(|h| (h.line, h.column)).collect::<Vec<_>>(), [(2, 10)]);
 }

@@ -8,35 +8,14 @@ fn backslashes_escape_unless_the_mode_says_no() {
     check(
         MYSQL,
         &[
-            (
-                r"SELECT 'it\';'; SELECT 2",
-                &[r"SELECT 'it\';'", "SELECT 2"],
-            ),
-            (
-                r#"SELECT "\";"; SELECT 2"#,
-                &[r#"SELECT "\";""#, "SELECT 2"],
-            ),
+            (r"SELECT 'it\';'; SELECT 2", &[r"SELECT 'it\';'", "SELECT 2"]),
+            (r#"SELECT "\";"; SELECT 2"#, &[r#"SELECT "\";""#, "SELECT 2"]),
             (r"SELECT '\\'; SELECT 2", &[r"SELECT '\\'", "SELECT 2"]),
-            (
-                r"SELECT `\`; SELECT `a``;`",
-                &[r"SELECT `\`", "SELECT `a``;`"],
-            ),
+            (r"SELECT `\`; SELECT `a``;`", &[r"SELECT `\`", "SELECT `a``;`"]),
         ],
     );
-    check(
-        NO_BACKSLASH,
-        &[(
-            r#"SELECT '\'; SELECT "\"; SELECT 3"#,
-            &[r"SELECT '\'", r#"SELECT "\""#, "SELECT 3"],
-        )],
-    );
-    check(
-        ANSI,
-        &[(
-            r#"SELECT "\"; SELECT '\';'"#,
-            &[r#"SELECT "\""#, r"SELECT '\';'"],
-        )],
-    );
+    check(NO_BACKSLASH, &[(r#"SELECT '\'; SELECT "\"; SELECT 3"#, &[r"SELECT '\'", r#"SELECT "\""#, "SELECT 3"])]);
+    check(ANSI, &[(r#"SELECT "\"; SELECT '\';'"#, &[r#"SELECT "\""#, r"SELECT '\';'"])]);
 }
 
 #[test]
@@ -63,40 +42,15 @@ fn executable_comments_are_part_of_a_statement() {
     check(
         MYSQL,
         &[
-            (
-                "/*!40101 SET NAMES utf8 */;\n/*!SET a=1*/;",
-                &["/*!40101 SET NAMES utf8 */", "/*!SET a=1*/"],
-            ),
-            (
-                "SELECT 1 /*! + 1 */ ; SELECT 2",
-                &["SELECT 1 /*! + 1 */", "SELECT 2"],
-            ),
-            (
-                "/*M!100100 SELECT 1 */; SELECT 2",
-                &["/*M!100100 SELECT 1 */", "SELECT 2"],
-            ),
-            (
-                "SELECT 1 /*!50000 , '*/;' /* ; */ */; SELECT 2",
-                &["SELECT 1 /*!50000 , '*/;' /* ; */ */", "SELECT 2"],
-            ),
-            (
-                "/*M!999999\\- enable the sandbox mode */ \n-- MariaDB dump\nSELECT 1;",
-                &["SELECT 1"],
-            ),
-            (
-                "/*!50001 a; b */; SELECT 2*/3; SELECT 4",
-                &["/*!50001 a; b */", "SELECT 2*/3", "SELECT 4"],
-            ),
+            ("/*!40101 SET NAMES utf8 */;\n/*!SET a=1*/;", &["/*!40101 SET NAMES utf8 */", "/*!SET a=1*/"]),
+            ("SELECT 1 /*! + 1 */ ; SELECT 2", &["SELECT 1 /*! + 1 */", "SELECT 2"]),
+            ("/*M!100100 SELECT 1 */; SELECT 2", &["/*M!100100 SELECT 1 */", "SELECT 2"]),
+            ("SELECT 1 /*!50000 , '*/;' /* ; */ */; SELECT 2", &["SELECT 1 /*!50000 , '*/;' /* ; */ */", "SELECT 2"]),
+            ("/*M!999999\\- enable the sandbox mode */ \n-- MariaDB dump\nSELECT 1;", &["SELECT 1"]),
+            ("/*!50001 a; b */; SELECT 2*/3; SELECT 4", &["/*!50001 a; b */", "SELECT 2*/3", "SELECT 4"]),
         ],
     );
-    check_errors(
-        MYSQL,
-        &[(
-            "SELECT 1; /*!40000 SELECT 2;",
-            10,
-            "unterminated executable comment",
-        )],
-    );
+    check_errors(MYSQL, &[("SELECT 1; /*!40000 SELECT 2;", 10, "unterminated executable comment")]);
 }
 
 #[test]
@@ -116,18 +70,9 @@ fn a_delimiter_line_changes_what_ends_a_statement() {
                 "DELIMITER ;;\nCREATE PROCEDURE p() BEGIN SELECT 1; END ;;\nDELIMITER ;\nSELECT 2;",
                 &["CREATE PROCEDURE p() BEGIN SELECT 1; END", "SELECT 2"],
             ),
-            (
-                "  Delimiter\t|  -- why\nSELECT 1|SELECT ';|'|\nDELIMITER ;\n",
-                &["SELECT 1", "SELECT ';|'"],
-            ),
-            (
-                "DELIMITER '$'\r\nSELECT 1 $\r\nDELIMITER ;\r\nSELECT 2;",
-                &["SELECT 1", "SELECT 2"],
-            ),
-            (
-                "DELIMITER go\nSELECT good, cargo go\nSELECT 2\ngo",
-                &["SELECT good, cargo", "SELECT 2"],
-            ),
+            ("  Delimiter\t|  -- why\nSELECT 1|SELECT ';|'|\nDELIMITER ;\n", &["SELECT 1", "SELECT ';|'"]),
+            ("DELIMITER '$'\r\nSELECT 1 $\r\nDELIMITER ;\r\nSELECT 2;", &["SELECT 1", "SELECT 2"]),
+            ("DELIMITER go\nSELECT good, cargo go\nSELECT 2\ngo", &["SELECT good, cargo", "SELECT 2"]),
             ("DELIMITER §\nSELECT é§SELECT 2§", &["SELECT é", "SELECT 2"]),
             // A semicolon before the delimiter is no part of the statement.
             (
@@ -137,44 +82,21 @@ fn a_delimiter_line_changes_what_ends_a_statement() {
             // The server would split plain statements sent at once; a routine is left to the delimiter.
             (
                 "DELIMITER $$\nDROP PROCEDURE IF EXISTS p; CREATE PROCEDURE p() SELECT 1; SELECT 2 $$",
-                &[
-                    "DROP PROCEDURE IF EXISTS p",
-                    "CREATE PROCEDURE p() SELECT 1; SELECT 2",
-                ],
+                &["DROP PROCEDURE IF EXISTS p", "CREATE PROCEDURE p() SELECT 1; SELECT 2"],
             ),
             ("DELIMITER $$\n$$ $$", &[]),
-            (
-                "DELIMITER é\n/*! SELECT é */é SELECT 2é",
-                &["/*! SELECT é */", "SELECT 2"],
-            ),
-            (
-                "DELIMITER $a\nSELECT $ab, 1 $a SELECT 2$a",
-                &["SELECT $ab, 1", "SELECT 2"],
-            ),
-            (
-                "CREATE TABLE t (\ndelimiter char(1));",
-                &["CREATE TABLE t (\ndelimiter char(1))"],
-            ),
-            (
-                "SELECT 'x\nDELIMITER //\n'; SELECT 2",
-                &["SELECT 'x\nDELIMITER //\n'", "SELECT 2"],
-            ),
+            ("DELIMITER é\n/*! SELECT é */é SELECT 2é", &["/*! SELECT é */", "SELECT 2"]),
+            ("DELIMITER $a\nSELECT $ab, 1 $a SELECT 2$a", &["SELECT $ab, 1", "SELECT 2"]),
+            ("CREATE TABLE t (\ndelimiter char(1));", &["CREATE TABLE t (\ndelimiter char(1))"]),
+            ("SELECT 'x\nDELIMITER //\n'; SELECT 2", &["SELECT 'x\nDELIMITER //\n'", "SELECT 2"]),
         ],
     );
     check_errors(
         MYSQL,
         &[
-            (
-                "SELECT 1;\nDELIMITER\nSELECT 2",
-                10,
-                "DELIMITER without an argument",
-            ),
+            ("SELECT 1;\nDELIMITER\nSELECT 2", 10, "DELIMITER without an argument"),
             ("DELIMITER \\\\", 0, "DELIMITER with a backslash"),
-            (
-                "DELIMITER 1234567890123456",
-                0,
-                "DELIMITER longer than 15 bytes",
-            ),
+            ("DELIMITER 1234567890123456", 0, "DELIMITER longer than 15 bytes"),
         ],
     );
 }
@@ -204,10 +126,7 @@ DELIMITER ;
 ";
     let statements = texts(text, MYSQL);
     assert_eq!(statements.len(), 9, "{statements:#?}");
-    assert!(
-        statements[4].starts_with("/*!50003 CREATE*/ /*!50017")
-            && statements[4].ends_with("END */")
-    );
+    assert!(statements[4].starts_with("/*!50003 CREATE*/ /*!50017") && statements[4].ends_with("END */"));
     assert!(statements[7].ends_with("-- it's\nEND"));
 }
 
@@ -273,8 +192,7 @@ fn a_routine_needs_no_delimiter() {
 fn a_routine_means_the_same_with_and_without_a_delimiter() {
     for routine in ROUTINES {
         for delimiter in ["//", "$$", ";;", "|", "END_OF_IT"] {
-            let text =
-                format!("DELIMITER {delimiter}\n{routine} {delimiter}\nDELIMITER ;\nSELECT 1;");
+            let text = format!("DELIMITER {delimiter}\n{routine} {delimiter}\nDELIMITER ;\nSELECT 1;");
             check(MYSQL, &[(&text, &[routine, "SELECT 1"])]);
         }
     }
@@ -286,29 +204,14 @@ fn what_only_looks_like_a_routine_ends_at_its_semicolon() {
         MYSQL,
         &[
             ("BEGIN; SELECT 1; COMMIT", &["BEGIN", "SELECT 1", "COMMIT"]),
-            (
-                "BEGIN WORK; SELECT 1; END",
-                &["BEGIN WORK", "SELECT 1", "END"],
-            ),
+            ("BEGIN WORK; SELECT 1; END", &["BEGIN WORK", "SELECT 1", "END"]),
             ("XA BEGIN 'x'; SELECT 1", &["XA BEGIN 'x'", "SELECT 1"]),
-            (
-                "CREATE TABLE begin (end INT); SELECT 1",
-                &["CREATE TABLE begin (end INT)", "SELECT 1"],
-            ),
-            (
-                "ALTER PROCEDURE p COMMENT 'begin'; SELECT 1",
-                &["ALTER PROCEDURE p COMMENT 'begin'", "SELECT 1"],
-            ),
-            (
-                "DROP PROCEDURE IF EXISTS p; SELECT 1",
-                &["DROP PROCEDURE IF EXISTS p", "SELECT 1"],
-            ),
+            ("CREATE TABLE begin (end INT); SELECT 1", &["CREATE TABLE begin (end INT)", "SELECT 1"]),
+            ("ALTER PROCEDURE p COMMENT 'begin'; SELECT 1", &["ALTER PROCEDURE p COMMENT 'begin'", "SELECT 1"]),
+            ("DROP PROCEDURE IF EXISTS p; SELECT 1", &["DROP PROCEDURE IF EXISTS p", "SELECT 1"]),
             (
                 "CREATE DEFINER=a@b SQL SECURITY INVOKER VIEW v AS SELECT CASE 1 WHEN 1 THEN 2 END; SELECT 1",
-                &[
-                    "CREATE DEFINER=a@b SQL SECURITY INVOKER VIEW v AS SELECT CASE 1 WHEN 1 THEN 2 END",
-                    "SELECT 1",
-                ],
+                &["CREATE DEFINER=a@b SQL SECURITY INVOKER VIEW v AS SELECT CASE 1 WHEN 1 THEN 2 END", "SELECT 1"],
             ),
         ],
     );
@@ -319,26 +222,10 @@ fn a_block_without_its_end_is_an_error_where_it_begins() {
     check_errors(
         MYSQL,
         &[
-            (
-                "SELECT 1;\nCREATE PROCEDURE p()\nBEGIN SELECT 1;",
-                31,
-                "BEGIN without END",
-            ),
-            (
-                "CREATE PROCEDURE p() BEGIN IF 1 THEN SELECT 1; END; SELECT 2",
-                21,
-                "BEGIN without END",
-            ),
-            (
-                "CREATE PROCEDURE p() IF 1 THEN SELECT 1;",
-                21,
-                "IF without END IF",
-            ),
-            (
-                "CREATE PROCEDURE p() CASE WHEN 1 THEN SELECT 1;",
-                21,
-                "CASE without END CASE",
-            ),
+            ("SELECT 1;\nCREATE PROCEDURE p()\nBEGIN SELECT 1;", 31, "BEGIN without END"),
+            ("CREATE PROCEDURE p() BEGIN IF 1 THEN SELECT 1; END; SELECT 2", 21, "BEGIN without END"),
+            ("CREATE PROCEDURE p() IF 1 THEN SELECT 1;", 21, "IF without END IF"),
+            ("CREATE PROCEDURE p() CASE WHEN 1 THEN SELECT 1;", 21, "CASE without END CASE"),
             ("LOOP SELECT 1;", 0, "LOOP without END LOOP"),
             ("REPEAT SELECT 1; UNTIL 1", 0, "REPEAT without END REPEAT"),
             ("WHILE 1 DO", 0, "WHILE without END WHILE"),
@@ -348,11 +235,7 @@ fn a_block_without_its_end_is_an_error_where_it_begins() {
     check_errors(
         ORACLE,
         &[
-            (
-                "CREATE PROCEDURE p AS a INT;",
-                19,
-                "declarations without BEGIN",
-            ),
+            ("CREATE PROCEDURE p AS a INT;", 19, "declarations without BEGIN"),
             ("CREATE PACKAGE p AS a INT;", 17, "PACKAGE without END"),
         ],
     );
@@ -379,13 +262,7 @@ fn oracle_mode_knows_declarations_packages_and_anonymous_blocks() {
             "CREATE TRIGGER t BEFORE INSERT ON x FOR EACH ROW BEGIN :NEW.a := 1; END",
         ],
     );
-    check(
-        ORACLE,
-        &[(
-            "BEGIN; SELECT 1; BEGIN WORK; SELECT 2",
-            &["BEGIN", "SELECT 1", "BEGIN WORK", "SELECT 2"],
-        )],
-    );
+    check(ORACLE, &[("BEGIN; SELECT 1; BEGIN WORK; SELECT 2", &["BEGIN", "SELECT 1", "BEGIN WORK", "SELECT 2"])]);
 }
 
 #[test]
@@ -401,13 +278,7 @@ fn a_literal_sql_mode_in_the_text_changes_how_the_rest_is_read() {
         "/*!40101 SET @OLD_SQL_MODE=@@SQL_MODE, SQL_MODE='ANSI_QUOTES' */",
     ];
     for set in follows_ansi {
-        check(
-            MYSQL,
-            &[(
-                &format!("{set}; {tail}"),
-                &[set, r#"SELECT "\""#, "SELECT 2"],
-            )],
-        );
+        check(MYSQL, &[(&format!("{set}; {tail}"), &[set, r#"SELECT "\""#, "SELECT 2"])]);
     }
     let follows_nothing = [
         "SET GLOBAL sql_mode = 'ANSI_QUOTES'",
@@ -429,21 +300,11 @@ fn a_literal_sql_mode_in_the_text_changes_how_the_rest_is_read() {
         &[
             (
                 "SET sql_mode = ''; SELECT \"\\\";\"; SET sql_mode = @x; SELECT \"\\\"; SELECT 1",
-                &[
-                    "SET sql_mode = ''",
-                    "SELECT \"\\\";\"",
-                    "SET sql_mode = @x",
-                    "SELECT \"\\\"",
-                    "SELECT 1",
-                ],
+                &["SET sql_mode = ''", "SELECT \"\\\";\"", "SET sql_mode = @x", "SELECT \"\\\"", "SELECT 1"],
             ),
             (
                 "SET sql_mode = 'NO_BACKSLASH_ESCAPES'; SELECT '\\'; SELECT 1",
-                &[
-                    "SET sql_mode = 'NO_BACKSLASH_ESCAPES'",
-                    "SELECT '\\'",
-                    "SELECT 1",
-                ],
+                &["SET sql_mode = 'NO_BACKSLASH_ESCAPES'", "SELECT '\\'", "SELECT 1"],
             ),
             (
                 "SET sql_mode = 'ORACLE'; BEGIN SELECT 1; END; SELECT 2",
@@ -456,29 +317,14 @@ fn a_literal_sql_mode_in_the_text_changes_how_the_rest_is_read() {
 #[test]
 fn a_mode_implies_what_the_server_lets_it_imply() {
     let plain = SqlMode::default();
-    let ansi = SqlMode {
-        ansi_quotes: true,
-        ..plain
-    };
+    let ansi = SqlMode { ansi_quotes: true, ..plain };
     for (text, mode) in [
         ("", plain),
         ("STRICT_TRANS_TABLES,NO_ENGINE_SUBSTITUTION", plain),
         ("ANSI_QUOTES", ansi),
         ("REAL_AS_FLOAT, ansi", ansi),
-        (
-            "NO_BACKSLASH_ESCAPES,X",
-            SqlMode {
-                no_backslash_escapes: true,
-                ..plain
-            },
-        ),
-        (
-            "ORACLE",
-            SqlMode {
-                oracle: true,
-                ..ansi
-            },
-        ),
+        ("NO_BACKSLASH_ESCAPES,X", SqlMode { no_backslash_escapes: true, ..plain }),
+        ("ORACLE", SqlMode { oracle: true, ..ansi }),
     ] {
         assert_eq!(SqlMode::parse(text), mode, "{text}");
         assert_eq!(Dialect::MySql(mode), Dialect::MySql(SqlMode::parse(text)));

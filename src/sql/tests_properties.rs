@@ -19,10 +19,7 @@ fn join(tokens: &[String], separators: &mut impl Iterator<Item = String>) -> Str
 
 fn texts(text: &str, dialect: Dialect) -> Result<Vec<&str>, TestCaseError> {
     match split(text, dialect) {
-        Ok(statements) => Ok(statements
-            .into_iter()
-            .map(|statement| statement.text)
-            .collect()),
+        Ok(statements) => Ok(statements.into_iter().map(|statement| statement.text).collect()),
         Err(error) => Err(TestCaseError::fail(format!("{dialect:?}: {error}\n{text}"))),
     }
 }
@@ -35,10 +32,7 @@ fn check_any(text: &str, dialect: Dialect) -> Result<(), TestCaseError> {
                 prop_assert!(statement.offset >= end && !statement.text.is_empty());
                 end = statement.offset + statement.text.len();
                 prop_assert_eq!(text.get(statement.offset..end), Some(statement.text));
-                prop_assert_eq!(
-                    position(text, statement.offset),
-                    (statement.line, statement.column)
-                );
+                prop_assert_eq!(position(text, statement.offset), (statement.line, statement.column));
                 prop_assert_eq!(statement.text.trim_ascii(), statement.text);
             }
         }
@@ -49,15 +43,12 @@ fn check_any(text: &str, dialect: Dialect) -> Result<(), TestCaseError> {
     }
     if let Ok(found) = comments(text, dialect) {
         for comment in &found {
-            prop_assert_eq!(
-                text.get(comment.offset..comment.offset + comment.text.len()),
-                Some(comment.text)
-            );
+            prop_assert_eq!(text.get(comment.offset..comment.offset + comment.text.len()), Some(comment.text));
             prop_assert_eq!(position(text, comment.offset).0, comment.line);
         }
-        prop_assert!(found.is_sorted_by(
-            |a, b| a.offset < b.offset && a.before_first_statement >= b.before_first_statement
-        ));
+        prop_assert!(
+            found.is_sorted_by(|a, b| a.offset < b.offset && a.before_first_statement >= b.before_first_statement)
+        );
     }
     if let Ok(found) = hazards(text, dialect) {
         for hazard in &found {

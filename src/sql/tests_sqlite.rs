@@ -10,18 +10,9 @@ fn every_quote_of_sqlite_hides_semicolons() {
     check(
         SQLITE,
         &[
-            (
-                "SELECT [;] , \"x;\" , `;` , ';'; SELECT 2",
-                &["SELECT [;] , \"x;\" , `;` , ';'", "SELECT 2"],
-            ),
-            (
-                r"SELECT '\'; SELECT `\`; SELECT [a'b]",
-                &[r"SELECT '\'", r"SELECT `\`", "SELECT [a'b]"],
-            ),
-            (
-                "SELECT x';' , :end, @begin, $a, ?1; SELECT 2",
-                &["SELECT x';' , :end, @begin, $a, ?1", "SELECT 2"],
-            ),
+            ("SELECT [;] , \"x;\" , `;` , ';'; SELECT 2", &["SELECT [;] , \"x;\" , `;` , ';'", "SELECT 2"]),
+            (r"SELECT '\'; SELECT `\`; SELECT [a'b]", &[r"SELECT '\'", r"SELECT `\`", "SELECT [a'b]"]),
+            ("SELECT x';' , :end, @begin, $a, ?1; SELECT 2", &["SELECT x';' , :end, @begin, $a, ?1", "SELECT 2"]),
             ("SELECT $$; SELECT $a$", &["SELECT $$", "SELECT $a$"]),
         ],
     );
@@ -33,10 +24,7 @@ fn the_end_of_the_text_may_close_a_comment() {
         SQLITE,
         &[
             ("SELECT 1; /* it's ;", &["SELECT 1"]),
-            (
-                "SELECT 1 /* /* ; */; SELECT 2 --;",
-                &["SELECT 1", "SELECT 2"],
-            ),
+            ("SELECT 1 /* /* ; */; SELECT 2 --;", &["SELECT 1", "SELECT 2"]),
             ("SELECT 5--1;\n; SELECT 2", &["SELECT 5", "SELECT 2"]),
         ],
     );
@@ -58,10 +46,7 @@ fn a_trigger_ends_at_its_own_end() {
     check(
         SQLITE,
         &[
-            (
-                "BEGIN; SELECT 1; END; SELECT 2",
-                &["BEGIN", "SELECT 1", "END", "SELECT 2"],
-            ),
+            ("BEGIN; SELECT 1; END; SELECT 2", &["BEGIN", "SELECT 1", "END", "SELECT 2"]),
             (
                 "DROP TRIGGER t; CREATE TABLE trigger_ (a); SELECT 1",
                 &["DROP TRIGGER t", "CREATE TABLE trigger_ (a)", "SELECT 1"],
@@ -98,12 +83,10 @@ fn sqlite_itself_takes_each_statement_for_exactly_one() -> rusqlite::Result<()> 
         apart.prepare(statement)?.execute([])?;
     }
     let dump = |connection: &Connection| -> rusqlite::Result<Vec<String>> {
-        let sql = "SELECT name || coalesce(sql, '') FROM sqlite_schema UNION ALL SELECT name || sql FROM sqlite_temp_schema
+        let sql =
+            "SELECT name || coalesce(sql, '') FROM sqlite_schema UNION ALL SELECT name || sql FROM sqlite_temp_schema
                    UNION ALL SELECT line FROM log";
-        connection
-            .prepare(sql)?
-            .query_map([], |row| row.get(0))?
-            .collect()
+        connection.prepare(sql)?.query_map([], |row| row.get(0))?.collect()
     };
     assert_eq!(dump(&whole)?, dump(&apart)?);
     assert_eq!(dump(&whole)?.len(), 6);

@@ -11,20 +11,10 @@ use super::{Dialect, SqlMode};
 pub(super) type Tokens = Vec<String>;
 
 pub(super) fn dialects() -> impl Strategy<Value = Dialect> {
-    let modes =
-        any::<(bool, bool, bool)>().prop_map(|(ansi_quotes, no_backslash_escapes, oracle)| {
-            Dialect::MySql(SqlMode {
-                ansi_quotes,
-                no_backslash_escapes,
-                oracle,
-            })
-        });
-    prop_oneof![
-        Just(Dialect::Postgres),
-        Just(Dialect::Sqlite),
-        modes.clone(),
-        modes
-    ]
+    let modes = any::<(bool, bool, bool)>().prop_map(|(ansi_quotes, no_backslash_escapes, oracle)| {
+        Dialect::MySql(SqlMode { ansi_quotes, no_backslash_escapes, oracle })
+    });
+    prop_oneof![Just(Dialect::Postgres), Just(Dialect::Sqlite), modes.clone(), modes]
 }
 
 pub(super) fn mysql_mode(dialect: Dialect) -> Option<SqlMode> {
@@ -69,9 +59,7 @@ fn content() -> impl Strategy<Value = String> {
 fn quoted(content: &str, quote: char, backslashes: bool) -> String {
     let mut inside = content.replace(quote, &format!("{quote}{quote}"));
     if backslashes {
-        inside = content
-            .replace('\\', "\\\\")
-            .replace(quote, &format!("\\{quote}"));
+        inside = content.replace('\\', "\\\\").replace(quote, &format!("\\{quote}"));
     }
     format!("{quote}{inside}{quote}")
 }
@@ -85,19 +73,8 @@ fn operand(dialect: Dialect) -> BoxedStrategy<String> {
         let string = mode.is_some_and(|mode| !mode.ansi_quotes);
         quoted(&content, '"', string && backslashes)
     });
-    let plain = select(vec![
-        "a",
-        "b1",
-        "é_x",
-        "12",
-        "1.5",
-        "0x1F",
-        "t.end",
-        "t . begin",
-        "t.case",
-        "NULL",
-    ])
-    .prop_map(String::from);
+    let plain = select(vec!["a", "b1", "é_x", "12", "1.5", "0x1F", "t.end", "t . begin", "t.case", "NULL"])
+        .prop_map(String::from);
     let own = match dialect {
         Dialect::Postgres => prop_oneof![
             // A comma keeps a string on the next line from going on with this one.
@@ -127,18 +104,14 @@ fn operand(dialect: Dialect) -> BoxedStrategy<String> {
 fn expression(dialect: Dialect) -> BoxedStrategy<Tokens> {
     let leaf = operand(dialect).prop_map(|operand| vec![operand]);
     leaf.prop_recursive(3, 12, 3, move |inner| {
-        let semicolon = if dialect == Dialect::Postgres {
-            ";"
-        } else {
-            ","
-        };
+        let semicolon = if dialect == Dialect::Postgres { ";" } else { "," };
         prop_oneof![
-            (
-                inner.clone(),
-                select(vec!["=", "+", ",", "AND", "<"]),
-                inner.clone()
-            )
-                .prop_map(|(left, sign, right)| [left, words(sign), right].concat()),
+            (inner.clone(), select(vec!["=", "+", ",", "AND", "<"]), inner.clone()).prop_map(|(left, sign, right)| [
+                left,
+                words(sign),
+                right
+            ]
+            .concat()),
             (inner.clone(), inner.clone()).prop_map(move |(left, right)| [
                 words("("),
                 left,
@@ -148,19 +121,9 @@ fn expression(dialect: Dialect) -> BoxedStrategy<Tokens> {
             ]
             .concat()),
             (inner.clone(), inner.clone(), inner.clone()).prop_map(|(when, then, other)| {
-                [
-                    words("CASE WHEN"),
-                    when,
-                    words("THEN"),
-                    then,
-                    words("else"),
-                    other,
-                    words("end"),
-                ]
-                .concat()
+                [words("CASE WHEN"), when, words("THEN"), then, words("else"), other, words("end")].concat()
             }),
-            (inner.clone(), inner)
-                .prop_map(|(a, b)| [words("IF ("), a, words(","), b, words(")")].concat()),
+            (inner.clone(), inner).prop_map(|(a, b)| [words("IF ("), a, words(","), b, words(")")].concat()),
         ]
     })
     .boxed()
@@ -172,48 +135,32 @@ fn words(text: &str) -> Tokens {
 
 /// A statement without a body. Words that open and close bodies stand in its middle.
 fn simple(dialect: Dialect) -> BoxedStrategy<Tokens> {
-    let verb = select(vec![
-        "SELECT",
-        "insert into",
-        "UPDATE",
-        "VALUES",
-        "DROP TABLE IF EXISTS",
-        "CREATE TABLE IF NOT EXISTS",
-    ]);
+    let verb =
+        select(vec!["SELECT", "insert into", "UPDATE", "VALUES", "DROP TABLE IF EXISTS", "CREATE TABLE IF NOT EXISTS"]);
     let name = select(vec!["x", "begin", "t.end", "end", "repeat", "handler"]);
-    let plain = (verb, name, expression(dialect)).prop_map(|(verb, name, expression)| {
-        [words(verb), words(name), words(","), expression].concat()
-    });
+    let plain = (verb, name, expression(dialect))
+        .prop_map(|(verb, name, expression)| [words(verb), words(name), words(","), expression].concat());
     if mysql_mode(dialect).is_none() {
         return plain.boxed();
     }
-    let executable = (plain.clone(), select(vec!["/*!", "/*!50003", "/*M!100100"])).prop_map(
-        |(tokens, mark)| {
-            let mut tokens = [words(mark), tokens, words("*/")].concat();
-            if tokens.len() > 6 {
-                tokens.extend(words("/*!40000 , 1 */"));
-            }
-            tokens
-        },
-    );
+    let executable = (plain.clone(), select(vec!["/*!", "/*!50003", "/*M!100100"])).prop_map(|(tokens, mark)| {
+        let mut tokens = [words(mark), tokens, words("*/")].concat();
+        if tokens.len() > 6 {
+            tokens.extend(words("/*!40000 , 1 */"));
+        }
+        tokens
+    });
     prop_oneof![3 => plain, 1 => executable].boxed()
 }
 
 fn ended(statements: Vec<Tokens>) -> Tokens {
-    statements
-        .into_iter()
-        .flat_map(|statement| [statement, words(";")].concat())
-        .collect()
+    statements.into_iter().flat_map(|statement| [statement, words(";")].concat()).collect()
 }
 
 /// A statement of a routine of MySQL, with blocks nested in it.
 fn nested(dialect: Dialect) -> BoxedStrategy<Tokens> {
     // In Oracle mode a function's type follows RETURN, so no body can begin with it.
-    let returns = if mysql_mode(dialect).is_some_and(|mode| mode.oracle) {
-        "DO"
-    } else {
-        "RETURN"
-    };
+    let returns = if mysql_mode(dialect).is_some_and(|mode| mode.oracle) { "DO" } else { "RETURN" };
     let leaf = prop_oneof![
         3 => simple(dialect),
         1 => expression(dialect).prop_map(move |value| [words(returns), value].concat()),
@@ -224,49 +171,28 @@ fn nested(dialect: Dialect) -> BoxedStrategy<Tokens> {
         let some = vec(inner.clone(), 1..3).prop_map(ended);
         let condition = move || expression(dialect);
         prop_oneof![
-            some.clone()
-                .prop_map(|body| [words("BEGIN"), body, words("END")].concat()),
-            some.clone()
-                .prop_map(|body| [words("l : begin"), body, words("end l")].concat()),
-            (
-                condition(),
-                some.clone(),
-                condition(),
-                some.clone(),
-                some.clone()
-            )
-                .prop_map(|(a, b, c, d, e)| {
-                    [
-                        words("IF"),
-                        a,
-                        words("THEN"),
-                        b,
-                        words("ELSEIF"),
-                        c,
-                        words("THEN"),
-                        d,
-                        words("ELSE"),
-                        e,
-                        words("END IF"),
-                    ]
-                    .concat()
-                }),
-            (condition(), condition(), some.clone(), some.clone()).prop_map(|(a, b, c, d)| {
+            some.clone().prop_map(|body| [words("BEGIN"), body, words("END")].concat()),
+            some.clone().prop_map(|body| [words("l : begin"), body, words("end l")].concat()),
+            (condition(), some.clone(), condition(), some.clone(), some.clone()).prop_map(|(a, b, c, d, e)| {
                 [
-                    words("CASE"),
+                    words("IF"),
                     a,
-                    words("WHEN"),
-                    b,
                     words("THEN"),
+                    b,
+                    words("ELSEIF"),
                     c,
-                    words("ELSE"),
+                    words("THEN"),
                     d,
-                    words("END CASE"),
+                    words("ELSE"),
+                    e,
+                    words("END IF"),
                 ]
                 .concat()
             }),
-            some.clone()
-                .prop_map(|body| [words("l : LOOP"), body, words("END LOOP l")].concat()),
+            (condition(), condition(), some.clone(), some.clone()).prop_map(|(a, b, c, d)| {
+                [words("CASE"), a, words("WHEN"), b, words("THEN"), c, words("ELSE"), d, words("END CASE")].concat()
+            }),
+            some.clone().prop_map(|body| [words("l : LOOP"), body, words("END LOOP l")].concat()),
             (condition(), some.clone()).prop_map(|(a, body)| [
                 words("while"),
                 a,
@@ -277,26 +203,11 @@ fn nested(dialect: Dialect) -> BoxedStrategy<Tokens> {
             .concat()),
             (some.clone(), expression(dialect)).prop_map(|(body, until)| {
                 // The condition's last token must end an operand.
-                [
-                    words("REPEAT"),
-                    body,
-                    words("UNTIL"),
-                    until,
-                    words("= 1 END REPEAT"),
-                ]
-                .concat()
+                [words("REPEAT"), body, words("UNTIL"), until, words("= 1 END REPEAT")].concat()
             }),
-            some.prop_map(
-                |body| [words("FOR r IN ( SELECT 1 ) DO"), body, words("END FOR")].concat()
-            ),
+            some.prop_map(|body| [words("FOR r IN ( SELECT 1 ) DO"), body, words("END FOR")].concat()),
             inner.prop_map(|body| {
-                [
-                    words(
-                        "DECLARE EXIT HANDLER FOR NOT FOUND , SQLSTATE VALUE '23000' , 1062 , mine",
-                    ),
-                    body,
-                ]
-                .concat()
+                [words("DECLARE EXIT HANDLER FOR NOT FOUND , SQLSTATE VALUE '23000' , 1062 , mine"), body].concat()
             }),
         ]
     })
@@ -343,18 +254,8 @@ fn statement(dialect: Dialect) -> BoxedStrategy<Tokens> {
 
 /// White space and comments, any of which may stand between two tokens.
 fn separator(dialect: Dialect) -> BoxedStrategy<String> {
-    let mut fixed = vec![
-        " ",
-        " ",
-        "\n",
-        "\t",
-        "\r\n",
-        "/**/",
-        " /* ; ' \" ` END */ ",
-        " -- it's ; END\n",
-        " --\n",
-        " /***/ ",
-    ];
+    let mut fixed =
+        vec![" ", " ", "\n", "\t", "\r\n", "/**/", " /* ; ' \" ` END */ ", " -- it's ; END\n", " --\n", " /***/ "];
     match dialect {
         Dialect::Postgres => fixed.extend(["/* ; /* ' */ $$ */", " --a\r"]),
         Dialect::MySql(_) => fixed.extend(["#it's ;\n", " /* /* */", "/*+ ; ' */"]),
@@ -365,24 +266,12 @@ fn separator(dialect: Dialect) -> BoxedStrategy<String> {
 
 /// A text's dialect, its statements and the separators for their tokens.
 pub(super) fn scripts() -> impl Strategy<Value = (Dialect, Vec<Tokens>, Vec<String>)> {
-    dialects().prop_flat_map(|dialect| {
-        (
-            Just(dialect),
-            vec(statement(dialect), 0..5),
-            vec(separator(dialect), 1..12),
-        )
-    })
+    dialects().prop_flat_map(|dialect| (Just(dialect), vec(statement(dialect), 0..5), vec(separator(dialect), 1..12)))
 }
 
 pub(super) fn routines() -> impl Strategy<Value = (Dialect, Vec<Tokens>, Vec<String>)> {
     let modes = dialects().prop_filter("MySQL only", |dialect| mysql_mode(*dialect).is_some());
-    modes.prop_flat_map(|dialect| {
-        (
-            Just(dialect),
-            vec(routine(dialect), 1..3),
-            vec(separator(dialect), 1..12),
-        )
-    })
+    modes.prop_flat_map(|dialect| (Just(dialect), vec(routine(dialect), 1..3), vec(separator(dialect), 1..12)))
 }
 
 /// Fragments that open, close or change something.
@@ -487,11 +376,7 @@ pub(super) fn soup(with_commands: bool) -> impl Strategy<Value = String> {
             "DELIMITER",
             "\u{feff}",
         ]);
-        parts.extend([
-            "SET sql_mode='ANSI_QUOTES';",
-            "SET sql_mode = 'ORACLE', @a=1;",
-            "SET sql_mode=@x;",
-        ]);
+        parts.extend(["SET sql_mode='ANSI_QUOTES';", "SET sql_mode = 'ORACLE', @a=1;", "SET sql_mode=@x;"]);
     }
     vec(select(parts), 0..40).prop_map(|parts| parts.concat())
 }

@@ -23,18 +23,12 @@ fn two_postgres_servers_and_a_mariadb_server_answer_side_by_side() {
     assert_ne!(postgres(0).port(), postgres(1).port());
     for server in [postgres(0), postgres(1)] {
         let database = server.create_database();
-        server.execute(
-            &database,
-            "CREATE TABLE t (a int, b text); INSERT INTO t VALUES (1, NULL)",
-        );
+        server.execute(&database, "CREATE TABLE t (a int, b text); INSERT INTO t VALUES (1, NULL)");
         let rows = server.query(&database, "SELECT * FROM t");
         assert_eq!(rows, [[Some("1".to_string()), None]]);
     }
     let database = mariadb(0).create_database();
-    mariadb(0).execute(
-        &database,
-        "CREATE TABLE t (a int, b text); INSERT INTO t VALUES (1, NULL)",
-    );
+    mariadb(0).execute(&database, "CREATE TABLE t (a int, b text); INSERT INTO t VALUES (1, NULL)");
     let rows = mariadb(0).query(&database, "SELECT * FROM t");
     assert_eq!(rows, [[Some("1".to_string()), None]]);
 }
@@ -43,14 +37,8 @@ fn two_postgres_servers_and_a_mariadb_server_answer_side_by_side() {
 fn the_servers_do_not_run_as_root() {
     for pid in [postgres(0).pid(), mariadb(0).pid()] {
         let status = fs::read_to_string(format!("/proc/{}/status", pid.unwrap())).unwrap();
-        let uids = status
-            .lines()
-            .find(|line| line.starts_with("Uid:"))
-            .unwrap();
-        assert!(
-            uids.split_whitespace().skip(1).all(|uid| uid != "0"),
-            "{uids}"
-        );
+        let uids = status.lines().find(|line| line.starts_with("Uid:")).unwrap();
+        assert!(uids.split_whitespace().skip(1).all(|uid| uid != "0"), "{uids}");
     }
 }
 
@@ -85,10 +73,7 @@ fn a_dump_is_the_same_for_the_same_content_and_shows_a_changed_row_and_object() 
         let before = fleet.dump(&tenant);
         assert!(before.contains("two"), "{before}");
         assert_eq!(fleet.dump(&tenant), before);
-        fleet.execute(
-            &tenant,
-            "DELETE FROM t WHERE id = 2; INSERT INTO t VALUES (2, 'two')",
-        );
+        fleet.execute(&tenant, "DELETE FROM t WHERE id = 2; INSERT INTO t VALUES (2, 'two')");
         assert_eq!(fleet.dump(&tenant), before, "rows have no order");
         fleet.execute(&tenant, "UPDATE t SET a = 'drei' WHERE id = 2");
         let changed = fleet.dump(&tenant);
@@ -116,19 +101,14 @@ fn sessions_of_others_are_counted_and_the_harness_own_are_not() {
     for url in &servers {
         let port = url.rsplit(':').next().unwrap().split('/').next().unwrap();
         let address = format!("127.0.0.1:{port}");
-        assert!(
-            std::net::TcpStream::connect(address).is_err(),
-            "a dropped server runs on"
-        );
+        assert!(std::net::TcpStream::connect(address).is_err(), "a dropped server runs on");
     }
     let postgres = Postgres::start(Options::default());
     let mariadb = MariaDb::start(Options::default());
     assert_eq!((postgres.sessions(), mariadb.sessions()), (0, 0));
     runtime().block_on(async {
         let url = postgres.url("postgres");
-        let (_client, connection) = tokio_postgres::connect(&url, tokio_postgres::NoTls)
-            .await
-            .unwrap();
+        let (_client, connection) = tokio_postgres::connect(&url, tokio_postgres::NoTls).await.unwrap();
         tokio::spawn(connection);
         let _connection = Conn::from_url(mariadb.url("mysql")).await.unwrap();
         let counted = std::thread::scope(|scope| {
@@ -141,14 +121,8 @@ fn sessions_of_others_are_counted_and_the_harness_own_are_not() {
 
 #[test]
 fn a_killed_server_comes_back_on_its_port_with_its_committed_rows() {
-    let postgres = Postgres::start(Options {
-        conf: &[("max_connections", "20")],
-        ..Options::default()
-    });
-    assert_eq!(
-        postgres.query("postgres", "SHOW max_connections"),
-        one("20")
-    );
+    let postgres = Postgres::start(Options { conf: &[("max_connections", "20")], ..Options::default() });
+    assert_eq!(postgres.query("postgres", "SHOW max_connections"), one("20"));
     postgres.execute("postgres", "CREATE TABLE t AS SELECT 1 AS a");
     for stop in [Postgres::kill, Postgres::stop_immediate] {
         let pid = postgres.pid().unwrap();
@@ -158,10 +132,7 @@ fn a_killed_server_comes_back_on_its_port_with_its_committed_rows() {
         assert_eq!(postgres.query("postgres", "SELECT a FROM t"), one("1"));
     }
 
-    let mariadb = MariaDb::start(Options {
-        conf: &[("max_connections", "20")],
-        ..Options::default()
-    });
+    let mariadb = MariaDb::start(Options { conf: &[("max_connections", "20")], ..Options::default() });
     assert_eq!(mariadb.query("", "SELECT @@max_connections"), one("20"));
     let database = mariadb.create_database();
     mariadb.execute(&database, "CREATE TABLE t AS SELECT 1 AS a");
@@ -208,12 +179,7 @@ fn hostile_names_are_quoted_in_sql_in_urls_and_in_tenants_yaml() {
 fn the_password_is_found_in_every_form_that_an_output_could_give_it() {
     let url = postgres(0).url("acme");
     assert!(!url.contains(CANARY), "it needs percent-encoding");
-    for leak in [
-        CANARY.to_string(),
-        percent_encoded(CANARY),
-        url,
-        format!("{CANARY:?}"),
-    ] {
+    for leak in [CANARY.to_string(), percent_encoded(CANARY), url, format!("{CANARY:?}")] {
         let message = expect_panic(|| assert_no_secret("stdout", &leak));
         assert!(message.contains("the password is in stdout"), "{message}");
     }
@@ -237,8 +203,7 @@ fn a_program_is_run_in_the_folder_with_a_clean_environment_and_its_status_is_see
         command.args(["-c", script]);
         Running::start(command)
     };
-    let output =
-        shell("pwd; env | cut -d= -f1 | sort | tr '\\n' ' '; echo talk >&2; exit 3").wait();
+    let output = shell("pwd; env | cut -d= -f1 | sort | tr '\\n' ' '; echo talk >&2; exit 3").wait();
     let root = sandbox().root().display().to_string();
     assert_eq!(output.stdout, format!("{root}\nHOME LC_ALL PATH PWD TZ "));
     assert_eq!((output.status, &*output.stderr), (3, "talk\n"));
@@ -254,17 +219,12 @@ fn a_program_is_run_in_the_folder_with_a_clean_environment_and_its_status_is_see
 #[test]
 fn mtmigrate_itself_is_run_in_the_fleets_folder() {
     let mut fleet = Fleet::new();
-    fleet
-        .sqlite("a")
-        .changeset("V1__a.sql", "CREATE TABLE a (id int)");
+    fleet.sqlite("a").changeset("V1__a.sql", "CREATE TABLE a (id int)");
     fleet.env("RUST_BACKTRACE", "1");
     // What it answers is for other tests; here it starts and ends.
     assert!(fleet.run(&["--help"]).status < 128);
 }
 
 fn runtime() -> tokio::runtime::Runtime {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap()
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
 }

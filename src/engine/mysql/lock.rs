@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use siphasher::sip128::{Hasher128, SipHasher13};
 
-use crate::engine::tables::attempt;
 use crate::engine::pool::Close;
+use crate::engine::tables::attempt;
 use crate::engine::{Holder, LockAttempt, RunIdentity};
 use crate::error::{Code, Diagnostic, Result};
 use crate::tenant::{Access, Tenant};

@@ -98,10 +98,7 @@ pub(super) fn rewrite_checksums(database: &str, rewrite: &[(Version, u64)]) -> O
     }
     let cases = rewrite.iter().map(|(version, checksum)| format!("WHEN {version} THEN '{checksum}'"));
     let cases = cases.collect::<Vec<_>>().join(" ");
-    Some(format!(
-        "UPDATE {} SET `checksum` = CASE `version` {cases} ELSE `checksum` END",
-        table(database, HISTORY)
-    ))
+    Some(format!("UPDATE {} SET `checksum` = CASE `version` {cases} ELSE `checksum` END", table(database, HISTORY)))
 }
 
 /// Makes the journal.

@@ -215,7 +215,8 @@ impl Going<'_> {
         session.discard().await;
         let name = &self.order.tenant.name;
         diagnostic.join(
-            Diagnostic::new(Code::JOURNAL_NOT_WRITTEN, format!("the failure is not in the journal of tenant {name}")).cause(why),
+            Diagnostic::new(Code::JOURNAL_NOT_WRITTEN, format!("the failure is not in the journal of tenant {name}"))
+                .cause(why),
         )
     }
 
@@ -251,7 +252,11 @@ impl Going<'_> {
                 self.failed(diagnostic, Moment::Commit, Left::Unchanged, false)
             }
             None if diagnostic.code() == Code::OUTCOME_UNKNOWN => {
-                let seen = if found.is_some() { "its history did not have it a moment later" } else { "it could not be read again" };
+                let seen = if found.is_some() {
+                    "its history did not have it a moment later"
+                } else {
+                    "it could not be read again"
+                };
                 self.failed(diagnostic.cause(seen), Moment::Commit, Left::Unknown, false)
             }
             None => self.failed(diagnostic, Moment::Execute, Left::Unchanged, true),

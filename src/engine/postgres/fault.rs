@@ -90,11 +90,14 @@ pub(super) fn connecting(server: &Server, key: &Key, error: &tokio_postgres::Err
     };
     match *code {
         SqlState::INVALID_CATALOG_NAME => no_database(server, database).cause(why),
-        SqlState::INVALID_PASSWORD | SqlState::INVALID_AUTHORIZATION_SPECIFICATION => {
-            Diagnostic::new(Code::ACCESS_DENIED, format!("server {} refuses user {user}", place(server)))
-                .cause(why)
-                .hint("check user and password in tenants.yaml; a `${VAR}` inside a URL is taken as it is, not percent-encoded")
-        }
+        SqlState::INVALID_PASSWORD | SqlState::INVALID_AUTHORIZATION_SPECIFICATION => Diagnostic::new(
+            Code::ACCESS_DENIED,
+            format!("server {} refuses user {user}", place(server)),
+        )
+        .cause(why)
+        .hint(
+            "check user and password in tenants.yaml; a `${VAR}` inside a URL is taken as it is, not percent-encoded",
+        ),
         SqlState::INSUFFICIENT_PRIVILEGE => {
             Diagnostic::new(Code::NO_PRIVILEGE, format!("user {user} may not connect to database `{database}`"))
                 .cause(why)
@@ -150,14 +153,15 @@ pub(super) fn refused(order: &Order<'_>, error: &tokio_postgres::Error) -> (Diag
         let code = if order.cancel.is_cancelled() { Code::CANCELLED } else { Code::STATEMENT_TIMEOUT };
         return (failed(order, code).cause(why), false);
     }
-    let passing = [SqlState::T_R_SERIALIZATION_FAILURE, SqlState::T_R_DEADLOCK_DETECTED, SqlState::TOO_MANY_CONNECTIONS];
+    let passing =
+        [SqlState::T_R_SERIALIZATION_FAILURE, SqlState::T_R_DEADLOCK_DETECTED, SqlState::TOO_MANY_CONNECTIONS];
     let retry = passing.contains(&state);
     let diagnostic = failed(order, Code::CHANGESET_FAILED).cause(why);
     let user = order.tenant.access.user.as_deref().unwrap_or("(none)");
     let diagnostic = match state {
-        SqlState::INSUFFICIENT_PRIVILEGE => {
-            diagnostic.hint(format!("let role {user} own the object or grant it what the message names, then run `mtmigrate up` again"))
-        }
+        SqlState::INSUFFICIENT_PRIVILEGE => diagnostic.hint(format!(
+            "let role {user} own the object or grant it what the message names, then run `mtmigrate up` again"
+        )),
         SqlState::READ_ONLY_SQL_TRANSACTION => {
             diagnostic.hint("the server takes no writes: name the primary in tenants.yaml")
         }

@@ -61,10 +61,13 @@ pub(super) async fn try_lock(server: &Postgres, tenants: &[&Tenant]) -> Result<L
             if let Some(broken) = locked.take() {
                 broken.session.close().await;
             }
-            Err(Diagnostic::new(Code::LOCK_FAILED, format!("the run lock cannot be taken on server {}", server.server.name))
-                .cause(why)
-                .state("nothing was changed")
-                .hint("run `mtmigrate up` again"))
+            Err(Diagnostic::new(
+                Code::LOCK_FAILED,
+                format!("the run lock cannot be taken on server {}", server.server.name),
+            )
+            .cause(why)
+            .state("nothing was changed")
+            .hint("run `mtmigrate up` again"))
         }
     }
 }
@@ -121,11 +124,19 @@ fn holder(row: &[Option<String>]) -> Holder {
     }
     let run_id = cell(0).strip_prefix("mtmigrate ").and_then(|rest| rest.split(' ').next());
     let who = match run_id {
-        Some(run_id) => format!("run {run_id}{}", cell(0).rsplit_once(' ').map_or(String::new(), |(_, p)| format!(" ({p})"))),
+        Some(run_id) => {
+            format!("run {run_id}{}", cell(0).rsplit_once(' ').map_or(String::new(), |(_, p)| format!(" ({p})")))
+        }
         None => format!("`{}`", cell(0)),
     };
     Holder {
-        description: format!("{who}, server process {} of user {} from {}, since {} UTC", cell(1), cell(2), cell(3), cell(4)),
+        description: format!(
+            "{who}, server process {} of user {} from {}, since {} UTC",
+            cell(1),
+            cell(2),
+            cell(3),
+            cell(4)
+        ),
         run_id: run_id.map(str::to_owned),
     }
 }

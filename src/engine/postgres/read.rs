@@ -171,13 +171,7 @@ fn places_query(schemas: &[Option<String>]) -> String {
     )
 }
 
-fn place(
-    server: &Postgres,
-    idx: usize,
-    tenant: &Tenant,
-    home: Option<&str>,
-    row: &[Option<String>],
-) -> Result<Place> {
+fn place(server: &Postgres, idx: usize, tenant: &Tenant, home: Option<&str>, row: &[Option<String>]) -> Result<Place> {
     let cell = |i: usize| row.get(i).and_then(Option::as_deref);
     let database = tenant.datasource.database();
     let Some(schema) = tenant.datasource.schema().or(home) else {

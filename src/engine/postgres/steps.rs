@@ -120,8 +120,11 @@ impl Steps for OnSession<'_> {
         let rows = self.session.ask(sql).await.map_err(|error| self.fault(&error))?;
         let cell = |i: usize| rows.first().and_then(|row| row.get(i)?.as_deref()).unwrap_or_default();
         if cell(0) != self.schema {
-            let diagnostic = failed(self.order, Code::LEFT_SCHEMA)
-                .cause(format!("current_schema() is `{}` and not `{}`", cell(0), self.schema));
+            let diagnostic = failed(self.order, Code::LEFT_SCHEMA).cause(format!(
+                "current_schema() is `{}` and not `{}`",
+                cell(0),
+                self.schema
+            ));
             return Err(Fault::Refused { diagnostic, retry: false });
         }
         self.started = literal(cell(1));
@@ -149,7 +152,9 @@ impl Steps for OnSession<'_> {
         }
         let diagnostic = failed(self.order, Code::INVALID_INDEX)
             .cause(format!("not valid in schema `{}`: {}", self.schema, names(invalid.iter().copied(), 5)))
-            .hint("rebuild it in place (REINDEX INDEX CONCURRENTLY …), then run `mtmigrate up` again: it looks once more");
+            .hint(
+                "rebuild it in place (REINDEX INDEX CONCURRENTLY …), then run `mtmigrate up` again: it looks once more",
+            );
         Err(Fault::Refused { diagnostic, retry: false })
     }
 

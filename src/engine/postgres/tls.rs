@@ -50,9 +50,7 @@ fn roots(tls: &Tls) -> Result<RootCertStore> {
     match &tls.ca_file {
         Some(file) => {
             for certificate in certificates(file)? {
-                roots
-                    .add(certificate)
-                    .map_err(|error| unusable(&file.display().to_string(), error.to_string()))?;
+                roots.add(certificate).map_err(|error| unusable(&file.display().to_string(), error.to_string()))?;
             }
         }
         None => {

@@ -27,11 +27,7 @@ fn child_of_the_guard_test() {
         command.arg("100");
         command
     });
-    let pids = [
-        postgres.pid().unwrap(),
-        mariadb.pid().unwrap(),
-        sleeper.pid(),
-    ];
+    let pids = [postgres.pid().unwrap(), mariadb.pid().unwrap(), sleeper.pid()];
     println!("\nchild {} {pids:?}", sandbox().root().display());
     println!("ready");
     match &*end {
@@ -66,21 +62,13 @@ fn the_guard_stops_servers_and_removes_the_folder_however_a_test_process_ends() 
             _ => {}
         }
         let output = child.wait();
-        let line = output
-            .stdout
-            .lines()
-            .find_map(|line| line.strip_prefix("child "));
+        let line = output.stdout.lines().find_map(|line| line.strip_prefix("child "));
         let (root, pids) = line.unwrap().split_once(' ').unwrap();
         let pids: Vec<u32> = serde_json::from_str(pids).unwrap();
-        wait_until(&format!("the servers stop after {end}"), || {
-            !pids.iter().any(|pid| is_alive(*pid))
-        });
+        wait_until(&format!("the servers stop after {end}"), || !pids.iter().any(|pid| is_alive(*pid)));
         let root = PathBuf::from(root);
         if end == "panics" {
-            assert!(
-                output.stderr.contains(&format!("kept: {}", root.display())),
-                "{output}"
-            );
+            assert!(output.stderr.contains(&format!("kept: {}", root.display())), "{output}");
             assert!(fs::exists(root.join("failed")).unwrap());
             fs::remove_dir_all(&root).unwrap();
         }
@@ -92,10 +80,7 @@ fn the_guard_stops_servers_and_removes_the_folder_however_a_test_process_ends() 
 fn wait_until(what: &str, holds: impl Fn() -> bool) {
     let begun = Instant::now();
     while !holds() {
-        assert!(
-            begun.elapsed() < Duration::from_secs(20),
-            "waited in vain: {what}"
-        );
+        assert!(begun.elapsed() < Duration::from_secs(20), "waited in vain: {what}");
         sleep(Duration::from_millis(20));
     }
 }

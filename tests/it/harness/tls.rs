@@ -26,9 +26,7 @@ fn a_server_with_tls_convinces_who_trusts_its_ca_and_nobody_else() {
         let plain = server.connect("127.0.0.1", &Trust::Plain);
         assert_eq!(plain.is_ok(), mode == Mode::Optional, "{plain:?}");
     }
-    Server::start(Mode::OtherHost)
-        .connect("localhost", &right)
-        .unwrap_err();
+    Server::start(Mode::OtherHost).connect("localhost", &right).unwrap_err();
 }
 
 #[test]
@@ -43,9 +41,7 @@ fn a_server_that_wants_client_certificates_refuses_who_has_none_and_who_has_a_wr
     let wrong = with(&files.wrong_client_certificate, &files.wrong_client_key);
     server.connect("localhost", &right).unwrap();
     server.connect("localhost", &wrong).unwrap_err();
-    server
-        .connect("localhost", &Trust::ca(&files.ca))
-        .unwrap_err();
+    server.connect("localhost", &Trust::ca(&files.ca)).unwrap_err();
     server.connect("localhost", &Trust::Plain).unwrap_err();
 }
 
@@ -58,28 +54,19 @@ struct Server {
 /// Whom a client trusts, and what it shows.
 enum Trust {
     Plain,
-    Ca {
-        ca: PathBuf,
-        client: Option<(PathBuf, PathBuf)>,
-    },
+    Ca { ca: PathBuf, client: Option<(PathBuf, PathBuf)> },
 }
 
 impl Trust {
     fn ca(ca: &Path) -> Trust {
-        Trust::Ca {
-            ca: ca.into(),
-            client: None,
-        }
+        Trust::Ca { ca: ca.into(), client: None }
     }
 }
 
 impl Server {
     fn start(tls: Mode) -> Server {
         let options = Options { conf: &[], tls };
-        Server {
-            postgres: Postgres::start(options),
-            mariadb: MariaDb::start(options),
-        }
+        Server { postgres: Postgres::start(options), mariadb: MariaDb::start(options) }
     }
 
     /// Connects to both; they must agree on the outcome.
@@ -89,11 +76,7 @@ impl Server {
         let postgres = runtime().block_on(connect_postgres(&url, trust));
         let url = self.mariadb.url_as(USER, CANARY, host, "mysql");
         let mariadb = runtime().block_on(connect_mariadb(&url, trust));
-        assert_eq!(
-            postgres.is_ok(),
-            mariadb.is_ok(),
-            "{postgres:?} {mariadb:?}"
-        );
+        assert_eq!(postgres.is_ok(), mariadb.is_ok(), "{postgres:?} {mariadb:?}");
         postgres.and(mariadb)
     }
 }
@@ -102,17 +85,11 @@ async fn connect_postgres(url: &str, trust: &Trust) -> Result<(), String> {
     let mut config: tokio_postgres::Config = url.parse().unwrap();
     let Trust::Ca { ca, client } = trust else {
         config.ssl_mode(tokio_postgres::config::SslMode::Disable);
-        return config
-            .connect(tokio_postgres::NoTls)
-            .await
-            .map(drop)
-            .map_err(|e| e.to_string());
+        return config.connect(tokio_postgres::NoTls).await.map(drop).map_err(|e| e.to_string());
     };
     config.ssl_mode(tokio_postgres::config::SslMode::Require);
     let mut roots = rustls::RootCertStore::empty();
-    roots
-        .add(CertificateDer::from_pem_file(ca).unwrap())
-        .unwrap();
+    roots.add(CertificateDer::from_pem_file(ca).unwrap()).unwrap();
     let builder = rustls::ClientConfig::builder().with_root_certificates(Arc::new(roots));
     let tls = match client {
         None => builder.with_no_client_auth(),
@@ -132,9 +109,9 @@ async fn connect_mariadb(url: &str, trust: &Trust) -> Result<(), String> {
     let opts = match trust {
         Trust::Plain => opts,
         Trust::Ca { ca, client } => {
-            let identity = client.clone().map(|(certificate, key)| {
-                mysql_async::ClientIdentity::new(certificate.into(), key.into())
-            });
+            let identity = client
+                .clone()
+                .map(|(certificate, key)| mysql_async::ClientIdentity::new(certificate.into(), key.into()));
             let tls = SslOpts::default()
                 .with_disable_built_in_roots(true)
                 .with_root_certs(vec![ca.clone().into()])
@@ -142,8 +119,5 @@ async fn connect_mariadb(url: &str, trust: &Trust) -> Result<(), String> {
             opts.ssl_opts(tls)
         }
     };
-    Conn::new(opts)
-        .await
-        .map(drop)
-        .map_err(|error| error.to_string())
+    Conn::new(opts).await.map(drop).map_err(|error| error.to_string())
 }

@@ -94,7 +94,9 @@ impl Fake {
         }
         match fault {
             None | Some(Fault::Hangs) => self.commit(order),
-            Some(Fault::Fails) => self.note(order, failure(order, Code::CHANGESET_FAILED, Left::Unchanged, false), None),
+            Some(Fault::Fails) => {
+                self.note(order, failure(order, Code::CHANGESET_FAILED, Left::Unchanged, false), None)
+            }
             Some(Fault::Passing(times)) => {
                 if times > 1 {
                     self.world().faults.insert((name, version), Fault::Passing(times - 1));
@@ -217,7 +219,9 @@ impl Server for Fake {
     fn try_lock<'a>(&'a self, run: &'a RunIdentity, _tenants: &'a [&'a Tenant]) -> BoxFuture<'a, Result<LockAttempt>> {
         let mut world = self.world();
         let answer = match &world.lock {
-            Some(holder) => LockAttempt::Held(Holder { description: format!("run {holder}"), run_id: Some(holder.clone()) }),
+            Some(holder) => {
+                LockAttempt::Held(Holder { description: format!("run {holder}"), run_id: Some(holder.clone()) })
+            }
             None => {
                 world.lock = Some(run.run_id.clone());
                 *self.holds.lock().unwrap() = Some(run.run_id.clone());

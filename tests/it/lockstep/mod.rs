@@ -73,8 +73,7 @@ impl Sim {
         let fake: Arc<dyn Server> = Arc::new(Fake::new(self.world.clone(), self.width));
         let servers: Servers = vec![fake; self.fleet.servers.len()];
         let selection: Vec<TenantId> = (0..self.fleet.tenants.len()).map(TenantId).collect();
-        let scope =
-            Scope { fleet: &self.fleet, changelog: &self.changelog, servers: &servers, selection: &selection };
+        let scope = Scope { fleet: &self.fleet, changelog: &self.changelog, servers: &servers, selection: &selection };
         let events = Mutex::new(Vec::new());
         let sink = |event| events.lock().unwrap().push(event);
         let ending = lockstep::up(scope, &self.options, &RunIdentity::new(), &self.stop, &sink).await;
@@ -85,8 +84,7 @@ impl Sim {
         let fake: Arc<dyn Server> = Arc::new(Fake::new(self.world.clone(), self.width));
         let servers: Servers = vec![fake; self.fleet.servers.len()];
         let selection: Vec<TenantId> = (0..self.fleet.tenants.len()).map(TenantId).collect();
-        let scope =
-            Scope { fleet: &self.fleet, changelog: &self.changelog, servers: &servers, selection: &selection };
+        let scope = Scope { fleet: &self.fleet, changelog: &self.changelog, servers: &servers, selection: &selection };
         let survey = lockstep::survey(&scope, OutOfOrder::Refuse).await;
         let name = |id: TenantId| self.fleet.tenants[id.0].name.clone();
         survey.standings.iter().map(|s| (name(s.tenant), s.state())).collect()

@@ -69,26 +69,15 @@ impl Daemon {
 
     fn start(&self, probe: &dyn Fn(u16) -> bool) -> Result<(), String> {
         let log_path = self.folder.join("log");
-        let log = File::options()
-            .create(true)
-            .append(true)
-            .open(&log_path)
-            .expect("a log file");
+        let log = File::options().create(true).append(true).open(&log_path).expect("a log file");
         let mut command = sandbox().command(self.guard_signal, &self.program, &self.folder);
         command.args(&self.args);
         note_command(&self.folder, &command);
-        let child = command
-            .stdout(log.try_clone().expect("a log file"))
-            .stderr(log)
-            .spawn()
-            .expect("a server process");
+        let child = command.stdout(log.try_clone().expect("a log file")).stderr(log).spawn().expect("a server process");
         *self.child() = Some(child);
         let begun = Instant::now();
         while !probe(self.port) {
-            let exited = matches!(
-                self.child().as_mut().map(Child::try_wait),
-                Some(Ok(Some(_))) | None
-            );
+            let exited = matches!(self.child().as_mut().map(Child::try_wait), Some(Ok(Some(_))) | None);
             if exited || begun.elapsed() > START_LIMIT {
                 self.kill();
                 return Err(tail(&log_path));
@@ -178,11 +167,7 @@ fn descendants(pid: u32) -> Vec<u32> {
     let mut next = 0;
     while next < found.len() {
         let parent = found[next];
-        found.extend(
-            all.iter()
-                .filter(|(_, of)| *of == parent)
-                .map(|(pid, _)| *pid),
-        );
+        found.extend(all.iter().filter(|(_, of)| *of == parent).map(|(pid, _)| *pid));
         next += 1;
     }
     found.split_off(1)

@@ -35,15 +35,8 @@ struct Tenant {
 /// Where a tenant's data lies, for looks past mtmigrate.
 #[derive(Clone)]
 pub enum Place {
-    Postgres {
-        server: Postgres,
-        database: String,
-        schema: Option<String>,
-    },
-    MariaDb {
-        server: MariaDb,
-        database: String,
-    },
+    Postgres { server: Postgres, database: String, schema: Option<String> },
+    MariaDb { server: MariaDb, database: String },
     Sqlite(PathBuf),
 }
 
@@ -57,12 +50,7 @@ impl Fleet {
         let folder = sandbox().root().join(unique(&format!("fleet-{test}")));
         fs::create_dir_all(folder.join("migrations")).expect("a folder");
         fs::create_dir_all(folder.join("data")).expect("a folder");
-        let fleet = Fleet {
-            folder,
-            tenants: Vec::new(),
-            servers: BTreeMap::new(),
-            env: BTreeMap::new(),
-        };
+        let fleet = Fleet { folder, tenants: Vec::new(), servers: BTreeMap::new(), env: BTreeMap::new() };
         fleet.write();
         fleet
     }
@@ -85,18 +73,9 @@ impl Fleet {
     }
 
     /// A tenant with a new database of this name.
-    pub fn postgres_database_named(
-        &mut self,
-        name: &str,
-        server: &Postgres,
-        database: &str,
-    ) -> &mut Fleet {
+    pub fn postgres_database_named(&mut self, name: &str, server: &Postgres, database: &str) -> &mut Fleet {
         server.create_database_named(database);
-        let place = Place::Postgres {
-            server: server.clone(),
-            database: database.into(),
-            schema: None,
-        };
+        let place = Place::Postgres { server: server.clone(), database: database.into(), schema: None };
         self.tenant(name, &[("url", &server.url(database))], place)
     }
 
@@ -106,26 +85,12 @@ impl Fleet {
     }
 
     /// A tenant with a new schema of this name.
-    pub fn postgres_schema_named(
-        &mut self,
-        name: &str,
-        server: &Postgres,
-        database: &str,
-        schema: &str,
-    ) -> &mut Fleet {
+    pub fn postgres_schema_named(&mut self, name: &str, server: &Postgres, database: &str, schema: &str) -> &mut Fleet {
         server.create_schema_named(database, schema);
         let server_name = format!("pg{}", server.port());
         self.server(&server_name, &server.server_url());
-        let keys = [
-            ("server", &*server_name),
-            ("database", database),
-            ("schema", schema),
-        ];
-        let place = Place::Postgres {
-            server: server.clone(),
-            database: database.into(),
-            schema: Some(schema.into()),
-        };
+        let keys = [("server", &*server_name), ("database", database), ("schema", schema)];
+        let place = Place::Postgres { server: server.clone(), database: database.into(), schema: Some(schema.into()) };
         self.tenant(name, &keys, place)
     }
 
@@ -137,10 +102,7 @@ impl Fleet {
     /// A tenant with a new database of this name.
     pub fn mariadb_named(&mut self, name: &str, server: &MariaDb, database: &str) -> &mut Fleet {
         server.create_database_named(database);
-        let place = Place::MariaDb {
-            server: server.clone(),
-            database: database.into(),
-        };
+        let place = Place::MariaDb { server: server.clone(), database: database.into() };
         self.tenant(name, &[("url", &server.url(database))], place)
     }
 
@@ -148,22 +110,12 @@ impl Fleet {
     pub fn sqlite(&mut self, name: &str) -> &mut Fleet {
         let file = format!("data/{}.db", unique("tenant"));
         let place = Place::Sqlite(self.folder.join(&file));
-        self.tenant(
-            name,
-            &[("url", &format!("sqlite://{file}?mode=rwc"))],
-            place,
-        )
+        self.tenant(name, &[("url", &format!("sqlite://{file}?mode=rwc"))], place)
     }
 
     fn tenant(&mut self, name: &str, keys: &[(&str, &str)], place: Place) -> &mut Fleet {
-        let keys = keys
-            .iter()
-            .map(|(key, value)| (key.to_string(), json(value)));
-        self.tenants.push(Tenant {
-            name: name.into(),
-            keys: keys.collect(),
-            place,
-        });
+        let keys = keys.iter().map(|(key, value)| (key.to_string(), json(value)));
+        self.tenants.push(Tenant { name: name.into(), keys: keys.collect(), place });
         self.write();
         self
     }
@@ -277,17 +229,11 @@ impl Fleet {
     #[track_caller]
     pub fn query(&self, tenant: &str, sql: &str) -> Rows {
         match self.place(tenant) {
-            Place::Postgres {
-                server,
-                database,
-                schema: Some(schema),
-            } => {
+            Place::Postgres { server, database, schema: Some(schema) } => {
                 let path = format!("SET search_path TO {};\n", quoted(schema, '"'));
                 server.query(database, &(path + sql))
             }
-            Place::Postgres {
-                server, database, ..
-            } => server.query(database, sql),
+            Place::Postgres { server, database, .. } => server.query(database, sql),
             Place::MariaDb { server, database } => server.query(database, sql),
             Place::Sqlite(path) => sqlite::query(path, sql),
         }
@@ -297,14 +243,8 @@ impl Fleet {
     #[track_caller]
     pub fn dump(&self, tenant: &str) -> String {
         let dump = match self.place(tenant) {
-            Place::Postgres {
-                server,
-                database,
-                schema: Some(schema),
-            } => server.dump_schema(database, schema),
-            Place::Postgres {
-                server, database, ..
-            } => server.dump(database),
+            Place::Postgres { server, database, schema: Some(schema) } => server.dump_schema(database, schema),
+            Place::Postgres { server, database, .. } => server.dump(database),
             Place::MariaDb { server, database } => server.dump(database),
             Place::Sqlite(path) => sqlite::dump(path),
         };
@@ -349,9 +289,7 @@ impl Drop for Fleet {
 
 /// `, key: value` for each.
 fn with_comma(keys: &BTreeMap<String, String>) -> String {
-    keys.iter()
-        .map(|(key, value)| format!(", {key}: {value}"))
-        .collect()
+    keys.iter().map(|(key, value)| format!(", {key}: {value}")).collect()
 }
 
 fn json(text: &str) -> String {

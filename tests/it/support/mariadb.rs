@@ -56,10 +56,7 @@ impl MariaDb {
     /// The URL of a database for any user, by any name of this host.
     pub fn url_as(&self, user: &str, password: &str, host: &str, database: &str) -> String {
         let [user, password, database] = [user, password, database].map(percent_encoded);
-        format!(
-            "mysql://{user}:{password}@{host}:{}/{database}",
-            self.0.port
-        )
+        format!("mysql://{user}:{password}@{host}:{}/{database}", self.0.port)
     }
 
     pub fn port(&self) -> u16 {
@@ -120,11 +117,7 @@ impl MariaDb {
                  WHERE user NOT IN ('{HARNESS}', 'system user', 'event_scheduler')"
             ),
         );
-        rows[0][0]
-            .as_deref()
-            .expect("a count")
-            .parse()
-            .expect("a count")
+        rows[0][0].as_deref().expect("a count").parse().expect("a count")
     }
 
     /// Kills the server with -9, as a crash does.
@@ -153,11 +146,7 @@ static TEMPLATE: LazyLock<PathBuf> = LazyLock::new(|| {
     let folder = sandbox().folder("mariadb-template");
     let data = folder.join("data");
     let output = sandbox()
-        .command(
-            "KILL",
-            &installed(&["mariadb-install-db", "mysql_install_db"]),
-            &folder,
-        )
+        .command("KILL", &installed(&["mariadb-install-db", "mysql_install_db"]), &folder)
         .args(["--no-defaults", "--skip-test-db"])
         .args(["--innodb-log-file-size=4M", "--innodb-flush-method=nosync"])
         .arg(format!("--tmpdir={}", folder.display()))

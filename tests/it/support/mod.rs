@@ -4,10 +4,7 @@
 //! whatever happens to it: see [`sandbox`]. All helpers block; none may be called inside a
 //! tokio runtime.
 
-#![allow(
-    dead_code,
-    reason = "the harness may offer more than today's tests use"
-)]
+#![allow(dead_code, reason = "the harness may offer more than today's tests use")]
 
 pub mod daemon;
 pub mod fleet;
@@ -68,11 +65,7 @@ pub fn mariadb(number: usize) -> &'static MariaDb {
 #[track_caller]
 pub fn assert_no_secret(what: &str, text: &str) {
     for part in ["c4nary", "S3cret"] {
-        assert!(
-            !text.contains(part),
-            "the password is in {what}:\n{}",
-            text.replace(part, "<<<HERE>>>")
-        );
+        assert!(!text.contains(part), "the password is in {what}:\n{}", text.replace(part, "<<<HERE>>>"));
     }
 }
 
@@ -114,9 +107,5 @@ fn is_insert(line: &str) -> bool {
 
 /// Runs a future of a driver to its end.
 fn block_on<F: Future>(future: F) -> F::Output {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .expect("a runtime")
-        .block_on(future)
+    tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime").block_on(future)
 }

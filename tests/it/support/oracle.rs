@@ -42,11 +42,7 @@ impl Oracle {
     pub fn run(&self, place: &Place, migrations: &Path) -> Output {
         let migrations = migrations.display().to_string();
         let (engine, url, schema) = match place {
-            Place::Postgres {
-                server,
-                database,
-                schema,
-            } => ("postgres", server.url(database), schema.as_deref()),
+            Place::Postgres { server, database, schema } => ("postgres", server.url(database), schema.as_deref()),
             Place::MariaDb { server, database } => ("mysql", server.url(database), None),
             Place::Sqlite(path) => ("sqlite", path.display().to_string(), None),
         };
@@ -59,19 +55,12 @@ impl Oracle {
 }
 
 fn build(program: &Path, name: &str, features: &str) {
-    static CARGO: LazyLock<String> =
-        LazyLock::new(|| std::env::var("CARGO").unwrap_or_else(|_| "cargo".into()));
+    static CARGO: LazyLock<String> = LazyLock::new(|| std::env::var("CARGO").unwrap_or_else(|_| "cargo".into()));
     let profile_folder = program.parent().expect("a folder");
     let mut command = Command::new(&*CARGO);
     command
         .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .args([
-            "build",
-            "--quiet",
-            "--locked",
-            "--package",
-            "refinery-oracle",
-        ])
+        .args(["build", "--quiet", "--locked", "--package", "refinery-oracle"])
         .args(["--bin", name, "--features", features])
         .arg("--target-dir")
         .arg(profile_folder.parent().expect("a folder"));

@@ -36,10 +36,7 @@ impl Postgres {
         });
         let server = Postgres(Arc::new(daemon));
         let password = CANARY.replace('\'', "''");
-        server.execute(
-            "postgres",
-            &format!("CREATE ROLE {USER} SUPERUSER LOGIN PASSWORD '{password}'"),
-        );
+        server.execute("postgres", &format!("CREATE ROLE {USER} SUPERUSER LOGIN PASSWORD '{password}'"));
         server
     }
 
@@ -56,10 +53,7 @@ impl Postgres {
     /// The URL of a database for any role, by any name of this host.
     pub fn url_as(&self, user: &str, password: &str, host: &str, database: &str) -> String {
         let [user, password, database] = [user, password, database].map(percent_encoded);
-        format!(
-            "postgres://{user}:{password}@{host}:{}/{database}",
-            self.0.port
-        )
+        format!("postgres://{user}:{password}@{host}:{}/{database}", self.0.port)
     }
 
     pub fn port(&self) -> u16 {
@@ -77,13 +71,9 @@ impl Postgres {
     pub fn query(&self, database: &str, sql: &str) -> Rows {
         match block_on(query(self.0.port, database, sql)) {
             Ok(rows) => rows,
-            Err(error) => panic!(
-                "{sql}: {:?}",
-                error
-                    .as_db_error()
-                    .map(ToString::to_string)
-                    .unwrap_or(error.to_string())
-            ),
+            Err(error) => {
+                panic!("{sql}: {:?}", error.as_db_error().map(ToString::to_string).unwrap_or(error.to_string()))
+            }
         }
     }
 
@@ -97,10 +87,7 @@ impl Postgres {
     pub fn create_database_named(&self, name: &str) {
         // FILE_COPY with fsync off costs less than the default, which logs every block.
         let name = quoted(name, '"');
-        self.execute(
-            "postgres",
-            &format!("CREATE DATABASE {name} STRATEGY file_copy"),
-        );
+        self.execute("postgres", &format!("CREATE DATABASE {name} STRATEGY file_copy"));
     }
 
     /// Makes an empty schema with a new name.
@@ -152,11 +139,7 @@ impl Postgres {
                  WHERE backend_type = 'client backend' AND usename <> '{HARNESS}'"
             ),
         );
-        rows[0][0]
-            .as_deref()
-            .expect("a count")
-            .parse()
-            .expect("a count")
+        rows[0][0].as_deref().expect("a count").parse().expect("a count")
     }
 
     /// Kills the server and all its children with -9, as a crash does.
@@ -226,13 +209,8 @@ fn arguments(data: &Path, port: u16, options: Options<'_>) -> Vec<String> {
         settings.push(("ssl_ca_file", &tls.ca));
     }
     settings.extend(options.conf);
-    let settings = settings
-        .iter()
-        .flat_map(|(name, value)| ["-c".to_string(), format!("{name}={value}")]);
-    ["-D".to_string(), data.display().to_string()]
-        .into_iter()
-        .chain(settings)
-        .collect()
+    let settings = settings.iter().flat_map(|(name, value)| ["-c".to_string(), format!("{name}={value}")]);
+    ["-D".to_string(), data.display().to_string()].into_iter().chain(settings).collect()
 }
 
 /// The harness comes in by password alone, everybody else as `tls` says.
@@ -252,11 +230,7 @@ fn write_access_rules(data: &Path, tls: Mode) {
 /// Copies a data folder with its owner and rights.
 pub fn copy(from: &Path, to: &Path) {
     let status = Command::new("cp").arg("-a").args([from, to]).status();
-    assert!(
-        status.is_ok_and(|status| status.success()),
-        "cp {}",
-        to.display()
-    );
+    assert!(status.is_ok_and(|status| status.success()), "cp {}", to.display());
 }
 
 /// `PATH` first, then where Debian keeps them, the newest version first.
@@ -288,11 +262,7 @@ async fn query(port: u16, database: &str, sql: &str) -> Result<Rows, tokio_postg
             SimpleQueryMessage::Row(row) => Some(row),
             _ => None,
         })
-        .map(|row| {
-            (0..row.len())
-                .map(|n| row.get(n).map(str::to_string))
-                .collect()
-        })
+        .map(|row| (0..row.len()).map(|n| row.get(n).map(str::to_string)).collect())
         .collect())
 }
 

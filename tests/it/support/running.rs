@@ -29,15 +29,8 @@ pub struct Output {
 /// Status, stdout and stderr together, for messages and snapshots.
 impl fmt::Display for Output {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Output {
-            status,
-            stdout,
-            stderr,
-        } = self;
-        write!(
-            f,
-            "status: {status}\n--- stdout\n{stdout}\n--- stderr\n{stderr}"
-        )
+        let Output { status, stdout, stderr } = self;
+        write!(f, "status: {status}\n--- stdout\n{stdout}\n--- stderr\n{stderr}")
     }
 }
 
@@ -61,11 +54,7 @@ pub struct Running {
 impl Running {
     /// Starts a command; `sandbox().own_command` gives one that the guard knows of.
     pub fn start(mut command: Command) -> Running {
-        let mut child = command
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("a process");
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("a process");
         Running {
             stdout: Stream::read(child.stdout.take().expect("a pipe")),
             stderr: Stream::read(child.stderr.take().expect("a pipe")),
@@ -136,11 +125,7 @@ impl Running {
     }
 
     fn output(&self, status: i32) -> Output {
-        Output {
-            status,
-            stdout: self.stdout.text(),
-            stderr: self.stderr.text(),
-        }
+        Output { status, stdout: self.stdout.text(), stderr: self.stderr.text() }
     }
 }
 
@@ -169,10 +154,7 @@ impl Stream {
                 bytes.extend_from_slice(&buffer[..count]);
             }
         });
-        Stream {
-            bytes,
-            reader: Some(reader),
-        }
+        Stream { bytes, reader: Some(reader) }
     }
 
     /// Waits for the rest, after the program has ended.

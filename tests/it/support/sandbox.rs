@@ -84,17 +84,11 @@ impl Sandbox {
             .stdout(Stdio::null())
             .spawn()
             .expect("the guard");
-        let sandbox = Sandbox {
-            owner: rustix::process::geteuid().is_root().then(unprivileged),
-            root,
-            _guard: guard,
-        };
+        let sandbox = Sandbox { owner: rustix::process::geteuid().is_root().then(unprivileged), root, _guard: guard };
         fs::set_permissions(&sandbox.root, fs::Permissions::from_mode(0o755)).expect("chmod");
         sandbox.give(&sandbox.root);
         sandbox.folder("pids");
-        let reachable = sandbox
-            .command("KILL", Path::new("true"), &sandbox.root)
-            .status();
+        let reachable = sandbox.command("KILL", Path::new("true"), &sandbox.root).status();
         assert!(
             reachable.is_ok_and(|status| status.success()),
             "{} cannot be reached by an unprivileged user: set TMPDIR",
@@ -141,10 +135,7 @@ impl Sandbox {
     pub fn own_command(&self, signal: &str, program: &Path, folder: &Path) -> Command {
         let mut command = Command::new("sh");
         command
-            .args([
-                "-c",
-                r#"echo "$1 $$" >"$2/$$" || exit 125; shift 2; exec "$@""#,
-            ])
+            .args(["-c", r#"echo "$1 $$" >"$2/$$" || exit 125; shift 2; exec "$@""#])
             .args(["sh", signal])
             .arg(self.root.join("pids"))
             .arg(program)
@@ -169,11 +160,7 @@ impl Sandbox {
 pub fn installed(programs: &[&str]) -> PathBuf {
     programs
         .iter()
-        .flat_map(|program| {
-            std::env::split_paths(&path())
-                .map(|folder| folder.join(program))
-                .collect::<Vec<_>>()
-        })
+        .flat_map(|program| std::env::split_paths(&path()).map(|folder| folder.join(program)).collect::<Vec<_>>())
         .find(|path| path.is_file())
         .unwrap_or_else(|| panic!("{} is not installed: `tests/run` does it", programs[0]))
 }
@@ -202,9 +189,7 @@ fn roomy_folder() -> PathBuf {
 /// Bytes; 0 where the kernel does not say.
 fn available_memory() -> u64 {
     let text = fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    let line = text
-        .lines()
-        .find_map(|line| line.strip_prefix("MemAvailable:"));
+    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"));
     let kib = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse::<u64>().ok());
     kib.unwrap_or(0) * 1024
 }
@@ -213,10 +198,7 @@ fn unprivileged() -> Owner {
     let users = fs::read_to_string("/etc/passwd").expect("/etc/passwd");
     let nobody = users.lines().find(|line| line.starts_with("nobody:"));
     let fields: Vec<&str> = nobody.expect("a user `nobody`").split(':').collect();
-    Owner {
-        uid: fields[2].parse().expect("a uid"),
-        gid: fields[3].parse().expect("a gid"),
-    }
+    Owner { uid: fields[2].parse().expect("a uid"), gid: fields[3].parse().expect("a gid") }
 }
 
 fn keep_after_panic(root: PathBuf) {

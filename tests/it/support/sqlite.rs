@@ -11,9 +11,7 @@ use super::{Rows, quoted};
 #[track_caller]
 pub fn execute(path: &Path, sql: &str) {
     let connection = Connection::open(path).expect("a SQLite file");
-    connection
-        .execute_batch(sql)
-        .unwrap_or_else(|error| panic!("{sql}: {error}"));
+    connection.execute_batch(sql).unwrap_or_else(|error| panic!("{sql}: {error}"));
 }
 
 /// The rows of one statement, as text. Never makes a file.
@@ -30,8 +28,7 @@ pub fn dump(path: &Path) -> String {
         return "no file\n".into();
     }
     // Not read-only: a file in WAL mode could then not be read without its `-shm`.
-    let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)
-        .expect("a SQLite file");
+    let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE).expect("a SQLite file");
     dump_all(&connection).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
@@ -65,11 +62,7 @@ fn lines(connection: &Connection, table: &str) -> rusqlite::Result<Vec<String>> 
 fn rows(connection: &Connection, sql: &str) -> rusqlite::Result<Rows> {
     let mut statement = connection.prepare(sql)?;
     let columns = statement.column_count();
-    statement
-        .query_map([], |row| {
-            (0..columns).map(|n| Ok(text(row.get_ref(n)?))).collect()
-        })?
-        .collect()
+    statement.query_map([], |row| (0..columns).map(|n| Ok(text(row.get_ref(n)?))).collect())?.collect()
 }
 
 fn text(value: ValueRef<'_>) -> Option<String> {

@@ -118,22 +118,11 @@ fn certificate(folder: &Path, name: &str, section: &str, signer: Option<&str>) {
     command
         .current_dir(folder)
         .args(["req", "-x509", "-days", "30", "-config", "config"])
-        .args([
-            "-newkey",
-            "ec",
-            "-pkeyopt",
-            "ec_paramgen_curve:prime256v1",
-            "-nodes",
-        ])
+        .args(["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"])
         .args(["-extensions", section, "-subj", &format!("/CN=test {name}")])
         .args(["-keyout", &key, "-out", &format!("{name}.pem")]);
     if let Some(signer) = signer {
-        command.args([
-            "-CA",
-            &format!("{signer}.pem"),
-            "-CAkey",
-            &format!("{signer}.key"),
-        ]);
+        command.args(["-CA", &format!("{signer}.pem"), "-CAkey", &format!("{signer}.key")]);
     }
     let output = command.output().expect("openssl");
     let errors = String::from_utf8_lossy(&output.stderr);

@@ -43,16 +43,9 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn run(
-    engine: &str,
-    place: &str,
-    folder: &str,
-    schema: Option<&str>,
-) -> Result<Report, Box<dyn Error>> {
+fn run(engine: &str, place: &str, folder: &str, schema: Option<&str>) -> Result<Report, Box<dyn Error>> {
     let runner = Runner::new(&load_sql_migrations(folder)?);
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     match (engine, schema) {
         ("postgres", schema) => runtime.block_on(postgres(&runner, place, schema)),
         ("mysql", None) => runtime.block_on(mysql(&runner, place)),
@@ -61,11 +54,7 @@ fn run(
     }
 }
 
-async fn postgres(
-    runner: &Runner,
-    url: &str,
-    schema: Option<&str>,
-) -> Result<Report, Box<dyn Error>> {
+async fn postgres(runner: &Runner, url: &str, schema: Option<&str>) -> Result<Report, Box<dyn Error>> {
     let (mut client, connection) = tokio_postgres::connect(url, tokio_postgres::NoTls).await?;
     // Ends when `client` is dropped; an error of the connection surfaces in the client's calls.
     tokio::spawn(connection);
