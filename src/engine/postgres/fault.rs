@@ -42,7 +42,7 @@ pub(super) fn words(error: &tokio_postgres::Error) -> String {
     if let Some(db) = error.as_db_error() {
         let mut words = format!("{}: {}", db.code().code(), db.message());
         for more in [db.detail(), db.hint()].into_iter().flatten() {
-            words.push_str("\n");
+            words.push('\n');
             words.push_str(more);
         }
         return words;
