@@ -5,4 +5,5 @@
 mod harness;
 mod lockstep;
 mod oracle;
+mod repair;
 mod support;
