@@ -7,4 +7,5 @@ mod killed;
 mod lockstep;
 mod oracle;
 mod refinery;
+mod repair;
 mod support;
