@@ -2,6 +2,7 @@
 //!
 //! One binary, so that all tests share the servers that `support` starts.
 
+mod encryption;
 mod harness;
 mod killed;
 mod lockstep;
