@@ -2,7 +2,10 @@
 //!
 //! One binary, so that all tests share the servers that `support` starts.
 
+mod drifting;
+mod failing;
 mod harness;
 mod lockstep;
+mod mixed;
 mod oracle;
 mod support;

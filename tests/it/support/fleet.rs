@@ -210,6 +210,11 @@ impl Fleet {
 
     // Looks past mtmigrate.
 
+    /// The tenants' names, in the order of `tenants.yaml`.
+    pub fn names(&self) -> Vec<String> {
+        self.tenants.iter().map(|tenant| tenant.name.clone()).collect()
+    }
+
     /// Where a tenant's data lies.
     pub fn place(&self, tenant: &str) -> &Place {
         let tenant = self.tenants.iter().find(|other| other.name == tenant);
