@@ -2,8 +2,11 @@
 //!
 //! One binary, so that all tests share the servers that `support` starts.
 
+mod drifting;
+mod failing;
 mod harness;
 mod lockstep;
+mod mixed;
 mod oracle;
 mod repair;
 mod support;

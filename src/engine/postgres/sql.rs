@@ -98,7 +98,7 @@ pub(super) fn insert_journal(row: &JournalRow<'_>, schema: &str, started: &str) 
     format!(
         "INSERT INTO {} ({}) SELECT {JOURNAL_FORMAT}, {}, '{}', {}, {}, '{}', '{}', {}, {}, {}, {}, {}, {}, \
          started, now, (EXTRACT(epoch FROM now - started) * 1000)::int8, {} \
-         FROM (SELECT {started}::timestamptz AS started, pg_catalog.clock_timestamp() AS now) AS clock;\n",
+         FROM (SELECT ({started})::timestamptz AS started, pg_catalog.clock_timestamp() AS now) AS clock;\n",
         table(schema, JOURNAL),
         JOURNAL_COLUMNS.join(", "),
         literal(&row.run.run_id),
