@@ -5,8 +5,10 @@
 mod drifting;
 mod failing;
 mod harness;
+mod killed;
 mod lockstep;
 mod mixed;
 mod oracle;
+mod refinery;
 mod repair;
 mod support;

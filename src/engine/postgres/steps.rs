@@ -133,8 +133,13 @@ impl Steps for OnSession<'_> {
         }
         self.record(&settings.sql()).await?;
         let tables = make_tables(self.order, self.schema);
-        if !tables.is_empty() {
-            self.record(&tables).await?;
+        if !tables.is_empty()
+            && let Some(error) = self.session.send_counting(&tables).await.error
+        {
+            return Err(match (self.fault(&error), fault::is_making_what_is_there(&error)) {
+                (Fault::Refused { diagnostic, .. }, true) => Fault::Refused { diagnostic, retry: true },
+                (fault, _) => fault,
+            });
         }
         let sql = "SELECT pg_catalog.current_schema(), pg_catalog.clock_timestamp()::text";
         let rows = self.session.ask(sql).await.map_err(|error| self.fault(&error))?;
