@@ -113,8 +113,13 @@ struct Run<'r> {
 
 impl Run<'_> {
     async fn whole(&self) -> Result<Ending, Refusal> {
-        if self.survey().await?.1.is_empty() {
-            return Ok(ended(RunOutcome::UpToDate, ExitStatus::Done));
+        match self.survey().await {
+            Ok((_, plan)) if plan.is_empty() => return Ok(ended(RunOutcome::UpToDate, ExitStatus::Done)),
+            Ok(_) => {}
+            // A text that goes statement by statement looks half applied while another run is at work on it: only
+            // under the lock is it known to be nobody's.
+            Err(refusal) if refusal.exit == ExitStatus::HalfApplied => {}
+            Err(refusal) => return Err(refusal),
         }
         self.not_stopped()?;
         let waiting = Waiting {

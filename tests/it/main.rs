@@ -2,10 +2,14 @@
 //!
 //! One binary, so that all tests share the servers that `support` starts.
 
+mod docs;
+mod drifting;
 mod encryption;
+mod failing;
 mod harness;
 mod killed;
 mod lockstep;
+mod mixed;
 mod oracle;
 mod refinery;
 mod repair;
