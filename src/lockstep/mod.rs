@@ -127,7 +127,7 @@ impl Run<'_> {
             events: self.events,
             jitter: self.jitter,
         };
-        let locks = Locks::take(self.scope, &waiting).await.map_err(refused)?;
+        let locks = Locks::take(self.scope, &waiting).await.map_err(|held| self.not_locked(held))?;
         let ending = self.under_lock(&locks).await;
         locks.release().await;
         ending
@@ -202,6 +202,15 @@ impl Run<'_> {
         }
         let diagnostics = Vec::new();
         Err(Refusal { outcome: RunOutcome::Interrupted, exit: self.stop.exit(), diagnostics })
+    }
+
+    /// Answers a lock that was not taken: a wait that somebody ended was interrupted, not refused.
+    fn not_locked(&self, diagnostic: Diagnostic) -> Refusal {
+        if diagnostic.code() == Code::LOCK_HELD && self.stop.asked() {
+            let diagnostics = vec![diagnostic];
+            return Refusal { outcome: RunOutcome::Interrupted, exit: self.stop.exit(), diagnostics };
+        }
+        refused(diagnostic)
     }
 
     fn halted(&self, reason: Reason, diagnostics: Vec<Diagnostic>) -> Ending {

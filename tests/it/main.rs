@@ -2,10 +2,15 @@
 //!
 //! One binary, so that all tests share the servers that `support` starts.
 
+mod budget;
 mod drifting;
 mod failing;
 mod harness;
 mod lockstep;
 mod mixed;
+mod names;
 mod oracle;
+mod reading;
+mod stopping;
 mod support;
+mod together;
