@@ -105,13 +105,16 @@ fn half(
         None => format!("V{version}"),
     };
     let (version, what, hint) = match open {
-        Unfinished::Uncertain { version, statement_no, statements } => (
+        Unfinished::Uncertain { version, statement_no, statements, .. } => (
             version,
             format!(
-                "the runner ended while statement {statement_no} of {statements} ran; \
+                "statement {statement_no} of {statements} was begun and its end is not recorded; \
                  the statements before it are committed, and nobody knows about this one"
             ),
-            "look whether that statement took effect, then tell mtmigrate: `docs/errors.md` MT211 has the two commands",
+            format!(
+                "if no run is at work there, look whether it took effect, then type `mtmigrate repair --tenant {name} --mark-done --reason …`, \
+                 or `--mark-undone` if it did not; `mtmigrate up` goes on from there"
+            ),
         ),
         Unfinished::FailedAt { version, statement_no, .. } => {
             if position.pending.contains(version) && target.is_none_or(|target| *version <= target) {
@@ -120,7 +123,7 @@ fn half(
             (
                 version,
                 format!("its first {} statements are committed", statement_no - 1),
-                "put the changeset's file back, or raise `--to`, so that `mtmigrate up` can continue it",
+                "put the changeset's file back, or raise `--to`, so that `mtmigrate up` can continue it".to_owned(),
             )
         }
     };
@@ -147,7 +150,7 @@ fn read_only(scope: &Scope<'_>, survey: &Survey) -> Vec<Diagnostic> {
         let server = &scope.fleet.servers[server.0].name;
         Diagnostic::new(Code::READ_ONLY, format!("server {server} takes no writes: {why}"))
             .state(format!("{}: {}; nothing was changed", count(tenants.len(), "tenant"), names(tenants, NAMES)))
-            .hint("name the primary in tenants.yaml; `mtmigrate status` works here too")
+            .hint("let it take writes, or name in tenants.yaml one that does; `mtmigrate status` works here too")
     });
     said.collect()
 }

@@ -9,6 +9,7 @@ mod jitter;
 mod judge;
 mod ledger;
 mod locks;
+mod repair;
 mod standing;
 mod step;
 mod stop;
@@ -18,6 +19,7 @@ mod verdict;
 pub use event::{Ending, Event, RunOutcome, Sink};
 pub use jitter::Jitter;
 pub use judge::{Refusal, drift, half_applied, judge, unreadable};
+pub use repair::{Repair, Repaired, repair};
 pub use standing::{Found, Position, Standing, State};
 pub use step::RETRIES;
 pub use stop::{Signal, Stop};
@@ -114,8 +116,8 @@ impl Run<'_> {
         match self.survey().await {
             Ok((_, plan)) if plan.is_empty() => return Ok(ended(RunOutcome::UpToDate, ExitStatus::Done)),
             Ok(_) => {}
-            // Another run may be at that very statement. Only under the lock does an intent without an end say that
-            // its runner is gone.
+            // A text that goes statement by statement looks half applied while another run is at work on it: only
+            // under the lock is it known to be nobody's.
             Err(refusal) if refusal.exit == ExitStatus::HalfApplied => {}
             Err(refusal) => return Err(refusal),
         }
@@ -127,7 +129,11 @@ impl Run<'_> {
             events: self.events,
             jitter: self.jitter,
         };
-        let locks = Locks::take(self.scope, &waiting).await.map_err(|held| self.not_locked(held))?;
+        let locks = match Locks::take(self.scope, &waiting).await {
+            Ok(locks) => locks,
+            Err(held) if self.stop.asked() => return Err(self.stopped(vec![held])),
+            Err(refusal) => return Err(refused(refusal)),
+        };
         let ending = self.under_lock(&locks).await;
         locks.release().await;
         ending
@@ -197,20 +203,11 @@ impl Run<'_> {
 
     /// Answers a stop that was asked for before anything was changed.
     fn not_stopped(&self) -> Result<(), Refusal> {
-        if !self.stop.asked() {
-            return Ok(());
-        }
-        let diagnostics = Vec::new();
-        Err(Refusal { outcome: RunOutcome::Interrupted, exit: self.stop.exit(), diagnostics })
+        if self.stop.asked() { Err(self.stopped(Vec::new())) } else { Ok(()) }
     }
 
-    /// Answers a lock that was not taken: a wait that somebody ended was interrupted, not refused.
-    fn not_locked(&self, diagnostic: Diagnostic) -> Refusal {
-        if diagnostic.code() == Code::LOCK_HELD && self.stop.asked() {
-            let diagnostics = vec![diagnostic];
-            return Refusal { outcome: RunOutcome::Interrupted, exit: self.stop.exit(), diagnostics };
-        }
-        refused(diagnostic)
+    fn stopped(&self, diagnostics: Vec<Diagnostic>) -> Refusal {
+        Refusal { outcome: RunOutcome::Interrupted, exit: self.stop.exit(), diagnostics }
     }
 
     fn halted(&self, reason: Reason, diagnostics: Vec<Diagnostic>) -> Ending {

@@ -3,14 +3,18 @@
 //! One binary, so that all tests share the servers that `support` starts.
 
 mod budget;
+mod docs;
 mod drifting;
 mod failing;
 mod harness;
+mod killed;
 mod lockstep;
 mod mixed;
 mod names;
 mod oracle;
 mod reading;
+mod refinery;
+mod repair;
 mod stopping;
 mod support;
 mod together;

@@ -3,7 +3,7 @@
 use tokio_postgres::error::{ErrorPosition, SqlState};
 
 use crate::engine::Order;
-use crate::engine::stepwise::failed;
+use crate::engine::stepwise::{RUN_LONGER, WAIT_LONGER, failed};
 use crate::error::{Code, Diagnostic};
 use crate::tenant::{Address, Server};
 
@@ -81,6 +81,14 @@ pub(super) fn connecting(server: &Server, key: &Key, error: &tokio_postgres::Err
     let user = key.access.user.as_deref().unwrap_or("(none)");
     let database = &key.database;
     let Some(code) = error.code() else {
+        if why.contains("password missing") {
+            return Diagnostic::new(
+                Code::ACCESS_DENIED,
+                format!("server {} asks user {user} for a password", place(server)),
+            )
+            .cause(why)
+            .hint("give one in the URL, best as `${VAR}` or `${file:…}`");
+        }
         if why.contains("TLS") || why.contains("certificate") {
             return Diagnostic::new(Code::TLS_FAILED, format!("no TLS connection to server {}", place(server)))
                 .cause(why)
@@ -146,12 +154,18 @@ pub(super) fn refused(order: &Order<'_>, error: &tokio_postgres::Error) -> (Diag
     let why = words(error);
     let state = error.code().cloned().unwrap_or(SqlState::INTERNAL_ERROR);
     if state == SqlState::LOCK_NOT_AVAILABLE {
-        let hint = "see who holds it in pg_stat_activity and pg_locks; `-- mtmigrate: lock-timeout 30s` waits longer";
+        let hint = format!(
+            "see who holds it in pg_stat_activity and pg_locks, and run `mtmigrate up` again; or {WAIT_LONGER}"
+        );
         return (failed(order, Code::LOCK_TIMEOUT).cause(why).hint(hint), true);
     }
     if state == SqlState::QUERY_CANCELED {
         let code = if order.cancel.is_cancelled() { Code::CANCELLED } else { Code::STATEMENT_TIMEOUT };
-        return (failed(order, code).cause(why), false);
+        let diagnostic = failed(order, code).cause(why);
+        return match code {
+            Code::STATEMENT_TIMEOUT => (diagnostic.hint(RUN_LONGER), false),
+            _ => (diagnostic, false),
+        };
     }
     let passing =
         [SqlState::T_R_SERIALIZATION_FAILURE, SqlState::T_R_DEADLOCK_DETECTED, SqlState::TOO_MANY_CONNECTIONS];
@@ -186,4 +200,12 @@ pub(super) fn position(error: &tokio_postgres::Error) -> Option<usize> {
 /// Whether the server names this table of this schema as the one that an error is about.
 pub(super) fn is_about(error: &tokio_postgres::Error, schema: &str, table: &str) -> bool {
     error.as_db_error().is_some_and(|db| db.schema() == Some(schema) && db.table() == Some(table))
+}
+
+/// Whether a table of ours was made by another session while we were about to: an orphan of a killed run, or refinery.
+///
+/// `IF NOT EXISTS` looks before the other one commits, and its row in the catalogs then collides with theirs.
+pub(super) fn is_making_what_is_there(error: &tokio_postgres::Error) -> bool {
+    let collides = error.code() == Some(&SqlState::UNIQUE_VIOLATION);
+    collides && error.as_db_error().is_some_and(|db| db.schema() == Some("pg_catalog"))
 }
