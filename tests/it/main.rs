@@ -2,6 +2,7 @@
 //!
 //! One binary, so that all tests share the servers that `support` starts.
 
+mod budget;
 mod docs;
 mod drifting;
 mod encryption;
@@ -10,7 +11,11 @@ mod harness;
 mod killed;
 mod lockstep;
 mod mixed;
+mod names;
 mod oracle;
+mod reading;
 mod refinery;
 mod repair;
+mod stopping;
 mod support;
+mod together;
