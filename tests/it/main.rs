@@ -2,7 +2,9 @@
 //!
 //! One binary, so that all tests share the servers that `support` starts.
 
+mod changelog;
 mod harness;
+mod limits;
 mod lockstep;
 mod oracle;
 mod support;
