@@ -8,7 +8,7 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use crate::changeset::Version;
 use crate::tenant::Selection;
 
-use super::{history, init, new, plan, status, up, validate};
+use super::{history, init, new, plan, repair, status, up, validate};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -53,6 +53,7 @@ pub(super) enum Verb {
     Up(up::UpArgs),
     Status(status::StatusArgs),
     History(history::HistoryArgs),
+    Repair(repair::RepairArgs),
 }
 
 /// Options that stand before or after the verb.
@@ -144,7 +145,7 @@ mod tests {
 
     use super::*;
 
-    const VERBS: [&str; 7] = ["init", "new", "validate", "plan", "up", "status", "history"];
+    const VERBS: [&str; 8] = ["init", "new", "validate", "plan", "up", "status", "history", "repair"];
 
     fn parse(line: &str) -> Result<Cli, clap::Error> {
         Cli::try_parse_from(std::iter::once("mtmigrate").chain(line.split_whitespace()))

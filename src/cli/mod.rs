@@ -12,6 +12,7 @@ mod new;
 mod panics;
 mod plan;
 mod progress;
+mod repair;
 mod screen;
 mod signals;
 mod status;
@@ -59,6 +60,7 @@ fn run(cli: Cli) -> ExitStatus {
         Verb::Up(args) => up::run(args, &context),
         Verb::Status(args) => status::run(args, &context),
         Verb::History(args) => history::run(args, &context),
+        Verb::Repair(args) => repair::run(args, &context),
     };
     outcome.unwrap_or_else(|stopped| {
         context.console.tell(&stopped);
@@ -86,6 +88,13 @@ fn mistake(error: &clap::Error) -> String {
     }
     let coded = text.replacen("error:", &format!("error[{}]:", Code::USAGE), 1);
     coded.lines().map(mask).collect::<Vec<_>>().join("\n")
+}
+
+/// Makes the diagnostic of a pattern where one tenant is meant.
+fn one_tenant(pattern: &str) -> Diagnostic {
+    Diagnostic::new(Code::USAGE, format!("`{pattern}` is no tenant's name"))
+        .state("nothing was touched")
+        .hint("name one tenant as tenants.yaml does")
 }
 
 /// Makes the diagnostic of a file that cannot be read or written.

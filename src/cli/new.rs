@@ -40,7 +40,7 @@ pub(super) struct NewArgs {
 pub(super) fn run(args: &NewArgs, context: &Context) -> Outcome {
     let folder = match &context.global.migrations {
         Some(given) => given.clone(),
-        None => tenant::load(&context.global.config, &ProcessEnvironment)?.migrations,
+        None => tenant::migrations_folder(&context.global.config, &ProcessEnvironment)?,
     };
     let path = make(args, &folder, OffsetDateTime::now_utc())?;
     context.console.data(&path.display().to_string()).map_err(|one| vec![one])?;

@@ -61,6 +61,12 @@ pub trait Server: Send + Sync {
     /// Applies a changeset to a tenant: executes, commits, records, and reads every result before it answers.
     fn apply<'a>(&'a self, order: Order<'a>) -> BoxFuture<'a, Outcome>;
 
+    /// Writes what a person found out into a tenant's journal: one row, and nothing else. The caller holds the lock.
+    ///
+    /// # Errors
+    /// `MT211` when the text before the statement was changed since it ran; the server's own otherwise.
+    fn record<'a>(&'a self, record: Record<'a>) -> BoxFuture<'a, Result<()>>;
+
     /// Closes every connection.
     fn close(&self) -> BoxFuture<'_, ()>;
 }
@@ -115,6 +121,46 @@ pub struct Order<'a> {
     pub limits: Limits,
     /// When cancelled, what can be rolled back is.
     pub cancel: CancellationToken,
+}
+
+/// What a person found out about a statement of which nobody knew whether it had an effect.
+#[derive(Clone, Debug)]
+pub struct Record<'a> {
+    /// Whom about.
+    pub tenant: &'a Tenant,
+    /// Which changeset is half applied.
+    pub changeset: &'a Changeset,
+    /// Its text for the tenant's engine.
+    pub text: &'a Text,
+    /// The width of the changelog's checksums.
+    pub width: Width,
+    /// In whose name.
+    pub run: &'a RunIdentity,
+    /// The statement in question, from 1, and the hash of those before it, as the journal has them.
+    pub at: Resume,
+    /// What was found.
+    pub mark: Mark,
+    /// Why, in the person's words.
+    pub reason: &'a str,
+}
+
+/// What a person found out about a statement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mark {
+    /// It had its effect: the text continues after it.
+    Done,
+    /// It had none: the text continues at it.
+    Undone,
+}
+
+impl Mark {
+    /// Returns the words in the journal.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Done => "marked done",
+            Self::Undone => "marked undone",
+        }
+    }
 }
 
 /// Where to continue.

@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 
 use crate::error::{Code, Diagnostic, Place};
 use crate::history::{AttemptOutcome, prefix_hash};
-use crate::sql::{Statement, position};
+use crate::sql::{SqlError, Statement, position};
 
 use super::tables::{JournalRow, StatementMark};
-use super::{Applied, Failure, Left, Moment, Order, Outcome};
+use super::{Applied, Failure, Left, Mark, Moment, Order, Outcome, Record};
 
 /// What the engine is asked for, on one session that is the tenant's alone.
 pub(crate) trait Steps: Send {
@@ -115,6 +115,45 @@ pub(crate) async fn apply(order: &Order<'_>, statements: &[Statement<'_>], steps
         return Outcome::Failed(failure);
     }
     Outcome::Applied(Applied { duration: began.elapsed(), notices: steps.notices(), by_another: false })
+}
+
+/// Says that a recorded text cannot be split, so that nothing can be said about its statements.
+pub(crate) fn unsplit(record: &Record<'_>, error: &SqlError) -> Diagnostic {
+    let message = format!("{} cannot be split into statements", record.text.file);
+    let place = Place::rest_of_line(&record.text.file, &record.text.sql, error.line, error.column);
+    Diagnostic::new(Code::BROKEN_SQL, message).at(place).cause(&error.message).state("nothing was recorded")
+}
+
+/// Says that what a person found out could not be written.
+pub(crate) fn unrecorded(record: &Record<'_>, cause: impl Into<String>) -> Diagnostic {
+    let message = format!("the journal of tenant {} could not be written", record.tenant.name);
+    Diagnostic::new(Code::JOURNAL_NOT_WRITTEN, message).cause(cause).state("nothing was recorded")
+}
+
+/// Returns where a text continues after what a person found out.
+///
+/// # Errors
+/// `MT211` when the text before the statement was changed since it ran, or the statement is no longer there.
+pub(crate) fn marked(record: &Record<'_>, statements: &[Statement<'_>]) -> Result<StatementMark, Diagnostic> {
+    let refused = |cause: String| {
+        let (changeset, tenant) = (record.changeset, &record.tenant.name);
+        Diagnostic::new(Code::HALF_APPLIED, format!("{changeset} on tenant {tenant} cannot be marked"))
+            .at(Place::file(&record.text.file))
+            .cause(cause)
+            .state("nothing was recorded")
+            .hint("restore the file to what was run, then mark it")
+    };
+    let no = record.at.statement_no as usize;
+    let texts = || statements.iter().map(|statement| statement.text);
+    if no == 0 || no > statements.len() + 1 || prefix_hash(texts().take(no - 1)) != record.at.prefix {
+        return Err(refused(format!("the text before statement {no} was changed since it was run")));
+    }
+    let (statement_no, prefix) = match record.mark {
+        Mark::Undone => (no, record.at.prefix.clone()),
+        Mark::Done if no > statements.len() => return Err(refused(format!("there is no statement {no} in the file"))),
+        Mark::Done => (no + 1, prefix_hash(texts().take(no))),
+    };
+    Ok(StatementMark { statement_no: statement_no as u32, statements: statements.len() as u32, prefix })
 }
 
 /// One order's way through its statements.

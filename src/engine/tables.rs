@@ -9,7 +9,7 @@ use crate::changeset::{Version, Width};
 use crate::error::{Code, Diagnostic, Result, short};
 use crate::history::{Attempt, AttemptOutcome};
 
-use super::{Order, RunIdentity};
+use super::{Order, Record, RunIdentity};
 
 /// refinery's table.
 pub(crate) const HISTORY: &str = "refinery_schema_history";
@@ -47,10 +47,15 @@ pub(crate) const ERROR_LIMIT: usize = 2000;
 /// The action of a row that `up` writes.
 pub(crate) const ACTION_UP: &str = "up";
 
+/// The action of a row that `repair` writes.
+pub(crate) const ACTION_REPAIR: &str = "repair";
+
 /// A journal row to be written, but for the server's clock.
 #[derive(Clone, Debug)]
 pub(crate) struct JournalRow<'a> {
     pub run: &'a RunIdentity,
+    /// What mtmigrate was asked to do.
+    pub action: &'static str,
     pub version: i64,
     pub name: &'a str,
     pub checksum: u64,
@@ -73,6 +78,7 @@ impl<'a> JournalRow<'a> {
     pub fn of(order: &Order<'a>, outcome: AttemptOutcome) -> Self {
         Self {
             run: order.run,
+            action: ACTION_UP,
             version: order.changeset.version.0,
             name: &order.changeset.name,
             checksum: order.text.checksum(order.width),
@@ -80,6 +86,22 @@ impl<'a> JournalRow<'a> {
             statement: None,
             error: None,
         }
+    }
+
+    /// Makes the row of what a person found out.
+    pub fn of_record(record: &Record<'a>, statement: StatementMark) -> Self {
+        let error = format!("{} by a person: {}", record.mark.as_str(), record.reason);
+        Self {
+            run: record.run,
+            action: ACTION_REPAIR,
+            version: record.changeset.version.0,
+            name: &record.changeset.name,
+            checksum: record.text.checksum(record.width),
+            outcome: AttemptOutcome::Failed,
+            statement: Some(statement),
+            error: None,
+        }
+        .error(&error)
     }
 
     /// Adds the statement it is about.

@@ -94,7 +94,7 @@ pub enum Unfinished {
     /// before is still the same.
     FailedAt { version: Version, statement_no: u32, prefix: String },
     /// The runner died while the statement ran: nobody knows whether it had an effect.
-    Uncertain { version: Version, statement_no: u32, statements: u32 },
+    Uncertain { version: Version, statement_no: u32, statements: u32, prefix: String },
 }
 
 /// Returns what the journal's last row leaves open, if anything.
@@ -108,6 +108,7 @@ pub fn unfinished(last: &Attempt) -> Option<Unfinished> {
             version: last.version,
             statement_no,
             statements: last.statements.unwrap_or(statement_no),
+            prefix: last.prefix.clone().unwrap_or_default(),
         }),
         AttemptOutcome::Failed if statement_no <= 1 => None,
         AttemptOutcome::Failed => Some(Unfinished::FailedAt {
@@ -160,7 +161,8 @@ mod tests {
     fn the_last_row_tells_what_is_unfinished() {
         let version = Version(7);
         let failed = Unfinished::FailedAt { version, statement_no: 3, prefix: "p".into() };
-        let uncertain = Unfinished::Uncertain { version, statement_no: 3, statements: 5 };
+        let prefix = "00ff".to_owned();
+        let uncertain = Unfinished::Uncertain { version, statement_no: 3, statements: 5, prefix };
         for (outcome, statement_no, left) in [
             (AttemptOutcome::Applied, Some(5), None),
             (AttemptOutcome::Failed, None, None),

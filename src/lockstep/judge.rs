@@ -105,13 +105,16 @@ fn half(
         None => format!("V{version}"),
     };
     let (version, what, hint) = match open {
-        Unfinished::Uncertain { version, statement_no, statements } => (
+        Unfinished::Uncertain { version, statement_no, statements, .. } => (
             version,
             format!(
                 "the runner ended while statement {statement_no} of {statements} ran; \
                  the statements before it are committed, and nobody knows about this one"
             ),
-            "look whether that statement took effect, then tell mtmigrate: `docs/errors.md` MT211 has the two commands",
+            format!(
+                "look whether it took effect, then type `mtmigrate repair --tenant {name} --mark-done --reason …`, \
+                 or `--mark-undone` if it did not; `mtmigrate up` goes on from there"
+            ),
         ),
         Unfinished::FailedAt { version, statement_no, .. } => {
             if position.pending.contains(version) && target.is_none_or(|target| *version <= target) {
@@ -120,7 +123,7 @@ fn half(
             (
                 version,
                 format!("its first {} statements are committed", statement_no - 1),
-                "put the changeset's file back, or raise `--to`, so that `mtmigrate up` can continue it",
+                "put the changeset's file back, or raise `--to`, so that `mtmigrate up` can continue it".to_owned(),
             )
         }
     };

@@ -90,7 +90,7 @@ impl Stepping<'_> {
         let outcome = self.order(changeset, tenant, halting).await;
         match &outcome {
             Outcome::Applied(applied) => {
-                self.ledger.applied(tenant.id, self.scope.changelog.width());
+                self.ledger.applied(tenant.id, self.width(tenant));
                 (self.events)(Event::TenantApplied { tenant: tenant.id, version, applied: applied.clone() });
             }
             Outcome::Failed(failure) => {
@@ -115,7 +115,7 @@ impl Stepping<'_> {
                 tenant,
                 changeset,
                 text,
-                width: self.scope.changelog.width(),
+                width: self.width(tenant),
                 run: self.run,
                 tables: self.ledger.tables(tenant.id),
                 rewrite: self.rewrite(tenant),
@@ -134,6 +134,13 @@ impl Stepping<'_> {
             (self.events)(Event::TenantRetried { tenant, version: changeset.version, attempt, diagnostic });
             tokio::time::sleep(self.jitter.around(RETRY_PAUSE * 2u32.pow(attempt - 1))).await;
         }
+    }
+
+    /// Returns the width in which a tenant's history goes on: a wide one stays wide, for it is that of refinery's
+    /// `int8-versions` build, whose checksums are others also for small versions.
+    fn width(&self, tenant: &Tenant) -> Width {
+        let has = self.ledger.tables(tenant.id).history;
+        has.map_or(self.scope.changelog.width(), |has| has.max(self.scope.changelog.width()))
     }
 
     /// Returns the checksums that change when a tenant's narrow history is widened.

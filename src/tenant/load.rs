@@ -50,17 +50,43 @@ const SERVER_KEYS: [&str; 11] = [
 /// All mistakes of the file in one go, in its order; past the first twenty a last one counts the others. `MT101` when
 /// the file cannot be read.
 pub fn load(config: &FilePath, env: &dyn Environment) -> Result<Fleet, Vec<Diagnostic>> {
+    parse(config, &read(config)?, env)
+}
+
+/// Returns the fleet's folder of changesets, and looks at nothing else: who writes a changeset need not have the
+/// variables and secrets of the servers at hand.
+///
+/// # Errors
+/// As [`load`], for the file as a whole and its `migrations:` key.
+pub fn migrations_folder(config: &FilePath, env: &dyn Environment) -> Result<PathBuf, Vec<Diagnostic>> {
+    let text = read(config)?;
+    let (tree, mut loader) = begin(config, &text, env)?;
+    let migrations = tree.get("migrations").filter(|value| !value.is_null());
+    let named = migrations.and_then(|value| loader.migrations(value, Path::ROOT.key("migrations")));
+    match loader.walk.mistakes.count() {
+        0 => Ok(folder_of(config).join(named.as_deref().unwrap_or(MIGRATIONS))),
+        _ => Err(loader.walk.mistakes.into_diagnostics()),
+    }
+}
+
+/// The folder of changesets of a file that names none.
+const MIGRATIONS: &str = "migrations";
+
+fn folder_of(config: &FilePath) -> PathBuf {
+    config.parent().unwrap_or(FilePath::new("")).to_owned()
+}
+
+fn read(config: &FilePath) -> Result<String, Vec<Diagnostic>> {
     let file = config.display().to_string();
     let bytes = std::fs::read(config).map_err(|error| {
         let message = format!("{file} cannot be read");
         let hint = "name the fleet's file with --config, or make an example with `mtmigrate init`";
         vec![Diagnostic::new(Code::FILE_UNREADABLE, message).cause(error.to_string()).hint(hint)]
     })?;
-    let text = String::from_utf8(bytes).map_err(|error| {
+    String::from_utf8(bytes).map_err(|error| {
         let message = format!("not UTF-8 text: byte {} cannot be read", error.utf8_error().valid_up_to());
         vec![Diagnostic::new(Code::YAML_SYNTAX, message).at(Place::file(&file)).hint("save the file as UTF-8")]
-    })?;
-    parse(config, &text, env)
+    })
 }
 
 /// Resolves a fleet from the text of its file; `config` says where relative paths begin.
@@ -68,31 +94,39 @@ pub fn load(config: &FilePath, env: &dyn Environment) -> Result<Fleet, Vec<Diagn
 /// # Errors
 /// As [`load`].
 pub fn parse(config: &FilePath, text: &str, env: &dyn Environment) -> Result<Fleet, Vec<Diagnostic>> {
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let file = config.display().to_string();
-    let mut tree = yaml::read(&file, text).map_err(|mistake| vec![mistake])?;
-    let folder = config.parent().unwrap_or(FilePath::new("")).to_owned();
-    let walk = Walk { mistakes: Mistakes::new(file, text), env, folder: folder.clone() };
-    let mut loader = Loader {
-        walk,
-        base: std::path::absolute(folder.join(".")).unwrap_or(folder.clone()),
-        defaults: Settings::default(),
-        servers: Servers::default(),
-        named: HashMap::new(),
-        claims: Claims::default(),
-    };
+    let (mut tree, mut loader) = begin(config, text, env)?;
     yaml::merge(&mut tree, &mut loader.walk.mistakes);
     let fleet = loader.fleet(&tree);
     let Loader { walk, servers, defaults, .. } = loader;
     match fleet {
         Some((migrations, tenants)) if walk.mistakes.count() == 0 => Ok(Fleet {
             config: config.to_owned(),
-            migrations: folder.join(migrations.unwrap_or_else(|| "migrations".to_owned())),
+            migrations: folder_of(config).join(migrations.as_deref().unwrap_or(MIGRATIONS)),
             servers: servers.finish(&defaults),
             tenants,
         }),
         _ => Err(walk.mistakes.into_diagnostics()),
     }
+}
+
+fn begin<'t>(
+    config: &FilePath,
+    text: &'t str,
+    env: &'t dyn Environment,
+) -> Result<(Value, Loader<'t>), Vec<Diagnostic>> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let file = config.display().to_string();
+    let tree = yaml::read(&file, text).map_err(|mistake| vec![mistake])?;
+    let folder = folder_of(config);
+    let loader = Loader {
+        base: std::path::absolute(folder.join(".")).unwrap_or_else(|_| folder.clone()),
+        walk: Walk { mistakes: Mistakes::new(file, text), env, folder },
+        defaults: Settings::default(),
+        servers: Servers::default(),
+        named: HashMap::new(),
+        claims: Claims::default(),
+    };
+    Ok((tree, loader))
 }
 
 /// What the walk has learned so far.

@@ -19,7 +19,7 @@ mod walk;
 mod yaml;
 
 pub use interpolate::{Environment, ProcessEnvironment};
-pub use load::{load, parse};
+pub use load::{load, migrations_folder, parse};
 pub use select::Selection;
 
 use std::collections::BTreeSet;

@@ -3,8 +3,14 @@
 //! One binary, so that all tests share the servers that `support` starts.
 
 mod changelog;
+mod drifting;
+mod failing;
 mod harness;
+mod killed;
 mod limits;
 mod lockstep;
+mod mixed;
 mod oracle;
+mod refinery;
+mod repair;
 mod support;

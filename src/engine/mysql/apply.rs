@@ -7,11 +7,12 @@
 use std::time::Instant;
 
 use crate::engine::stepwise::{self, Fault, failed, place_at, place_of};
-use crate::engine::{Failure, Left, Moment, Order, Outcome};
-use crate::error::Code;
+use crate::engine::tables::JournalRow;
+use crate::engine::{Failure, Left, Moment, Order, Outcome, Record};
+use crate::error::{Code, Diagnostic};
 use crate::sql::{Dialect, SqlMode, Statement, split};
 
-use super::link::Sets;
+use super::link::{ANSWER_LIMIT, Sets};
 use super::steps::MySqlSteps;
 use super::{MySqlServer, NoSession, sql};
 
@@ -37,6 +38,28 @@ pub(super) async fn apply(server: &MySqlServer, order: Order<'_>) -> Outcome {
     let mut steps = MySqlSteps::new(server, &order, session, &statements, lease);
     let outcome = stepwise::apply(&order, &statements, &mut steps).await;
     steps.settle(outcome).await
+}
+
+/// Writes what a person found out about a statement.
+pub(super) async fn record(server: &MySqlServer, record: &Record<'_>) -> Result<(), Diagnostic> {
+    let (tenant, database) = (record.tenant, record.tenant.datasource.database());
+    let opened = server.session(&tenant.access, &sql::enter(database, &tenant.limits)).await;
+    let (mut lease, sets) = opened.map_err(|none| server.unopened(none, tenant))?;
+    let session = Session::of(sets);
+    let marked = split(&record.text.sql, Dialect::MySql(session.sql_mode))
+        .map_err(|error| stepwise::unsplit(record, &error))
+        .and_then(|statements| stepwise::marked(record, &statements));
+    let written = match marked {
+        Ok(mark) => {
+            let row = JournalRow::of_record(record, mark);
+            let journal = sql::insert_journal(database, &row, &session.began);
+            let asked = lease.ask(&journal, ANSWER_LIMIT).await;
+            asked.map(|_| ()).map_err(|trouble| stepwise::unrecorded(record, super::cause(trouble)))
+        }
+        Err(refused) => Err(refused),
+    };
+    server.give_back(lease).await;
+    written
 }
 
 /// What the server said when the session entered the database.

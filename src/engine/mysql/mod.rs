@@ -26,7 +26,7 @@ use crate::history::Attempt;
 use crate::tenant::{self, Access, Tenant};
 
 use super::pool::{Close, Lease, Pool};
-use super::{LockAttempt, Order, Outcome, Reading, RunIdentity, Server};
+use super::{LockAttempt, Order, Outcome, Reading, Record, RunIdentity, Server};
 
 use connect::Connector;
 use link::{ANSWER_LIMIT, Link, Sets, Trouble};
@@ -91,6 +91,10 @@ impl Server for MySqlServer {
 
     fn apply<'a>(&'a self, order: Order<'a>) -> BoxFuture<'a, Outcome> {
         apply::apply(self, order).boxed()
+    }
+
+    fn record<'a>(&'a self, record: Record<'a>) -> BoxFuture<'a, Result<()>> {
+        async move { apply::record(self, &record).await }.boxed()
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::changeset::{Version, Width};
 use crate::engine::RunIdentity;
 use crate::engine::tables::{
-    ACTION_UP, HISTORY, JOURNAL, JOURNAL_COLUMNS, JOURNAL_FORMAT, JournalRow, applied_on_now, version_type,
+    HISTORY, JOURNAL, JOURNAL_COLUMNS, JOURNAL_FORMAT, JournalRow, applied_on_now, version_type,
 };
 use crate::history::AttemptOutcome;
 use crate::tenant::Limits;
@@ -148,7 +148,7 @@ pub(super) fn insert_journal(database: &str, row: &JournalRow<'_>, began: &str) 
     let values = JOURNAL_COLUMNS.map(|column| match column {
         "format" => JOURNAL_FORMAT.to_string(),
         "run_id" => literal(&row.run.run_id),
-        "action" => literal(ACTION_UP),
+        "action" => literal(row.action),
         "version" => row.version.to_string(),
         "name" => literal(row.name),
         "checksum" => literal(&row.checksum.to_string()),

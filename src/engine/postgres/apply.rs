@@ -138,7 +138,13 @@ impl Going<'_> {
         answer: &Answer,
         error: &tokio_postgres::Error,
     ) -> Outcome {
-        if fault::is_about(error, schema, HISTORY) && answer.completed < message.statements {
+        let before_the_text = answer.completed < message.statements;
+        if before_the_text && fault::is_making_what_is_there(error) {
+            session.keep();
+            let (diagnostic, _) = fault::refused(self.order, error);
+            return self.read_again(schema, diagnostic).await;
+        }
+        if before_the_text && fault::is_about(error, schema, HISTORY) {
             match error.code().map(tokio_postgres::error::SqlState::code) {
                 // The row is there: another runner has applied it since we looked.
                 Some("23505") => {

@@ -187,3 +187,11 @@ pub(super) fn position(error: &tokio_postgres::Error) -> Option<usize> {
 pub(super) fn is_about(error: &tokio_postgres::Error, schema: &str, table: &str) -> bool {
     error.as_db_error().is_some_and(|db| db.schema() == Some(schema) && db.table() == Some(table))
 }
+
+/// Whether a table of ours was made by another session while we were about to: an orphan of a killed run, or refinery.
+///
+/// `IF NOT EXISTS` looks before the other one commits, and its row in the catalogs then collides with theirs.
+pub(super) fn is_making_what_is_there(error: &tokio_postgres::Error) -> bool {
+    let collides = error.code() == Some(&SqlState::UNIQUE_VIOLATION);
+    collides && error.as_db_error().is_some_and(|db| db.schema() == Some("pg_catalog"))
+}

@@ -19,7 +19,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
 use crate::engine::pool::{Lease, Pool};
-use crate::engine::{LockAttempt, Order, Outcome, Reading, RunIdentity, Server};
+use crate::engine::{LockAttempt, Order, Outcome, Reading, Record, RunIdentity, Server};
 use crate::error::Result;
 use crate::history::Attempt;
 use crate::tenant::{self, Tenant};
@@ -113,6 +113,10 @@ impl Server for Postgres {
             }
         }
         .boxed()
+    }
+
+    fn record<'a>(&'a self, record: Record<'a>) -> BoxFuture<'a, Result<()>> {
+        async move { steps::record(self, &record).await }.boxed()
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {

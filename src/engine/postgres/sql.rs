@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::changeset::Width;
 use crate::engine::Order;
 use crate::engine::tables::{
-    ACTION_UP, HISTORY, JOURNAL, JOURNAL_COLUMNS, JOURNAL_FORMAT, JournalRow, applied_on_now, version_type,
+    HISTORY, JOURNAL, JOURNAL_COLUMNS, JOURNAL_FORMAT, JournalRow, applied_on_now, version_type,
 };
 
 /// Quotes an identifier, whatever characters it holds.
@@ -115,12 +115,13 @@ pub(super) fn insert_journal(row: &JournalRow<'_>, schema: &str, started: &str) 
     let text = |t: Option<&str>| t.map_or("NULL".to_owned(), literal);
     let mark = row.statement.as_ref();
     format!(
-        "INSERT INTO {} ({}) SELECT {JOURNAL_FORMAT}, {}, '{ACTION_UP}', {}, {}, '{}', '{}', {}, {}, {}, {}, {}, {}, \
+        "INSERT INTO {} ({}) SELECT {JOURNAL_FORMAT}, {}, '{}', {}, {}, '{}', '{}', {}, {}, {}, {}, {}, {}, \
          started, now, (EXTRACT(epoch FROM now - started) * 1000)::int8, {} \
-         FROM (SELECT {started}::timestamptz AS started, pg_catalog.clock_timestamp() AS now) AS clock;\n",
+         FROM (SELECT ({started})::timestamptz AS started, pg_catalog.clock_timestamp() AS now) AS clock;\n",
         table(schema, JOURNAL),
         JOURNAL_COLUMNS.join(", "),
         literal(&row.run.run_id),
+        row.action,
         row.version,
         literal(row.name),
         row.checksum,

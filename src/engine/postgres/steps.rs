@@ -7,8 +7,13 @@ use tokio_postgres::error::SqlState;
 
 use crate::engine::pool::Lease;
 use crate::engine::stepwise::{self, Fault, Steps, failed};
+<<<<<<< HEAD
 use crate::engine::tables::{JOURNAL, JournalRow, StatementMark};
 use crate::engine::{Failure, Left, Moment, Order, Outcome};
+=======
+use crate::engine::tables::JournalRow;
+use crate::engine::{Failure, Left, Moment, Order, Outcome, Record};
+>>>>>>> main
 use crate::error::{Code, Diagnostic, names};
 use crate::history::prefix_hash;
 use crate::sql::{Dialect, Statement, split};
@@ -21,6 +26,9 @@ use super::{Postgres, fault, home};
 
 /// How long a cancelled statement may take to end.
 const CANCELLED: Duration = Duration::from_secs(10);
+
+/// How long the writing of one journal row may take.
+const RECORDED: Duration = Duration::from_secs(20);
 
 pub(super) async fn apply(server: &Postgres, order: &Order<'_>) -> Outcome {
     let began = Instant::now();
@@ -62,6 +70,23 @@ pub(super) async fn apply(server: &Postgres, order: &Order<'_>) -> Outcome {
     // The text may have left anything in the session.
     session.discard().await;
     outcome
+}
+
+/// Writes what a person found out about a statement.
+pub(super) async fn record(server: &Postgres, record: &Record<'_>) -> Result<(), Diagnostic> {
+    let statements = split(&record.text.sql, Dialect::Postgres).map_err(|error| stepwise::unsplit(record, &error))?;
+    let row = JournalRow::of_record(record, stepwise::marked(record, &statements)?);
+    let session = server.session(record.tenant).await?;
+    let Some(schema) = home(record.tenant, &session) else {
+        return Err(fault::no_schema(&server.server, record.tenant.datasource.database(), None));
+    };
+    let sql = insert_journal(&row, &schema, "pg_catalog.clock_timestamp()");
+    let written = timeout(RECORDED, session.reset_and_send(&sql)).await;
+    session.discard().await;
+    match written {
+        Ok(answer) => answer.error.map_or(Ok(()), |error| Err(stepwise::unrecorded(record, fault::words(&error)))),
+        Err(_) => Err(stepwise::unrecorded(record, format!("no answer within {} s", RECORDED.as_secs()))),
+    }
 }
 
 struct OnSession<'s> {
@@ -152,8 +177,13 @@ impl Steps for OnSession<'_> {
         }
         self.record(&settings.sql()).await?;
         let tables = make_tables(self.order, self.schema);
-        if !tables.is_empty() {
-            self.record(&tables).await?;
+        if !tables.is_empty()
+            && let Some(error) = self.session.send_counting(&tables).await.error
+        {
+            return Err(match (self.fault(&error), fault::is_making_what_is_there(&error)) {
+                (Fault::Refused { diagnostic, .. }, true) => Fault::Refused { diagnostic, retry: true },
+                (fault, _) => fault,
+            });
         }
         let sql = "SELECT pg_catalog.current_schema(), pg_catalog.clock_timestamp()::text";
         let rows = self.session.ask(sql).await.map_err(|error| self.fault(&error))?;

@@ -11,7 +11,7 @@ use super::fault;
 use crate::engine::Order;
 use crate::engine::stepwise::failed;
 use crate::engine::tables::{
-    ACTION_UP, HISTORY, JOURNAL, JOURNAL_COLUMNS, JOURNAL_FORMAT, JournalRow, applied_on_now, version_type,
+    HISTORY, JOURNAL, JOURNAL_COLUMNS, JOURNAL_FORMAT, JournalRow, applied_on_now, version_type,
 };
 use crate::error::{Code, Diagnostic};
 
@@ -102,7 +102,7 @@ pub(super) fn insert_journal(connection: &Connection, start: &Start, row: &Journ
             params![
                 JOURNAL_FORMAT,
                 row.run.run_id,
-                ACTION_UP,
+                row.action,
                 row.version,
                 row.name,
                 row.checksum.to_string(),

@@ -29,12 +29,17 @@ use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::task::JoinError;
 
-use super::{Failure, Left, LockAttempt, Moment, Order, Outcome, Reading, RunIdentity, Server};
+use super::stepwise;
+use super::tables::JournalRow;
+use super::{Failure, Left, LockAttempt, Moment, Order, Outcome, Reading, Record, RunIdentity, Server};
 use crate::error::{Code, Diagnostic, Result};
 use crate::history::Attempt;
+use crate::sql::{Dialect, split};
 use crate::tenant::{self, Address, Datasource, Tenant};
 use brake::Brake;
+use file::File;
 use job::{Job, LastText};
+use ledger::Start;
 use lock::Lock;
 
 /// Makes the server of a directory of SQLite files; opens nothing yet.
@@ -129,6 +134,25 @@ impl Server for Directory {
                 *self.held() = lock;
             }
             Ok(attempt)
+        })
+    }
+
+    fn record<'a>(&'a self, record: Record<'a>) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async move {
+            let statements =
+                split(&record.text.sql, Dialect::Sqlite).map_err(|error| stepwise::unsplit(&record, &error))?;
+            let mark = stepwise::marked(&record, &statements)?;
+            let (tenant, run, name) = (record.tenant.clone(), record.run.clone(), record.changeset.name.clone());
+            let row = JournalRow::of_record(&record, mark);
+            let (action, version, checksum, outcome) = (row.action, row.version, row.checksum, row.outcome);
+            let (statement, error) = (row.statement, row.error);
+            let written = self.on_thread(move || {
+                let row = JournalRow { run: &run, action, version, name: &name, checksum, outcome, statement, error };
+                let connection = File::of(&tenant)?.to_write()?;
+                let noted = Start::now(&connection).and_then(|start| ledger::note(&connection, &start, &row));
+                Ok(noted.map_err(|error| fault::cause(&error)))
+            });
+            written.await?.map_err(|cause| stepwise::unrecorded(&record, cause))
         })
     }
 

@@ -84,7 +84,7 @@ impl Row {
 
 fn half(open: &Unfinished, error: Option<&str>) -> String {
     match open {
-        Unfinished::Uncertain { version, statement_no, statements } => {
+        Unfinished::Uncertain { version, statement_no, statements, .. } => {
             format!("V{version}: nobody knows whether statement {statement_no} of {statements} took effect")
         }
         Unfinished::FailedAt { version, statement_no, .. } => {

@@ -49,7 +49,7 @@ fn fleet() -> StatusReport {
 fn drifted(mut report: StatusReport, name: &str) -> StatusReport {
     for row in report.rows.iter_mut().filter(|row| row.name == name) {
         let detail = "the history has checksum 17, the file 4".to_owned();
-        row.drift = vec![Drift { kind: "changed-text".into(), version: Some(Version(2)), detail }];
+        row.drift = vec![Drift { kind: "changed".into(), version: Some(Version(2)), detail }];
         row.state = State::Drifted;
     }
     report.rows.sort_by(|a, b| (a.state, &a.name).cmp(&(b.state, &b.name)));
@@ -68,7 +68,7 @@ fn the_table_has_a_line_a_tenant_and_what_needs_a_person_comes_first() {
 name      state         version  behind  engine    server  last change (UTC)  note
 initech   half-applied  V2            2  mysql     us      2026-11-21 09:30   V3 statement 3: 1062: duplicate entry 'A-17'; 2 before it committed
 stark     failed        V2            2  postgres  eu      2026-11-21 09:30   V3: 1062: duplicate entry 'A-17'
-wayne     drifted       V4            0  postgres  eu      2026-11-21 09:30   changed-text V2: the history has checksum 17, the file 4
+wayne     drifted       V4            0  postgres  eu      2026-11-21 09:30   changed V2: the history has checksum 17, the file 4
 umbrella  unreachable   -             -  postgres  eu      -                  server eu cannot be reached: connection refused
 globex    behind        V2            2  postgres  eu      2026-11-21 09:30
 demo      new           -             4  sqlite    data    -
@@ -133,7 +133,7 @@ fn the_csv_format_has_the_same_facts_flat() {
         "initech,mysql,us,15.8,initech,,eu prod,half-applied,2,3 4,,failed,3,2026-11-21T09:30:00.291Z,41,\
          019aa5d2-7c10-7b3e-9d55-0c1f4a6b8e21,\"1062: duplicate\nentry 'A-17'\",,,,,"
     );
-    assert!(text.contains("wayne,postgres,eu,15.8,shared,wayne,eu prod,drifted,4,,\"changed-text 2: the history"));
+    assert!(text.contains("wayne,postgres,eu,15.8,shared,wayne,eu prod,drifted,4,,\"changed 2: the history"));
     assert!(text.contains("MT310,server eu cannot be reached,connection refused,look whether the server runs,\r\n"));
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::super::{Address, Datasource, Limits, TenantId, TlsMode};
 use super::*;
-use crate::error::Secret;
+use crate::error::{Code, Secret};
 
 const DESIGN: &str = r#"
 defaults:
@@ -236,5 +236,23 @@ fn a_hundred_thousand_tenants_load_in_well_under_two_seconds() {
         let started = std::time::Instant::now();
         let mistakes = fleet_with(&broken, &[("PW", "pw")]).err().unwrap();
         eprintln!("{} {what} mistakes placed: {:?}", mistakes.matches("error[").count() - 1, started.elapsed());
+    }
+}
+
+#[test]
+fn the_folder_of_changesets_is_known_without_the_servers_secrets() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("tenants.yaml");
+    for (text, expected) in [
+        ("tenants:\n- { name: a, url: \"postgres://u:${PW}@h/a\" }\n", Ok("migrations")),
+        ("migrations: db/changes\ntenants: []\n", Ok("db/changes")),
+        ("migrations: ${UNSET}\n", Err(Code::UNSET_VARIABLE)),
+        ("migrations: [a]\n", Err(Code::BAD_VALUE)),
+    ] {
+        std::fs::write(&config, text).unwrap();
+        let found = crate::tenant::migrations_folder(&config, &HashMap::<&str, &str>::new());
+        let found = found.map(|path| path.strip_prefix(folder.path()).unwrap().to_owned());
+        let expected = expected.map(std::path::PathBuf::from);
+        assert_eq!(found.map_err(|mistakes| mistakes[0].code()), expected, "{text}");
     }
 }

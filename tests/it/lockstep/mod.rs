@@ -10,10 +10,10 @@ use std::time::Duration;
 
 use fake::{Fake, Fault, World};
 use mtmigrate::changeset::{self, Changelog, Version};
-use mtmigrate::engine::{RunIdentity, Server, Servers};
-use mtmigrate::error::{Code, ExitStatus};
+use mtmigrate::engine::{Mark, RunIdentity, Server, Servers};
+use mtmigrate::error::{Code, Diagnostic, ExitStatus};
 use mtmigrate::history::OutOfOrder;
-use mtmigrate::lockstep::{self, Ending, Event, RunOutcome, Scope, Signal, State, Stop, UpOptions};
+use mtmigrate::lockstep::{self, Ending, Event, Repair, Repaired, RunOutcome, Scope, Signal, State, Stop, UpOptions};
 use mtmigrate::tenant::{self, Fleet, TenantId};
 
 struct NoEnvironment;
@@ -78,6 +78,15 @@ impl Sim {
         let sink = |event| events.lock().unwrap().push(event);
         let ending = lockstep::up(scope, &self.options, &RunIdentity::new(), &self.stop, &sink).await;
         (ending, events.into_inner().unwrap())
+    }
+
+    async fn repair(&self, tenant: &str, mark: Mark) -> Result<Repaired, Diagnostic> {
+        let fake: Arc<dyn Server> = Arc::new(Fake::new(self.world.clone(), self.width));
+        let servers: Servers = vec![fake; self.fleet.servers.len()];
+        let scope = Scope { fleet: &self.fleet, changelog: &self.changelog, servers: &servers, selection: &[] };
+        let tenant = self.fleet.tenants.iter().find(|t| t.name == tenant).unwrap().id;
+        let asked = Repair { tenant, mark, reason: "seen", lock_wait: Duration::ZERO };
+        lockstep::repair(scope, &asked, &RunIdentity::new(), &self.stop, &|_| {}).await
     }
 
     async fn states(&self) -> BTreeMap<String, State> {
@@ -328,6 +337,22 @@ async fn a_statement_of_which_nobody_knows_stops_every_later_run() {
     let said = ending.diagnostics[0].to_string();
     assert!(said.contains("statement 3 of 5"), "{said}");
     assert!(sim.log().is_empty(), "nothing was changed anywhere");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_goes_on_where_a_person_has_looked() {
+    for (mark, continues_at) in [(Mark::Undone, 3), (Mark::Done, 4)] {
+        let sim = Sim::new(&FIVE, 2).fault("c", 1, Fault::DiesHalf);
+        sim.up().await;
+        let repaired = sim.repair("c", mark).await.unwrap();
+        assert_eq!((repaired.changeset.as_str(), repaired.continues_at), ("V1__c1", continues_at));
+        sim.world.lock().unwrap().resumes.clear();
+        assert_eq!(sim.up().await.0.exit, ExitStatus::Done);
+        assert!(sim.world.lock().unwrap().resumes.contains(&("c".into(), Some(continues_at))));
+        assert_eq!(sim.repair("a", mark).await.unwrap_err().code(), Code::USAGE);
+        sim.world.lock().unwrap().lock = Some("0000-other".into());
+        assert_eq!(sim.repair("c", mark).await.unwrap_err().code(), Code::LOCK_HELD);
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -113,6 +113,13 @@ impl Fleet {
         self.tenant(name, &[("url", &format!("sqlite://{file}?mode=rwc"))], place)
     }
 
+    /// A tenant with a file of this name, through a named server.
+    pub fn sqlite_named(&mut self, name: &str, file: &str) -> &mut Fleet {
+        let place = Place::Sqlite(self.folder.join("data").join(file));
+        self.server("files", "sqlite://data?mode=rwc");
+        self.tenant(name, &[("server", "files"), ("database", file)], place)
+    }
+
     fn tenant(&mut self, name: &str, keys: &[(&str, &str)], place: Place) -> &mut Fleet {
         let keys = keys.iter().map(|(key, value)| (key.to_string(), json(value)));
         self.tenants.push(Tenant { name: name.into(), keys: keys.collect(), place });
@@ -209,6 +216,11 @@ impl Fleet {
     }
 
     // Looks past mtmigrate.
+
+    /// The tenants' names, in the order of `tenants.yaml`.
+    pub fn names(&self) -> Vec<String> {
+        self.tenants.iter().map(|tenant| tenant.name.clone()).collect()
+    }
 
     /// Where a tenant's data lies.
     pub fn place(&self, tenant: &str) -> &Place {

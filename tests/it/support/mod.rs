@@ -8,6 +8,7 @@
 
 pub mod daemon;
 pub mod fleet;
+pub mod kinds;
 pub mod mariadb;
 pub mod oracle;
 pub mod postgres;
@@ -22,6 +23,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 pub use fleet::Fleet;
+pub use kinds::{KINDS, Kind};
 pub use mariadb::MariaDb;
 pub use oracle::{Width, oracle};
 pub use postgres::Postgres;
