@@ -113,8 +113,13 @@ struct Run<'r> {
 
 impl Run<'_> {
     async fn whole(&self) -> Result<Ending, Refusal> {
-        if self.survey().await?.1.is_empty() {
-            return Ok(ended(RunOutcome::UpToDate, ExitStatus::Done));
+        match self.survey().await {
+            Ok((_, plan)) if plan.is_empty() => return Ok(ended(RunOutcome::UpToDate, ExitStatus::Done)),
+            Ok(_) => {}
+            // Another run may be at that very statement. Only under the lock does an intent without an end say that
+            // its runner is gone.
+            Err(refusal) if refusal.exit == ExitStatus::HalfApplied => {}
+            Err(refusal) => return Err(refusal),
         }
         self.not_stopped()?;
         let waiting = Waiting {

@@ -35,6 +35,19 @@ impl Kind {
         }
     }
 
+    /// A statement that takes a while: seconds, on SQLite about as many.
+    pub fn slow(self, seconds: u32) -> String {
+        match self {
+            Kind::Schema | Kind::Database => format!("SELECT pg_sleep({seconds});"),
+            Kind::MariaDb => format!("DO SLEEP({seconds});"),
+            Kind::Sqlite => format!(
+                "INSERT INTO effects (version) WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n \
+                 WHERE i < {}) SELECT i FROM n WHERE i < 0;",
+                seconds * 4_000_000
+            ),
+        }
+    }
+
     /// Adds tenants of this kind; schemas get one database together.
     pub fn add(self, fleet: &mut Fleet, names: &[String]) {
         let shared = if self == Kind::Schema { postgres(0).create_database() } else { String::new() };
@@ -125,6 +138,21 @@ impl Fleet {
             format!("V{} {}{at}", cell(0), cell(1))
         };
         self.query(tenant, sql).iter().map(line).collect()
+    }
+
+    /// Writes a changeset in each engine's own words.
+    pub fn variants(&mut self, file: &str, sql: impl Fn(Kind) -> String) -> &mut Fleet {
+        for kind in [Kind::Database, Kind::MariaDb, Kind::Sqlite] {
+            self.variant(kind.engine(), file, &sql(kind));
+        }
+        self
+    }
+
+    /// What the texts left in the table `effects`: versions, as often as they ran.
+    #[track_caller]
+    pub fn effects(&self, tenant: &str) -> Vec<i64> {
+        let rows = self.query(tenant, "SELECT version FROM effects ORDER BY version");
+        rows.iter().map(|row| row[0].as_deref().expect("a version").parse().expect("a version")).collect()
     }
 
     /// What `status` says in JSON.
