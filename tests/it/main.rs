@@ -3,6 +3,8 @@
 //! One binary, so that all tests share the servers that `support` starts.
 
 mod changelog;
+mod command_line;
+mod docs;
 mod drifting;
 mod failing;
 mod harness;
@@ -10,7 +12,9 @@ mod killed;
 mod limits;
 mod lockstep;
 mod mixed;
+mod names;
 mod oracle;
 mod refinery;
 mod repair;
 mod support;
+mod together;

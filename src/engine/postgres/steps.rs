@@ -7,13 +7,8 @@ use tokio_postgres::error::SqlState;
 
 use crate::engine::pool::Lease;
 use crate::engine::stepwise::{self, Fault, Steps, failed};
-<<<<<<< HEAD
 use crate::engine::tables::{JOURNAL, JournalRow, StatementMark};
-use crate::engine::{Failure, Left, Moment, Order, Outcome};
-=======
-use crate::engine::tables::JournalRow;
 use crate::engine::{Failure, Left, Moment, Order, Outcome, Record};
->>>>>>> main
 use crate::error::{Code, Diagnostic, names};
 use crate::history::prefix_hash;
 use crate::sql::{Dialect, Statement, split};
