@@ -85,6 +85,11 @@ fn diagnostic(text: &Text, engine: EngineKind, hazard: &Hazard) -> Option<Diagno
             return None;
         }
         HazardKind::TransactionControl => transaction_control(text, engine),
+        HazardKind::ChangesDatabase => {
+            Diagnostic::new(Code::OTHER_DATABASE, format!("{file} goes to another database: `{words}`"))
+                .cause("a changeset runs in its tenant's database, and in no other")
+                .hint("remove the line")
+        }
         HazardKind::MetaCommand => {
             Diagnostic::new(Code::NOT_SQL, format!("{file} holds a psql command, which {engine} does not understand"))
                 .hint("remove the line; psql commands stay behind in dumps")

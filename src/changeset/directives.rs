@@ -5,6 +5,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use strsim::osa_distance;
+
 use super::Directives;
 use crate::error::{Code, Diagnostic, Place};
 use crate::sql::{self, Comment, Dialect};
@@ -98,7 +100,7 @@ impl<'t> Reader<'t> {
     }
 
     fn unknown(&self, comment: &Comment<'t>, word: &str) -> Box<Diagnostic> {
-        let meant = WORDS.into_iter().find(|known| distance(known, &word.to_lowercase()) <= 3);
+        let meant = WORDS.into_iter().find(|known| osa_distance(known, &word.to_lowercase()) <= 3);
         let all = WORDS.map(|w| format!("`{w}`")).join(", ");
         match meant {
             _ if word.is_empty() => self.error(comment, "this directive has no word", format!("there are {all}")),
@@ -164,7 +166,7 @@ fn likeness(comment: &str) -> Likeness<'_> {
 fn near(line: &str) -> Likeness<'_> {
     let at = line.find(|c: char| !c.is_alphanumeric()).unwrap_or(line.len());
     let (mark, rest) = line.split_at(at);
-    if distance(MARK, &mark.to_lowercase()) > 1 {
+    if osa_distance(MARK, &mark.to_lowercase()) > 1 {
         return Likeness::No;
     }
     let spaced = rest.trim_start();
@@ -172,27 +174,8 @@ fn near(line: &str) -> Likeness<'_> {
         return Likeness::Near(content);
     }
     let (word, _) = word_and_value(spaced);
-    let known = WORDS.into_iter().any(|known| distance(known, &word.to_lowercase()) <= 1);
+    let known = WORDS.into_iter().any(|known| osa_distance(known, &word.to_lowercase()) <= 1);
     if known { Likeness::Near(spaced) } else { Likeness::No }
-}
-
-/// Counts the letters to insert, drop, change or swap between two short words.
-fn distance(a: &str, b: &str) -> usize {
-    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().take(64).collect());
-    let mut rows = vec![vec![0; b.len() + 1]; a.len() + 1];
-    for i in 0..=a.len() {
-        for j in 0..=b.len() {
-            rows[i][j] = if i == 0 || j == 0 {
-                i + j
-            } else {
-                let changed = rows[i - 1][j - 1] + usize::from(a[i - 1] != b[j - 1]);
-                let swapped = i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1];
-                let swap = if swapped { rows[i - 2][j - 2] + 1 } else { usize::MAX };
-                changed.min(rows[i - 1][j] + 1).min(rows[i][j - 1] + 1).min(swap)
-            };
-        }
-    }
-    rows[a.len()][b.len()]
 }
 
 #[cfg(test)]
@@ -292,12 +275,5 @@ mod tests {
             "-- mtmigrate: no-transaction\nDO $$ BEGIN PERFORM 'it''s'; RAISE 'don''t \"'; END $$; SELECT $q$'$q$;";
         assert!(sql::comments(text, Dialect::Sqlite).is_err());
         assert!(read_all(text).no_transaction);
-    }
-
-    #[test]
-    fn the_distance_counts_a_swap_once() {
-        assert_eq!(distance("mtmigrate", "mtmirgate"), 1);
-        assert_eq!(distance("mtmigrate", "migrate"), 2);
-        assert_eq!(distance("", "abc"), 3);
     }
 }

@@ -59,6 +59,14 @@ impl Fault {
     }
 }
 
+/// How to let a changeset wait longer for a lock. Its own text cannot change any more once a tenant has it.
+pub(crate) const WAIT_LONGER: &str =
+    "raise `lock_timeout:` in tenants.yaml, or the file's own directive while no tenant has it yet";
+
+/// How to let a statement run longer, likewise.
+pub(crate) const RUN_LONGER: &str =
+    "raise `statement_timeout:` in tenants.yaml, or the file's own directive while no tenant has it yet";
+
 /// Begins the diagnostic of an order that went wrong: `changeset V7__x failed on tenant acme (postgres)`.
 pub(crate) fn failed(order: &Order<'_>, code: Code) -> Diagnostic {
     let how = match code {

@@ -75,6 +75,7 @@ codes! {
     EMPTY_CHANGESET = 129 "a changeset has no statement";
     FOREIGN_KEYS_PRAGMA = 130 "PRAGMA foreign_keys has no effect in a changeset";
     ORPHAN_DOWN = 131 "a .down.sql file has no changeset";
+    OTHER_DATABASE = 132 "a changeset goes to another database";
     // 2xx: the run halted
     LOCK_TIMEOUT = 202 "a changeset waited too long for a lock";
     STATEMENT_TIMEOUT = 203 "a statement ran longer than its limit";

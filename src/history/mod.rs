@@ -161,7 +161,7 @@ mod tests {
     fn the_last_row_tells_what_is_unfinished() {
         let version = Version(7);
         let failed = Unfinished::FailedAt { version, statement_no: 3, prefix: "p".into() };
-        let prefix = "00ff".to_owned();
+        let prefix = "p".to_owned();
         let uncertain = Unfinished::Uncertain { version, statement_no: 3, statements: 5, prefix };
         for (outcome, statement_no, left) in [
             (AttemptOutcome::Applied, Some(5), None),

@@ -108,11 +108,11 @@ fn half(
         Unfinished::Uncertain { version, statement_no, statements, .. } => (
             version,
             format!(
-                "the runner ended while statement {statement_no} of {statements} ran; \
+                "statement {statement_no} of {statements} was begun and its end is not recorded; \
                  the statements before it are committed, and nobody knows about this one"
             ),
             format!(
-                "look whether it took effect, then type `mtmigrate repair --tenant {name} --mark-done --reason …`, \
+                "if no run is at work there, look whether it took effect, then type `mtmigrate repair --tenant {name} --mark-done --reason …`, \
                  or `--mark-undone` if it did not; `mtmigrate up` goes on from there"
             ),
         ),
@@ -150,7 +150,7 @@ fn read_only(scope: &Scope<'_>, survey: &Survey) -> Vec<Diagnostic> {
         let server = &scope.fleet.servers[server.0].name;
         Diagnostic::new(Code::READ_ONLY, format!("server {server} takes no writes: {why}"))
             .state(format!("{}: {}; nothing was changed", count(tenants.len(), "tenant"), names(tenants, NAMES)))
-            .hint("name the primary in tenants.yaml; `mtmigrate status` works here too")
+            .hint("let it take writes, or name in tenants.yaml one that does; `mtmigrate status` works here too")
     });
     said.collect()
 }

@@ -116,8 +116,8 @@ impl Run<'_> {
         match self.survey().await {
             Ok((_, plan)) if plan.is_empty() => return Ok(ended(RunOutcome::UpToDate, ExitStatus::Done)),
             Ok(_) => {}
-            // Another run may be at that very statement. Only under the lock does an intent without an end say that
-            // its runner is gone.
+            // A text that goes statement by statement looks half applied while another run is at work on it: only
+            // under the lock is it known to be nobody's.
             Err(refusal) if refusal.exit == ExitStatus::HalfApplied => {}
             Err(refusal) => return Err(refusal),
         }

@@ -22,6 +22,8 @@ pub enum HazardKind {
     CopyFromStdin,
     /// A command of the mysql or sqlite3 client.
     ClientCommand,
+    /// MySQL: `USE other`, which leads into another tenant's database.
+    ChangesDatabase,
     /// SQLite: `PRAGMA foreign_keys`, which has no effect inside a transaction.
     ForeignKeysPragma,
 }
@@ -89,6 +91,7 @@ fn of_statement(statement: &str, dialect: Dialect) -> Option<(HazardKind, Range<
     }
     match dialect {
         Dialect::Postgres => copies_from_stdin(statement, dialect).map(|words| (HazardKind::CopyFromStdin, words)),
+        Dialect::MySql(_) if words.is(0, "use") => Some((HazardKind::ChangesDatabase, 0..statement.len())),
         Dialect::MySql(_) if words.is(0, "set") => {
             let assignment = assignments(statement, dialect)
                 .into_iter()

@@ -70,7 +70,7 @@ fn built_from(value: &[&str], current: SqlMode) -> Option<SqlMode> {
     if value.len() == 1 && is_own(&value[0]) {
         return Some(current);
     }
-    if !matches!(function.as_str(), "concat" | "concat_ws") || !value.iter().any(|word| is_own(word)) {
+    if !matches!(function.as_str(), "concat" | "concat_ws") || !value.iter().any(is_own) {
         return None;
     }
     let texts = value.iter().filter(|word| word.starts_with(['\'', '"']));

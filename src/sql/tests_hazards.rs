@@ -1,6 +1,8 @@
 //! What must be found before any tenant sees a text, and what must not be taken for it.
 
-use super::HazardKind::{ClientCommand, CopyFromStdin, ForeignKeysPragma, MetaCommand, TransactionControl};
+use super::HazardKind::{
+    ChangesDatabase, ClientCommand, CopyFromStdin, ForeignKeysPragma, MetaCommand, TransactionControl,
+};
 use super::tests::{EVERY, MYSQL, ORACLE, POSTGRES, SQLITE};
 use super::{Dialect, HazardKind, hazards};
 
@@ -96,7 +98,7 @@ fn transaction_control_has_words_of_its_own_in_each_engine() {
         MYSQL,
         &[
             "BEGIN NOT ATOMIC COMMIT; END; CREATE PROCEDURE p() BEGIN START TRANSACTION; COMMIT; END",
-            "CREATE EVENT e ON SCHEDULE EVERY 1 DAY DO BEGIN COMMIT; END; USE other; START REPLICA; END",
+            "CREATE EVENT e ON SCHEDULE EVERY 1 DAY DO BEGIN COMMIT; END; START REPLICA; END",
             // They commit, as DDL does, and every dump has them.
             "LOCK TABLES t WRITE; UNLOCK TABLES",
             "SET @autocommit = 0; SET @a = @@autocommit; SET NAMES utf8; LOCK INSTANCE FOR BACKUP",
@@ -185,7 +187,7 @@ fn commands_of_the_mysql_and_sqlite_clients_are_found() {
             ("DELIMITER //\nSELECT 1//\nsource a", &[(ClientCommand, 24, "source")]),
         ],
     );
-    check_harmless(MYSQL, &["SELECT source, system FROM\nsource; USE other_db; SELECT '\nsource x'"]);
+    check_harmless(MYSQL, &["SELECT source, system FROM\nsource; SELECT '\nsource x'"]);
     check(
         SQLITE,
         &[
@@ -214,4 +216,17 @@ fn the_foreign_keys_pragma_of_sqlite_is_found() {
 fn a_hazard_knows_its_line_and_column() {
     let found = hazards("SELECT 'é';\n /* ü */ COMMIT;", POSTGRES).unwrap_or_default();
     assert_eq!(found.iter().map(|h| (h.line, h.column)).collect::<Vec<_>>(), [(2, 10)]);
+}
+
+#[test]
+fn a_use_leads_to_another_database_unless_it_is_a_word_of_something_else() {
+    check(
+        MYSQL,
+        &[
+            ("USE other; SELECT 1", &[(ChangesDatabase, 0, "USE other")]),
+            ("SELECT 1;\nuse `a``b`;", &[(ChangesDatabase, 10, "use `a``b`")]),
+        ],
+    );
+    check_harmless(MYSQL, &["SELECT * FROM t USE INDEX (i); SELECT 'USE x'; -- USE y\nSELECT 1"]);
+    check_harmless(SQLITE, &["SELECT use FROM t"]);
 }

@@ -8,7 +8,7 @@ use std::io::ErrorKind;
 use mysql_async::{Error, IoError, ServerError};
 
 use crate::engine::Order;
-use crate::engine::stepwise::{Fault, failed};
+use crate::engine::stepwise::{Fault, RUN_LONGER, WAIT_LONGER, failed};
 use crate::error::{Code, Diagnostic};
 use crate::tenant::Tenant;
 
@@ -85,9 +85,9 @@ pub(super) fn refused(order: &Order<'_>, error: &ServerError, ended: Option<Ende
         )),
         Code::READ_ONLY => diagnostic.hint("name the server that takes writes, not a replica"),
         Code::LOCK_TIMEOUT => diagnostic.hint(
-            "end the transaction that holds the lock (SHOW PROCESSLIST), or give the changeset a longer `lock-timeout`",
+            format!("end the transaction that holds the lock (SHOW PROCESSLIST), then run `mtmigrate up` again; or {WAIT_LONGER}"),
         ),
-        Code::STATEMENT_TIMEOUT => diagnostic.hint("give the changeset a longer `statement-timeout`"),
+        Code::STATEMENT_TIMEOUT => diagnostic.hint(RUN_LONGER),
         _ => diagnostic,
     };
     Fault::Refused { diagnostic, retry }

@@ -169,9 +169,12 @@ async fn holder(link: &mut Link, name: &str, tenant: &Tenant) -> Holder {
     let database = sql::name(tenant.datasource.database());
     let id = link.ask(&format!("SELECT IS_USED_LOCK({})", sql::literal(name)), ANSWER_LIMIT).await.ok().and_then(cell);
     let Some(id) = id else {
-        return Holder { description: format!("the lock of database {database} is free again"), run_id: None };
+        return Holder {
+            description: format!("a session that has just ended; the lock of database {database} is free again"),
+            run_id: None,
+        };
     };
-    let mut description = format!("the lock of database {database} is held by connection {id}");
+    let mut description = format!("connection {id}, which locks database {database}");
     let process = process(link, &id).await.map(|process| format!(" {process}"));
     let session = session_name(link, &id).await;
     let run_id = session.as_deref().and_then(|name| name.strip_prefix("mtmigrate ")?.split(' ').next());

@@ -3,7 +3,7 @@
 use tokio_postgres::error::{ErrorPosition, SqlState};
 
 use crate::engine::Order;
-use crate::engine::stepwise::failed;
+use crate::engine::stepwise::{RUN_LONGER, WAIT_LONGER, failed};
 use crate::error::{Code, Diagnostic};
 use crate::tenant::{Address, Server};
 
@@ -81,6 +81,14 @@ pub(super) fn connecting(server: &Server, key: &Key, error: &tokio_postgres::Err
     let user = key.access.user.as_deref().unwrap_or("(none)");
     let database = &key.database;
     let Some(code) = error.code() else {
+        if why.contains("password missing") {
+            return Diagnostic::new(
+                Code::ACCESS_DENIED,
+                format!("server {} asks user {user} for a password", place(server)),
+            )
+            .cause(why)
+            .hint("give one in the URL, best as `${VAR}` or `${file:…}`");
+        }
         if why.contains("TLS") || why.contains("certificate") {
             return Diagnostic::new(Code::TLS_FAILED, format!("no TLS connection to server {}", place(server)))
                 .cause(why)
@@ -146,12 +154,18 @@ pub(super) fn refused(order: &Order<'_>, error: &tokio_postgres::Error) -> (Diag
     let why = words(error);
     let state = error.code().cloned().unwrap_or(SqlState::INTERNAL_ERROR);
     if state == SqlState::LOCK_NOT_AVAILABLE {
-        let hint = "see who holds it in pg_stat_activity and pg_locks; `-- mtmigrate: lock-timeout 30s` waits longer";
+        let hint = format!(
+            "see who holds it in pg_stat_activity and pg_locks, and run `mtmigrate up` again; or {WAIT_LONGER}"
+        );
         return (failed(order, Code::LOCK_TIMEOUT).cause(why).hint(hint), true);
     }
     if state == SqlState::QUERY_CANCELED {
         let code = if order.cancel.is_cancelled() { Code::CANCELLED } else { Code::STATEMENT_TIMEOUT };
-        return (failed(order, code).cause(why), false);
+        let diagnostic = failed(order, code).cause(why);
+        return match code {
+            Code::STATEMENT_TIMEOUT => (diagnostic.hint(RUN_LONGER), false),
+            _ => (diagnostic, false),
+        };
     }
     let passing =
         [SqlState::T_R_SERIALIZATION_FAILURE, SqlState::T_R_DEADLOCK_DETECTED, SqlState::TOO_MANY_CONNECTIONS];

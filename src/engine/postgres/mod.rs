@@ -8,6 +8,7 @@ mod fault;
 mod lock;
 mod read;
 mod session;
+mod socket;
 mod sql;
 mod steps;
 mod tls;

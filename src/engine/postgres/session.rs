@@ -6,6 +6,7 @@ use std::time::Duration;
 use futures_util::{StreamExt, future, stream};
 use tokio::task::JoinHandle;
 use tokio_postgres::config::SslMode;
+use tokio_postgres::tls::MakeTlsConnect;
 use tokio_postgres::{AsyncMessage, CancelToken, Client, Config, NoTls, SimpleQueryMessage};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
@@ -15,13 +16,11 @@ use crate::error::Result;
 use crate::tenant::{Access, Address, Server, TlsMode};
 
 use super::fault::unreachable;
+use super::socket::Socket;
 use super::tls::client_config;
 
 /// How long the server may take to end a session that was said goodbye to.
 const GOODBYE: Duration = Duration::from_secs(2);
-
-/// How long a peer may leave sent bytes unacknowledged, or stay silent when it is idle, before it is given up.
-const SILENCE: Duration = Duration::from_secs(30);
 
 /// Which connections are alike: those to one database with one user.
 #[derive(Clone)]
@@ -42,7 +41,8 @@ pub(super) struct Session {
     client: Client,
     driver: JoinHandle<()>,
     notices: Arc<Mutex<Vec<String>>>,
-    encrypted: Option<MakeRustlsConnect>,
+    peer: (String, u16),
+    tls: Option<MakeRustlsConnect>,
     /// The server's version as a number: 150004.
     pub version_num: u32,
     /// The schema that an unqualified name means at the session's start.
@@ -66,16 +66,7 @@ impl Session {
             return Err(unreachable(server, key, "the server has no network address"));
         };
         let mut config = Config::new();
-        config
-            .host(host)
-            .port(*port)
-            .dbname(&key.database)
-            .application_name(name)
-            .connect_timeout(server.connect_timeout)
-            .tcp_user_timeout(SILENCE)
-            .keepalives_idle(SILENCE)
-            .keepalives_interval(SILENCE / 3)
-            .keepalives_retries(3);
+        config.dbname(&key.database).application_name(name);
         if let Some(user) = &key.access.user {
             config.user(user);
         }
@@ -88,15 +79,17 @@ impl Session {
             TlsMode::Prefer => SslMode::Prefer,
             TlsMode::Require | TlsMode::VerifyCa | TlsMode::VerifyFull => SslMode::Require,
         });
-        let opened = tokio::time::timeout(server.connect_timeout, Self::start(&config, key)).await;
-        let (client, driver, notices, encrypted) = match opened {
+        let opened =
+            tokio::time::timeout(server.connect_timeout, Self::start(&config, server, key, (host, *port))).await;
+        let (client, driver, notices, tls) = match opened {
             Ok(started) => started.map_err(|error| error.diagnostic(server, key))?,
             Err(_) => {
                 let waited = format!("no answer within {:.1} s", server.connect_timeout.as_secs_f64());
                 return Err(unreachable(server, key, &waited));
             }
         };
-        let mut session = Self { client, driver, notices, encrypted, version_num: 0, home: None };
+        let mut session =
+            Self { client, driver, notices, peer: (host.clone(), *port), tls, version_num: 0, home: None };
         let facts = session.ask("SELECT current_setting('server_version_num'), current_schema()").await;
         let facts = facts.map_err(|error| super::fault::connecting(server, key, &error))?;
         if let Some([version, home]) = facts.first().map(Vec::as_slice) {
@@ -106,15 +99,26 @@ impl Session {
         Ok(session)
     }
 
-    async fn start(config: &Config, key: &Key) -> Result<Started, super::fault::Opening> {
+    async fn start(
+        config: &Config,
+        server: &Server,
+        key: &Key,
+        (host, port): (&str, u16),
+    ) -> Result<Started, super::fault::Opening> {
         let notices = Arc::new(Mutex::new(Vec::new()));
-        if key.access.tls.mode == TlsMode::Disable {
-            let (client, connection) = config.connect(NoTls).await?;
+        let tls = match key.access.tls.mode {
+            TlsMode::Disable => None,
+            _ => Some(MakeRustlsConnect::new(client_config(&key.access.tls)?)),
+        };
+        let socket = Socket::connect(host, port).await;
+        let socket =
+            socket.map_err(|error| unreachable(server, key, &format!("error connecting to server: {error}")))?;
+        let Some(tls) = tls else {
+            let (client, connection) = config.connect_raw(socket, NoTls).await?;
             let driver = tokio::spawn(drive(connection, notices.clone()));
             return Ok((client, driver, notices, None));
-        }
-        let tls = MakeRustlsConnect::new(client_config(&key.access.tls)?);
-        let (client, connection) = config.connect(tls.clone()).await?;
+        };
+        let (client, connection) = config.connect_raw(socket, handshake(&tls, host)).await?;
         let driver = tokio::spawn(drive(connection, notices.clone()));
         Ok((client, driver, notices, Some(tls)))
     }
@@ -183,7 +187,7 @@ impl Session {
 
     /// Returns what cancels the statement that runs on this session.
     pub fn canceller(&self) -> Canceller {
-        Canceller { token: self.client.cancel_token(), encrypted: self.encrypted.clone() }
+        Canceller { token: self.client.cancel_token(), peer: self.peer.clone(), tls: self.tls.clone() }
     }
 }
 
@@ -192,27 +196,43 @@ type Started = (Client, JoinHandle<()>, Arc<Mutex<Vec<String>>>, Option<MakeRust
 /// Asks the server to cancel what runs on a session.
 pub(super) struct Canceller {
     token: CancelToken,
-    encrypted: Option<MakeRustlsConnect>,
+    peer: (String, u16),
+    tls: Option<MakeRustlsConnect>,
 }
 
 impl Canceller {
-    /// Asks once; the answer comes over the session itself.
+    /// Asks once, and waits until the server has taken note; the answer comes over the session itself.
     pub async fn cancel(&self) {
-        let asked = match &self.encrypted {
-            Some(tls) => self.token.cancel_query(tls.clone()).await,
-            None => self.token.cancel_query(NoTls).await,
-        };
-        if let Err(error) = asked {
-            tracing::debug!(%error, "a cancel request did not get through");
+        let asked = tokio::time::timeout(GOODBYE, self.ask()).await;
+        match asked {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::debug!(%error, "a cancel request did not get through"),
+            Err(_) => tracing::debug!("a cancel request got no answer"),
         }
     }
+
+    async fn ask(&self) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+        let (host, port) = &self.peer;
+        let socket = Socket::connect(host, *port).await?;
+        match &self.tls {
+            Some(tls) => self.token.cancel_query_raw(socket, handshake(tls, host)).await?,
+            None => self.token.cancel_query_raw(socket, NoTls).await?,
+        }
+        Ok(())
+    }
+}
+
+/// Makes what shakes hands with this host.
+fn handshake(tls: &MakeRustlsConnect, host: &str) -> <MakeRustlsConnect as MakeTlsConnect<Socket>>::TlsConnect {
+    let Ok(handshake) = MakeTlsConnect::<Socket>::make_tls_connect(&mut tls.clone(), host);
+    handshake
 }
 
 impl Close for Session {
     async fn close(self) {
         let Self { client, driver, .. } = self;
         drop(client);
-        // The driver ends when the server has closed its side.
+        // The driver ends when the server has closed its side: see [`Socket`].
         let _ = tokio::time::timeout(GOODBYE, driver).await;
     }
 }

@@ -40,7 +40,11 @@ pub(super) fn run(job: &Job, brake: &Brake, runtime: &Handle) -> Outcome {
         }
     };
     if order.text.directives.no_transaction {
-        return runtime.block_on(stepwise::apply(order, &statements, &mut FileSteps::new(order, brake)));
+        return runtime.block_on(stepwise::apply(
+            order,
+            &statements,
+            &mut FileSteps::new(order, brake, statements.len()),
+        ));
     }
     match (Whole { order, statements: &statements, brake }).apply() {
         Ok(by_another) => Outcome::Applied(Applied { duration: began.elapsed(), notices: Vec::new(), by_another }),

@@ -6,7 +6,7 @@ use rusqlite::{Error, ErrorCode};
 use super::brake::{Brake, Stopped};
 use super::codes;
 use crate::engine::Order;
-use crate::engine::stepwise::{failed, place_at, place_of};
+use crate::engine::stepwise::{RUN_LONGER, failed, place_at, place_of};
 use crate::error::{Code, Diagnostic};
 use crate::sql::Statement;
 
@@ -15,7 +15,7 @@ pub(super) fn diagnose(order: &Order<'_>, brake: &Brake, error: &Error) -> Diagn
     use ErrorCode as E;
     let (code, hint) = match kind(error) {
         Some(E::OperationInterrupted) if brake.stopped() == Some(Stopped::TimedOut) => {
-            (Code::STATEMENT_TIMEOUT, "give it more time: `-- mtmigrate: statement-timeout DURATION`")
+            (Code::STATEMENT_TIMEOUT, RUN_LONGER)
         }
         Some(E::OperationInterrupted | E::DatabaseBusy | E::DatabaseLocked) if brake.is_cancelled() => {
             (Code::CANCELLED, "")

@@ -85,7 +85,7 @@ impl Row {
 fn half(open: &Unfinished, error: Option<&str>) -> String {
     match open {
         Unfinished::Uncertain { version, statement_no, statements, .. } => {
-            format!("V{version}: nobody knows whether statement {statement_no} of {statements} took effect")
+            format!("V{version}: statement {statement_no} of {statements} begun, its end not recorded")
         }
         Unfinished::FailedAt { version, statement_no, .. } => {
             let before = statement_no.saturating_sub(1);

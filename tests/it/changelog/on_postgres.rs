@@ -43,7 +43,7 @@ INSERT INTO t VALUES (twice(4)), (length(E'it\\'s; $$')), (length(U&'\\0041;'));
 CREATE PROCEDURE p() LANGUAGE sql BEGIN ATOMIC INSERT INTO t VALUES (5); INSERT INTO t VALUES (6); END;
 CALL p();
 ";
-    fleet.changeset("V1__t.sql", &text);
+    fleet.changeset("V1__t.sql", text);
     fleet.changeset(
         "V2__again.sql",
         &format!("-- mtmigrate: no-transaction\nDROP TABLE t CASCADE;\nDROP FUNCTION f, twice;\n{text}"),

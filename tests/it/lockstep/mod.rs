@@ -340,6 +340,15 @@ async fn a_statement_of_which_nobody_knows_stops_every_later_run() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_another_run_is_at_work_on_is_not_taken_for_half_applied() {
+    let sim = Sim::new(&FIVE, 2).fault("c", 1, Fault::DiesHalf);
+    sim.up().await;
+    sim.world.lock().unwrap().lock = Some("0000-other".into());
+    let (ending, _) = sim.up().await;
+    assert_eq!((ending.diagnostics[0].code(), ending.exit), (Code::LOCK_HELD, ExitStatus::Unreachable));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_run_goes_on_where_a_person_has_looked() {
     for (mark, continues_at) in [(Mark::Undone, 3), (Mark::Done, 4)] {
         let sim = Sim::new(&FIVE, 2).fault("c", 1, Fault::DiesHalf);

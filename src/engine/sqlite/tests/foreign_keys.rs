@@ -1,6 +1,7 @@
 use super::Scene;
-use crate::engine::Left;
+use crate::engine::{Left, Resume};
 use crate::error::Code;
+use crate::history::prefix_hash;
 
 const FAMILY: &str = "
     CREATE TABLE parent(id INTEGER PRIMARY KEY, a TEXT);
@@ -93,4 +94,19 @@ async fn a_key_that_cannot_be_checked_hides_no_other() {
     scene.applied(&acme, 2, "CREATE TABLE u(a);").await;
     let failure = scene.failed(&acme, 3, "INSERT INTO child VALUES (50, 5);").await;
     assert_eq!(failure.diagnostic.causes(), ["table child, rowid 50: (parent_id) has no row in parent"]);
+}
+
+#[tokio::test]
+async fn violations_of_a_text_without_transaction_are_not_old_ones_at_the_next_try() {
+    let mut scene = Scene::new();
+    let acme = scene.tenant("acme");
+    scene.applied(&acme, 1, FAMILY).await;
+    let text = "-- mtmigrate: no-transaction\nINSERT INTO child VALUES (50, 5);";
+    for _ in 0..2 {
+        let failure = scene.failed(&acme, 2, text).await;
+        assert_eq!(failure.diagnostic.code(), Code::FOREIGN_KEYS_BROKEN);
+        scene.resume = Some(Resume { statement_no: 2, prefix: prefix_hash(["INSERT INTO child VALUES (50, 5)"]) });
+    }
+    scene.db(&acme).execute_batch("DELETE FROM child WHERE parent_id = 5").unwrap();
+    scene.applied(&acme, 2, text).await;
 }
