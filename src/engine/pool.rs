@@ -1,6 +1,6 @@
 //! Connections under a budget: reused by key, the least recently used one closed when another is needed.
 //!
-//! Not a general pool: no health checks and no background work. A connection goes back only when its user says that
+//! Not a general pool: no background work, and no health check but whether a connection is known to be closed. A connection goes back only when its user says that
 //! it is clean ([`Lease::keep`]); one that is dropped instead is closed.
 
 use std::collections::VecDeque;
@@ -15,6 +15,11 @@ use crate::error::{Code, Diagnostic, Result};
 pub(crate) trait Close: Send {
     /// Says goodbye and waits for the socket's end.
     fn close(self) -> impl Future<Output = ()> + Send;
+
+    /// Whether its end is known already: the server closed it while it was idle.
+    fn is_closed(&self) -> bool {
+        false
+    }
 }
 
 /// At most `limit` connections, idle ones included.
@@ -94,6 +99,7 @@ impl<K: PartialEq + Clone + Send, C: Close> Pool<K, C> {
     fn take(&self, key: &K) -> (Option<C>, Option<C>) {
         let mut held = self.held();
         held.leased += 1;
+        held.idle.retain(|(_, connection)| !connection.is_closed());
         if let Some(at) = held.idle.iter().rposition(|(k, _)| k == key) {
             return (held.idle.remove(at).map(|(_, c)| c), None);
         }

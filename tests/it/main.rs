@@ -3,6 +3,7 @@
 //! One binary, so that all tests share the servers that `support` starts.
 
 mod harness;
+mod hostile;
 mod lockstep;
 mod oracle;
 mod support;

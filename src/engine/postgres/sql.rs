@@ -90,6 +90,25 @@ pub(super) fn insert_history(order: &Order<'_>, schema: &str) -> String {
     )
 }
 
+/// Makes the role again that the session began with.
+pub(super) const AS_WE_CAME: &str = "RESET SESSION AUTHORIZATION;\nRESET ROLE;\n";
+
+/// The same for one transaction, and gives it limits of its own; stands first in a message of our own.
+/// <https://www.postgresql.org/docs/current/sql-set-transaction.html>
+pub(super) const AS_WE_CAME_FOR_NOW: &str = "SET LOCAL SESSION AUTHORIZATION DEFAULT;\nSET LOCAL ROLE TO DEFAULT;\n\
+    SET LOCAL transaction_read_only = off;\nSET LOCAL statement_timeout = 60000;\nSET LOCAL lock_timeout = 60000;\n";
+
+/// Returns a statement that fails (22P02, in words) unless the history has the order's row: its text may have removed
+/// it. Nothing in it is constant, or the planner would make it fail always.
+pub(super) fn assert_history(order: &Order<'_>, schema: &str) -> String {
+    format!(
+        "SELECT CASE count(*) WHEN 0 THEN ('the text removed its own row from {HISTORY}, rows left: ' || count(*))::int END \
+         FROM {} WHERE version = {};\n",
+        table(schema, HISTORY),
+        order.changeset.version
+    )
+}
+
 /// Returns a journal row's statement. `started` is an SQL expression: the transaction's start, or a stored time.
 pub(super) fn insert_journal(row: &JournalRow<'_>, schema: &str, started: &str) -> String {
     let number = |n: Option<u32>| n.map_or("NULL".to_owned(), |n| n.to_string());
@@ -98,7 +117,7 @@ pub(super) fn insert_journal(row: &JournalRow<'_>, schema: &str, started: &str) 
     format!(
         "INSERT INTO {} ({}) SELECT {JOURNAL_FORMAT}, {}, '{ACTION_UP}', {}, {}, '{}', '{}', {}, {}, {}, {}, {}, {}, \
          started, now, (EXTRACT(epoch FROM now - started) * 1000)::int8, {} \
-         FROM (SELECT {started}::timestamptz AS started, pg_catalog.clock_timestamp() AS now) AS clock;\n",
+         FROM (SELECT ({started})::timestamptz AS started, pg_catalog.clock_timestamp() AS now) AS clock;\n",
         table(schema, JOURNAL),
         JOURNAL_COLUMNS.join(", "),
         literal(&row.run.run_id),

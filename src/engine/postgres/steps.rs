@@ -9,10 +9,10 @@ use crate::engine::stepwise::{self, Fault, Steps, failed};
 use crate::engine::tables::JournalRow;
 use crate::engine::{Failure, Left, Moment, Order, Outcome};
 use crate::error::{Code, Diagnostic, names};
-use crate::sql::{Dialect, Statement, split};
+use crate::sql::{Dialect, HazardKind, Statement, hazards, split};
 
 use super::session::{Key, Session};
-use super::sql::{Settings, insert_history, insert_journal, literal, make_tables};
+use super::sql::{AS_WE_CAME_FOR_NOW, Settings, insert_history, insert_journal, literal, make_tables};
 use super::{Postgres, fault, home};
 
 /// How long a cancelled statement may take to end.
@@ -20,9 +20,9 @@ const CANCELLED: Duration = Duration::from_secs(10);
 
 pub(super) async fn apply(server: &Postgres, order: &Order<'_>) -> Outcome {
     let began = Instant::now();
-    let stopped = |diagnostic: Diagnostic, retry: bool| {
+    let stopped = |diagnostic: Diagnostic, retry: bool, statements: u32| {
         let left = match &order.resume {
-            Some(resume) => Left::Half { statement_no: resume.statement_no, statements: resume.statement_no },
+            Some(resume) => Left::Half { statement_no: resume.statement_no, statements },
             None => Left::Unchanged,
         };
         Outcome::Failed(Failure { diagnostic, moment: Moment::Prepare, left, retry, duration: began.elapsed() })
@@ -31,25 +31,82 @@ pub(super) async fn apply(server: &Postgres, order: &Order<'_>) -> Outcome {
         Ok(statements) => statements,
         Err(error) => {
             let place = stepwise::place_at(order, error.offset);
-            return stopped(failed(order, Code::BROKEN_SQL).at(place).cause(error.message), false);
+            return stopped(failed(order, Code::BROKEN_SQL).at(place).cause(error.message), false, 0);
         }
     };
+    let statements = match blocks(&order.text.sql, statements) {
+        Ok(statements) => statements,
+        Err(unended) => {
+            let diagnostic = failed(order, Code::TRANSACTION_CONTROL).at(stepwise::place_of(order, &unended));
+            return stopped(
+                diagnostic.cause("the text does not end this transaction").hint("add its COMMIT"),
+                false,
+                0,
+            );
+        }
+    };
+    let count = statements.len() as u32;
     let alone = server.alone(order.tenant.datasource.database());
-    let _alone = alone.lock().await;
-    let session = match server.session(order.tenant).await {
+    let session = async {
+        let turn = alone.lock().await;
+        server.clean_session(order.tenant).await.map(|session| (turn, session))
+    };
+    let session = tokio::select! {
+        biased;
+        session = session => session,
+        () = order.cancel.cancelled() => return stopped(failed(order, Code::CANCELLED), false, count),
+    };
+    let (_alone, session) = match session {
         Ok(session) => session,
-        Err(diagnostic) => return stopped(failed(order, Code::CHANGESET_FAILED).cause(diagnostic.one_line()), true),
+        Err(diagnostic) => {
+            return stopped(failed(order, Code::CHANGESET_FAILED).cause(diagnostic.one_line()), true, count);
+        }
     };
     let Some(schema) = home(order.tenant, &session) else {
         let diagnostic = fault::no_schema(&server.server, order.tenant.datasource.database(), None);
         session.discard().await;
-        return stopped(diagnostic, false);
+        return stopped(diagnostic, false, count);
     };
     let mut steps = OnSession { order, session: &session, schema: &schema, started: String::new() };
     let outcome = stepwise::apply(order, &statements, &mut steps).await;
     // The text may have left anything in the session.
     session.discard().await;
     outcome
+}
+
+/// Joins what stands between `BEGIN` and `COMMIT` to one statement: it commits as one, and is one message.
+///
+/// # Errors
+/// The `BEGIN` of a transaction that the text does not end.
+fn blocks<'t>(text: &'t str, statements: Vec<Statement<'t>>) -> Result<Vec<Statement<'t>>, Statement<'t>> {
+    let mut joined: Vec<Statement<'t>> = Vec::with_capacity(statements.len());
+    let mut open = false;
+    for statement in statements {
+        let end = statement.offset + statement.text.len();
+        let begins = begins(statement.text);
+        match joined.last_mut() {
+            Some(block) if open => block.text = &text[block.offset..end],
+            _ => joined.push(statement),
+        }
+        open = begins.unwrap_or(open);
+    }
+    match joined.pop_if(|_| open) {
+        Some(unended) => Err(unended),
+        None => Ok(joined),
+    }
+}
+
+/// Whether a transaction is open after this statement; nothing where the statement has no say in it.
+fn begins(statement: &str) -> Option<bool> {
+    let found = hazards(statement, Dialect::Postgres).ok()?;
+    let control = found.iter().find(|hazard| hazard.kind == HazardKind::TransactionControl)?;
+    let words = control.words.to_ascii_lowercase();
+    if words.ends_with("prepared") {
+        return None;
+    }
+    let last: Vec<String> = statement.split_whitespace().rev().take(2).map(str::to_ascii_lowercase).collect();
+    let chained = matches!(last.as_slice(), [chain, and] if chain == "chain" && and == "and");
+    Some(chained || words.starts_with("begin") || words.starts_with("start"))
 }
 
 struct OnSession<'s> {
@@ -106,11 +163,8 @@ impl Steps for OnSession<'_> {
             search_path: self.order.tenant.datasource.schema(),
             lock_timeout: self.order.limits.lock_timeout,
             statement_timeout: self.order.limits.statement_timeout,
-            checks_client: self.session.version_num >= 140_000,
+            checks_client: self.session.checks_client,
         };
-        if !self.session.fresh {
-            self.record("DISCARD ALL").await?;
-        }
         self.record(&settings.sql()).await?;
         let tables = make_tables(self.order, self.schema);
         if !tables.is_empty() {
@@ -133,7 +187,8 @@ impl Steps for OnSession<'_> {
 
     /// Two messages: `CREATE INDEX CONCURRENTLY` is refused in a message with anything else (25001).
     async fn run(&mut self, intent: JournalRow<'_>, statement: &Statement<'_>) -> Result<(), Fault> {
-        self.record(&insert_journal(&intent, self.schema, "pg_catalog.clock_timestamp()")).await?;
+        let intent = insert_journal(&intent, self.schema, "pg_catalog.clock_timestamp()");
+        self.record(&format!("{AS_WE_CAME_FOR_NOW}{intent}")).await?;
         self.send(statement.text).await
     }
 
@@ -166,14 +221,46 @@ impl Steps for OnSession<'_> {
         };
         let history = insert_history(self.order, self.schema);
         let journal = insert_journal(&row, self.schema, &self.started);
-        self.record(&format!("{path}{history}{journal}")).await
+        self.record(&format!("{AS_WE_CAME_FOR_NOW}{path}{history}{journal}")).await
     }
 
     async fn note(&mut self, row: JournalRow<'_>) -> Result<(), Fault> {
-        self.record(&insert_journal(&row, self.schema, &self.started)).await
+        // The text may have begun a transaction that has failed.
+        let journal = insert_journal(&row, self.schema, &self.started);
+        self.record("ROLLBACK").await?;
+        self.record(&format!("{AS_WE_CAME_FOR_NOW}{journal}")).await
     }
 
     fn notices(&mut self) -> Vec<String> {
         self.session.take_notices()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_commits_as_one_is_one_statement() {
+        let text = "VACUUM;\nBEGIN; INSERT INTO a VALUES (1);\n SAVEPOINT s; ROLLBACK TO s; COMMIT ;\nSELECT 1;\n\
+                    START  TRANSACTION; SELECT 2; COMMIT AND CHAIN; SELECT 3; END";
+        let joined = blocks(text, split(text, Dialect::Postgres).unwrap()).unwrap();
+        let texts: Vec<&str> = joined.iter().map(|statement| statement.text).collect();
+        assert_eq!(
+            texts,
+            [
+                "VACUUM",
+                "BEGIN; INSERT INTO a VALUES (1);\n SAVEPOINT s; ROLLBACK TO s; COMMIT",
+                "SELECT 1",
+                "START  TRANSACTION; SELECT 2; COMMIT AND CHAIN; SELECT 3; END"
+            ]
+        );
+    }
+
+    #[test]
+    fn a_transaction_that_the_text_does_not_end_is_found() {
+        let text = "SELECT 1;\nBEGIN; SELECT 2";
+        let unended = blocks(text, split(text, Dialect::Postgres).unwrap()).unwrap_err();
+        assert_eq!((unended.line, unended.column), (2, 1));
     }
 }

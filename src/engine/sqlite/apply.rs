@@ -42,6 +42,9 @@ pub(super) fn run(job: &Job, brake: &Brake, runtime: &Handle) -> Outcome {
     if order.text.directives.no_transaction {
         return runtime.block_on(stepwise::apply(order, &statements, &mut FileSteps::new(order, brake)));
     }
+    if let Some(failure) = stepwise::half_done(order) {
+        return Outcome::Failed(failure);
+    }
     match (Whole { order, statements: &statements, brake }).apply() {
         Ok(by_another) => Outcome::Applied(Applied { duration: began.elapsed(), notices: Vec::new(), by_another }),
         Err(stop) => Outcome::Failed(stop.failure(began)),
