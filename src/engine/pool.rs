@@ -227,6 +227,54 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn an_abandoned_lease_gives_its_place_back_wherever_it_was() {
+        let open = Arc::new(AtomicUsize::new(0));
+        let pool: Pool<u32, Fake> = Pool::new(1);
+        let connect = |pauses: usize| {
+            let open = open.clone();
+            move || async move {
+                for _ in 0..pauses {
+                    tokio::task::yield_now().await;
+                }
+                open.fetch_add(1, SeqCst);
+                Ok(Fake(open.clone()))
+            }
+        };
+        pool.lease(&1, connect(0)).await.unwrap().keep();
+        // The first poll evicts, the later ones connect: give up at each of them.
+        for polls in 1..5u32 {
+            let key = 10 + polls;
+            let abandoned = pool.lease(&key, connect(9));
+            futures_util::pin_mut!(abandoned);
+            for _ in 0..polls {
+                assert!(futures_util::poll!(abandoned.as_mut()).is_pending());
+            }
+        }
+        assert_eq!((pool.held().leased, open.load(SeqCst)), (0, 0));
+        pool.lease(&1, connect(0)).await.unwrap().keep();
+        assert_eq!(open.load(SeqCst), 1);
+    }
+
+    struct Mortal(bool);
+
+    impl Close for Mortal {
+        async fn close(self) {}
+
+        fn is_closed(&self) -> bool {
+            self.0
+        }
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_is_known_to_be_closed_is_not_given_out() {
+        let pool: Pool<u32, Mortal> = Pool::new(2);
+        let mut lease = pool.lease(&1, || async { Ok(Mortal(false)) }).await.unwrap();
+        lease.0 = true;
+        lease.keep();
+        assert!(pool.lease(&1, || async { Ok(Mortal(false)) }).await.unwrap().fresh);
+    }
+
+    #[tokio::test]
     async fn a_failed_connect_gives_its_place_back() {
         let pool: Pool<u32, Fake> = Pool::new(1);
         for _ in 0..3 {

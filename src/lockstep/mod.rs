@@ -38,7 +38,7 @@ use crate::plan::Plan;
 use barrier::{Decision, Reason};
 use ledger::Ledger;
 use locks::{Locks, Waiting};
-use step::{StepResult, Stepping};
+use step::Stepping;
 
 /// What `up` is asked for beside its scope.
 #[derive(Clone, Debug)]
@@ -66,9 +66,13 @@ pub fn check_target(changelog: &Changelog, target: Option<Version>) -> Result<()
     let above = versions.partition_point(|version| *version < target);
     let near: Vec<String> =
         versions[above.saturating_sub(2)..(above + 2).min(versions.len())].iter().map(ToString::to_string).collect();
+    let hint = match near.is_empty() {
+        true => format!("there is no changeset in {}", changelog.folder.display()),
+        false => format!("the versions near it are {}", near.join(", ")),
+    };
     Err(Diagnostic::new(Code::UNKNOWN_TARGET, format!("version {target} is not in the changelog"))
         .state("nothing was touched")
-        .hint(format!("the versions near it are {}", near.join(", "))))
+        .hint(hint))
 }
 
 /// Brings the scope's tenants to the target, in lockstep, and says how it ended. Every fact goes to `events`.
@@ -122,7 +126,11 @@ impl Run<'_> {
             events: self.events,
             jitter: self.jitter,
         };
-        let locks = Locks::take(self.scope, &waiting).await.map_err(refused)?;
+        let locks = match Locks::take(self.scope, &waiting).await {
+            Ok(locks) => locks,
+            Err(held) if self.stop.asked() => return Err(self.stopped(vec![held])),
+            Err(refusal) => return Err(refused(refusal)),
+        };
         let ending = self.under_lock(&locks).await;
         locks.release().await;
         ending
@@ -162,7 +170,7 @@ impl Run<'_> {
             let lock = locks.check().await;
             let mut result = match &lock {
                 Ok(()) => stepping.run(changeset, &tenants).await,
-                Err(_) => StepResult { not_started: tenants.clone(), ..StepResult::default() },
+                Err(_) => stepping.none(version, &tenants),
             };
             result.tally.lock_lost = lock.is_err();
             let last = idx + 1 == plan.steps().len();
@@ -179,7 +187,12 @@ impl Run<'_> {
 
     async fn survey(&self) -> Result<(Survey, Plan), Refusal> {
         let began = Instant::now();
-        let survey = survey(&self.scope, self.options.out_of_order).await;
+        // Reading changes nothing, so it is not waited for: a server that does not answer would hold up the stop.
+        let survey = tokio::select! {
+            biased;
+            survey = survey(&self.scope, self.options.out_of_order) => survey,
+            () = self.stop.wait() => return Err(self.stopped(Vec::new())),
+        };
         let judged = judge(&self.scope, &survey, self.options.target);
         (self.events)(Event::Surveyed {
             readable: survey.positions().count(),
@@ -192,11 +205,11 @@ impl Run<'_> {
 
     /// Answers a stop that was asked for before anything was changed.
     fn not_stopped(&self) -> Result<(), Refusal> {
-        if !self.stop.asked() {
-            return Ok(());
-        }
-        let diagnostics = Vec::new();
-        Err(Refusal { outcome: RunOutcome::Interrupted, exit: self.stop.exit(), diagnostics })
+        if self.stop.asked() { Err(self.stopped(Vec::new())) } else { Ok(()) }
+    }
+
+    fn stopped(&self, diagnostics: Vec<Diagnostic>) -> Refusal {
+        Refusal { outcome: RunOutcome::Interrupted, exit: self.stop.exit(), diagnostics }
     }
 
     fn halted(&self, reason: Reason, diagnostics: Vec<Diagnostic>) -> Ending {

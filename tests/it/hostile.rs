@@ -413,3 +413,58 @@ fn a_server_that_never_answers_is_given_up_once_and_not_for_each_database() {
     up.wait().expect(130);
     assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
 }
+
+struct NoEnvironment;
+
+impl mtmigrate::tenant::Environment for NoEnvironment {
+    fn var(&self, _name: &str) -> Option<String> {
+        None
+    }
+}
+
+#[test]
+fn a_run_inside_an_application_is_kept_out_by_its_sibling_and_leaves_nothing_when_dropped() {
+    use mtmigrate::lockstep::{RunOutcome, Scope, Stop, UpOptions, up};
+    use mtmigrate::{changeset, engine, history, tenant};
+
+    let server = Postgres::start(Options::default());
+    server.create_database_named("a");
+    let mut fleet = Fleet::new();
+    fleet.changeset("V1__one.sql", "CREATE TABLE one (id int); SELECT pg_sleep(2)");
+    let changelog = changeset::load(&fleet.migrations()).unwrap().changelog;
+    let text = format!("tenants:\n  - {{ name: a, url: \"{}\" }}\n", server.url("a"));
+    let tenants = tenant::parse(std::path::Path::new("tenants.yaml"), &text, &NoEnvironment).unwrap();
+    let servers = engine::open(&tenants).unwrap();
+    let selection = [tenant::TenantId(0)];
+    let scope = Scope { fleet: &tenants, changelog: &changelog, servers: &servers, selection: &selection };
+    let options = |secs| UpOptions {
+        target: None,
+        jobs: None,
+        lock_wait: Duration::from_secs(secs),
+        out_of_order: history::OutOfOrder::Refuse,
+    };
+    let stop = Stop::default();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let [one, two, three] = [(); 3].map(|()| engine::RunIdentity::new());
+
+    // Dropped in the middle of its text: rolled back, and the lock is free.
+    let began = options(0);
+    let dropped = runtime.block_on(async {
+        tokio::time::timeout(Duration::from_secs(1), up(scope, &began, &one, &stop, &|_| {})).await
+    });
+    assert!(dropped.is_err());
+    let began = Instant::now();
+    while server.sessions() > 0 {
+        assert!(began.elapsed() < Duration::from_secs(2), "sessions of a dropped run live on");
+        sleep(Duration::from_millis(20));
+    }
+    assert!(server.query("a", "SELECT 1 FROM pg_class WHERE relname = 'one'").is_empty());
+
+    // Two at once over the same servers: one works, one waits and finds nothing to do.
+    let (long, sink) = (options(60), |_| {});
+    let both = async { tokio::join!(up(scope, &long, &two, &stop, &sink), up(scope, &long, &three, &stop, &sink)) };
+    let (two, three) = runtime.block_on(both);
+    let mut outcomes = [two.outcome, three.outcome].map(RunOutcome::as_str);
+    outcomes.sort_unstable();
+    assert_eq!(outcomes, ["applied", "up-to-date"], "{two:?} {three:?}");
+}

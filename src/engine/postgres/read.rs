@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use futures_util::StreamExt;
+use futures_util::future::join_all;
 use futures_util::stream;
 use tokio::time::timeout;
 
@@ -22,6 +23,10 @@ use super::{Postgres, fault};
 
 /// How long one reading may take.
 const READING: Duration = Duration::from_secs(120);
+
+/// How many tables one query reads. The planner's time grows with the square of it: 2,000 histories and journals took
+/// 0.55 s by 100, 1.0 s by 500, 2.2 s by 1,000 (PostgreSQL 15).
+const UNION: usize = 100;
 
 /// What a tenant's schema has of ours.
 struct Place {
@@ -254,9 +259,11 @@ async fn rows_of(session: &Session, places: &[Place]) -> Result<Rows, tokio_post
             format!("(SELECT {}, {columns} FROM {from} AS j ORDER BY j.id DESC LIMIT 1)", place.idx)
         })
         .collect();
-    let ask = async |queries: Vec<String>| match queries.is_empty() {
-        true => Ok(Vec::new()),
-        false => session.ask(&queries.join(" UNION ALL ")).await,
+    // Sent together and answered in order: one round trip, and the locks of one query at a time.
+    let ask = async |queries: Vec<String>| -> Result<Vec<Vec<Option<String>>>, tokio_postgres::Error> {
+        let queries: Vec<String> = queries.chunks(UNION).map(|some| some.join(" UNION ALL ")).collect();
+        let answers = join_all(queries.iter().map(|query| session.ask(query))).await;
+        Ok(answers.into_iter().collect::<Result<Vec<_>, _>>()?.concat())
     };
     Ok(Rows { history: ask(history).await?, last: ask(last).await? })
 }
