@@ -101,7 +101,7 @@ fn a_no_transaction_text_that_takes_another_role_is_recorded_all_the_same() {
         "SET ROLE {role};\nCREATE TABLE t (id int);\nCREATE TABLE u (id int);",
         "SET SESSION AUTHORIZATION {role};\nCREATE TABLE t (id int);\nCREATE TABLE u (id int);",
         "CREATE TABLE t (id int);\nSET default_transaction_read_only = on;\nSET default_transaction_read_only = off;\nCREATE TABLE u (id int);",
-        "SET statement_timeout = '1ms';\nSET search_path = '';\nSET standard_conforming_strings = off; SELECT 1;",
+        "SET search_path = '';\nSET standard_conforming_strings = off;\nSELECT 'a\\\\';\nSET statement_timeout = '1ms';",
     ] {
         let role = unique("role");
         let mut fleet = Fleet::new();
@@ -227,6 +227,35 @@ fn a_block_in_a_no_transaction_text_is_one_piece() {
     println!("{output}");
     assert_eq!(output.status, 0, "{output}");
     assert_eq!(fleet.query("a", "SELECT id::text FROM effects ORDER BY 1").len(), 2, "{output}");
+}
+
+#[test]
+fn a_block_that_committed_a_part_of_itself_is_not_run_again() {
+    let mut fleet = Fleet::new();
+    fleet.postgres_database("a", postgres(0));
+    fleet.execute("a", "CREATE TABLE effects (id int)");
+    let text = "DO $$ BEGIN INSERT INTO effects VALUES (1); COMMIT; PERFORM 1/0; END $$";
+    fleet.changeset("V1__one.sql", &format!("-- mtmigrate: no-transaction\n{text}"));
+    let output = fleet.run(&["up"]).expect(6);
+    assert!(output.stderr.contains("what this statement committed by itself"), "{output}");
+    fleet.run(&["up"]).expect(6);
+    assert_eq!(fleet.query("a", "SELECT id FROM effects").len(), 1);
+}
+
+#[test]
+fn a_history_that_refinery_makes_at_the_same_moment_is_taken() {
+    let mut fleet = Fleet::new();
+    fleet.postgres_database("a", postgres(0));
+    fleet.changeset("V1__one.sql", "CREATE TABLE one (id int)");
+    let make = "CREATE TABLE refinery_schema_history (version int4 PRIMARY KEY, name VARCHAR(255), \
+                applied_on VARCHAR(255), checksum VARCHAR(255)); SELECT pg_sleep(1.5)";
+    std::thread::scope(|scope| {
+        let refinery = scope.spawn(|| fleet.execute("a", make));
+        sleep(Duration::from_millis(300));
+        fleet.run(&["up"]).expect(0);
+        refinery.join().unwrap();
+    });
+    assert_eq!(fleet.query("a", "SELECT version FROM refinery_schema_history").len(), 1);
 }
 
 #[test]

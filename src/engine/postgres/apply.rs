@@ -126,7 +126,7 @@ fn message(order: &Order<'_>, session: &Session, schema: &str) -> Message {
 }
 
 /// Whether a text has this ASCII word somewhere, in any case. Cheap, and wrong only in the harmless direction.
-fn mentions(text: &str, word: &str) -> bool {
+pub(super) fn mentions(text: &str, word: &str) -> bool {
     text.as_bytes().windows(word.len()).any(|part| part.eq_ignore_ascii_case(word.as_bytes()))
 }
 

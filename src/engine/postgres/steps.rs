@@ -11,6 +11,7 @@ use crate::engine::{Failure, Left, Moment, Order, Outcome};
 use crate::error::{Code, Diagnostic, names};
 use crate::sql::{Dialect, HazardKind, Statement, hazards, split};
 
+use super::apply::mentions;
 use super::session::{Key, Session};
 use super::sql::{AS_WE_CAME_FOR_NOW, Settings, insert_history, insert_journal, literal, make_tables};
 use super::{Postgres, fault, home};
@@ -94,6 +95,13 @@ fn blocks<'t>(text: &'t str, statements: Vec<Statement<'t>>) -> Result<Vec<State
         Some(unended) => Err(unended),
         None => Ok(joined),
     }
+}
+
+/// Whether a statement that failed may have committed a part of itself: a procedure, or a `DO` block that says so.
+/// <https://www.postgresql.org/docs/current/plpgsql-transactions.html>
+fn may_commit_inside(statement: &str) -> bool {
+    let begins_with = |word: &str| statement.get(..word.len()).is_some_and(|start| start.eq_ignore_ascii_case(word));
+    begins_with("call") || (begins_with("do") && mentions(statement, "commit"))
 }
 
 /// Whether a transaction is open after this statement; nothing where the statement has no say in it.
@@ -189,13 +197,22 @@ impl Steps for OnSession<'_> {
     async fn run(&mut self, intent: JournalRow<'_>, statement: &Statement<'_>) -> Result<(), Fault> {
         let intent = insert_journal(&intent, self.schema, "pg_catalog.clock_timestamp()");
         self.record(&format!("{AS_WE_CAME_FOR_NOW}{intent}")).await?;
-        self.send(statement.text).await
+        match self.send(statement.text).await {
+            Err(Fault::Refused { diagnostic, .. }) if may_commit_inside(statement.text) => {
+                let why = diagnostic.causes().first().cloned().unwrap_or_default();
+                Err(Fault::Lost(failed(self.order, Code::HALF_APPLIED).cause(why).hint(
+                    "what this statement committed by itself before it failed has stayed: look what is there; \
+                     `mtmigrate up` does not run it again by itself",
+                )))
+            }
+            sent => sent,
+        }
     }
 
     /// An interrupted `CREATE INDEX CONCURRENTLY` leaves an invalid index, which `IF NOT EXISTS` then takes for good.
     async fn check(&mut self) -> Result<(), Fault> {
         let sql = format!(
-            "SELECT c.relname FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid \
+            "{AS_WE_CAME_FOR_NOW}SELECT c.relname FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid \
              JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
              WHERE n.nspname = {} AND NOT i.indisvalid AND c.relkind = 'i' ORDER BY 1",
             literal(self.schema)
