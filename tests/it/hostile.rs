@@ -59,7 +59,6 @@ fn a_lock_that_is_lost_in_a_step_halts_before_the_next() {
     wait_until(&server, "wait_event = 'PgSleep'");
     assert_eq!(terminate(&server, "datname = 'postgres'"), 1);
     let output = up.wait().expect(1);
-    println!("{output}");
     assert!(output.stderr.contains("MT213"), "{output}");
     assert!(output.stderr.contains("not started: a, b"), "{output}");
     assert!(output.stdout.contains("\"not_started\""), "{output}");
@@ -86,7 +85,6 @@ fn a_text_that_takes_another_role_is_recorded_all_the_same() {
         fleet.changeset("V1__one.sql", &text);
         fleet.changeset("V2__two.sql", "CREATE TABLE two (id int)");
         let output = fleet.run(&["up"]);
-        println!("{text}\n{output}\n");
         assert_eq!(output.status, if stays { 0 } else { 1 }, "{text}: {output}");
         let owner = "SELECT tableowner FROM pg_tables WHERE tablename = 'two'";
         if stays {
@@ -129,7 +127,6 @@ fn a_text_that_removes_its_own_history_is_rolled_back() {
         fleet.run(&["up"]).expect(0);
         fleet.changeset("V2__two.sql", text);
         let output = fleet.run(&["up"]);
-        println!("{text}\n{output}\n");
         assert_eq!(output.status, 1, "{text}: {output}");
         let rows = fleet.query("a", "SELECT version::text FROM refinery_schema_history");
         assert_eq!(rows.len(), 1, "{text}");
@@ -151,7 +148,6 @@ fn an_error_is_placed_at_its_character_after_multibyte_text_and_windows_line_end
         fleet.postgres_database("a", postgres(0));
         fleet.changeset("V1__one.sql", text);
         let output = fleet.run(&["up"]).expect(1);
-        println!("{text}\n{output}\n");
         assert!(output.stderr.contains(place), "{place}: {output}");
         assert!(!output.stderr.contains("MT212"), "{output}");
         assert_eq!(fleet.query("a", "SELECT outcome FROM mtmigrate_journal")[0][0].as_deref(), Some("failed"));
@@ -169,9 +165,7 @@ fn a_history_behind_a_schema_that_the_text_put_in_front_is_found_again_or_refuse
         "CREATE TABLE effects (id int); INSERT INTO effects VALUES (1); CREATE SCHEMA migrator",
     );
     let output = fleet.run(&["up"]);
-    println!("{output}");
     let output = fleet.run(&["up"]);
-    println!("{output}");
     fleet.run(&["status"]);
     assert_ne!(output.status, 0, "{output}");
     assert!(fleet.query("a", "SELECT 1 FROM pg_tables WHERE schemaname = 'migrator'").is_empty(), "{output}");
@@ -188,7 +182,6 @@ fn a_half_applied_text_is_not_run_again_as_a_transactional_one() {
     fleet.execute("a", "CREATE TABLE later (id int)");
     fleet.edit("V1__one.sql", text);
     let output = fleet.run(&["up"]);
-    println!("{output}");
     assert_eq!(fleet.query("a", "SELECT id FROM effects").len(), 1, "{output}");
     assert_eq!(output.status, 6, "{output}");
 }
@@ -205,11 +198,9 @@ fn a_half_applied_text_is_not_forgotten_when_an_older_one_comes_before_it() {
     fleet.changeset("U4__four.sql", "SELECT 1/(SELECT count(*) FROM pg_tables WHERE tablename = 'only_a')");
     fleet.execute("a", "CREATE TABLE only_a (id int)");
     let output = fleet.run(&["up"]);
-    println!("{output}");
     fleet.execute("b", "CREATE TABLE only_a (id int)");
     fleet.execute("a", "CREATE TABLE later (id int)");
     let output = fleet.run(&["up"]);
-    println!("{output}");
     assert_eq!(fleet.query("a", "SELECT id FROM effects").len(), 1, "{output}");
 }
 
@@ -221,10 +212,8 @@ fn a_block_in_a_no_transaction_text_is_one_piece() {
     let text = "-- mtmigrate: no-transaction\nSELECT 1;\nBEGIN;\nINSERT INTO effects VALUES (1);\nINSERT INTO later VALUES (1);\nCOMMIT;\nINSERT INTO effects VALUES (2);";
     fleet.changeset("V1__one.sql", text);
     let output = fleet.run(&["up"]);
-    println!("{output}");
     fleet.execute("a", "CREATE TABLE later (id int)");
     let output = fleet.run(&["up"]);
-    println!("{output}");
     assert_eq!(output.status, 0, "{output}");
     assert_eq!(fleet.query("a", "SELECT id::text FROM effects ORDER BY 1").len(), 2, "{output}");
 }
@@ -268,7 +257,6 @@ fn a_statement_that_an_administrator_cancelled_is_not_said_to_have_run_too_long(
     wait_until(&server, "wait_event = 'PgSleep'");
     server.query("postgres", "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'PgSleep'");
     let output = up.wait().expect(1);
-    println!("{output}");
     assert!(!output.stderr.contains("MT203"), "{output}");
 }
 
@@ -293,7 +281,6 @@ fn a_copy_to_stdout_in_a_text_is_told_as_what_it_is() {
     fleet.postgres_database("a", postgres(0));
     fleet.changeset("V1__one.sql", "CREATE TABLE t (id int); COPY t TO STDOUT; CREATE TABLE u (id int)");
     let output = fleet.run(&["up"]);
-    println!("{output}");
     let rows = fleet.query("a", "SELECT 1 FROM pg_class WHERE relname = 'u'");
     assert_eq!(rows.is_empty(), output.status != 0, "{output}");
 }
@@ -326,7 +313,6 @@ fn strange_histories_are_told_apart_and_nothing_panics() {
         fleet.execute("a", sql);
         fleet.changeset("V1__one.sql", "CREATE TABLE t (id int)");
         let output = fleet.run(&["up"]);
-        println!("{sql}\n{output}\n");
         assert_eq!(output.status, status, "{sql}: {output}");
     }
 }
@@ -345,7 +331,6 @@ fn a_role_without_create_on_its_schema_is_told_what_to_grant() {
     fleet.changeset("V1__one.sql", "CREATE TABLE t (id int)");
     fleet.run(&["status"]).expect(0);
     let output = fleet.run(&["up"]).expect(1);
-    println!("{output}");
 }
 
 #[test]
@@ -360,61 +345,8 @@ fn an_interrupt_while_waiting_for_the_lock_is_an_interrupt() {
     second.wait_for("lock");
     second.signal(rustix::process::Signal::INT);
     let output = second.wait();
-    println!("{output}");
     up.wait().expect(0);
     assert_eq!(output.status, 130, "{output}");
-}
-
-#[test]
-#[ignore = "a measurement"]
-fn measure_a_survey_of_many_schemas() {
-    let server = Postgres::start(Options::default());
-    let mut fleet = Fleet::new();
-    server.create_database_named("big");
-    let mut yaml = format!("servers:\n  s: {{ url: \"{}\" }}\ntenants:\n", server.server_url());
-    for i in 0..2000 {
-        yaml += &format!("  - {{ name: t{i}, server: s, database: big, schema: s{i} }}\n");
-    }
-    server.execute("big", "CREATE FUNCTION make(n int) RETURNS void LANGUAGE plpgsql AS $$ BEGIN EXECUTE format('CREATE SCHEMA s%s', n); END $$");
-    for i in 0..4 {
-        server.execute("big", &format!("SELECT make(n) FROM generate_series({}, {}) n", i * 500, i * 500 + 499));
-    }
-    fleet.tenants_yaml(&yaml);
-    for v in 1..=20 {
-        fleet.changeset(&format!("V{v}__c{v}.sql"), &format!("CREATE TABLE t{v} (id int)"));
-    }
-    let began = Instant::now();
-    fleet.run(&["up"]).expect(0);
-    println!("up: {:?}", began.elapsed());
-    for _ in 0..3 {
-        let began = Instant::now();
-        let output = fleet.run(&["up"]).expect(0);
-        println!("again: {:?} {output}", began.elapsed());
-    }
-    let began = Instant::now();
-    fleet.run(&["status", "--format", "json"]);
-    println!("status: {:?}", began.elapsed());
-}
-
-#[test]
-#[ignore = "a measurement"]
-fn measure_a_survey_of_many_databases() {
-    let server = Postgres::start(Options::default());
-    let mut fleet = Fleet::new();
-    let mut yaml = format!("servers:\n  s: {{ url: \"{}\", max_connections: 10 }}\ntenants:\n", server.server_url());
-    for i in 0..200 {
-        server.create_database_named(&format!("d{i}"));
-        yaml += &format!("  - {{ name: t{i}, server: s, database: d{i} }}\n");
-    }
-    fleet.tenants_yaml(&yaml);
-    for v in 1..=3 {
-        fleet.changeset(&format!("V{v}__c{v}.sql"), &format!("CREATE TABLE t{v} (id int)"));
-    }
-    for _ in 0..3 {
-        let began = Instant::now();
-        let output = fleet.run(&["up"]).expect(0);
-        println!("up: {:?} {output}", began.elapsed());
-    }
 }
 
 #[test]
