@@ -164,10 +164,9 @@ fn a_history_behind_a_schema_that_the_text_put_in_front_is_found_again_or_refuse
         "V1__one.sql",
         "CREATE TABLE effects (id int); INSERT INTO effects VALUES (1); CREATE SCHEMA migrator",
     );
-    let output = fleet.run(&["up"]);
-    let output = fleet.run(&["up"]);
-    fleet.run(&["status"]);
-    assert_ne!(output.status, 0, "{output}");
+    fleet.run(&["up"]).expect(0);
+    let output = fleet.run(&["up"]).expect(5);
+    assert!(output.stderr.contains("MT318") && output.stderr.contains("`schema: public`"), "{output}");
     assert!(fleet.query("a", "SELECT 1 FROM pg_tables WHERE schemaname = 'migrator'").is_empty(), "{output}");
 }
 
@@ -197,7 +196,7 @@ fn a_half_applied_text_is_not_forgotten_when_an_older_one_comes_before_it() {
     fleet.run(&["up"]).expect(6);
     fleet.changeset("U4__four.sql", "SELECT 1/(SELECT count(*) FROM pg_tables WHERE tablename = 'only_a')");
     fleet.execute("a", "CREATE TABLE only_a (id int)");
-    let output = fleet.run(&["up"]);
+    fleet.run(&["up"]).expect(6);
     fleet.execute("b", "CREATE TABLE only_a (id int)");
     fleet.execute("a", "CREATE TABLE later (id int)");
     let output = fleet.run(&["up"]);
@@ -211,7 +210,7 @@ fn a_block_in_a_no_transaction_text_is_one_piece() {
     fleet.execute("a", "CREATE TABLE effects (id int)");
     let text = "-- mtmigrate: no-transaction\nSELECT 1;\nBEGIN;\nINSERT INTO effects VALUES (1);\nINSERT INTO later VALUES (1);\nCOMMIT;\nINSERT INTO effects VALUES (2);";
     fleet.changeset("V1__one.sql", text);
-    let output = fleet.run(&["up"]);
+    fleet.run(&["up"]).expect(6);
     fleet.execute("a", "CREATE TABLE later (id int)");
     let output = fleet.run(&["up"]);
     assert_eq!(output.status, 0, "{output}");
@@ -331,6 +330,7 @@ fn a_role_without_create_on_its_schema_is_told_what_to_grant() {
     fleet.changeset("V1__one.sql", "CREATE TABLE t (id int)");
     fleet.run(&["status"]).expect(0);
     let output = fleet.run(&["up"]).expect(1);
+    assert!(output.stderr.contains("42501") && output.stderr.contains(&role), "{output}");
 }
 
 #[test]
