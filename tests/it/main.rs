@@ -3,11 +3,15 @@
 //! One binary, so that all tests share the servers that `support` starts.
 
 mod budget;
+mod changelog;
+mod command_line;
 mod docs;
 mod drifting;
+mod encryption;
 mod failing;
 mod harness;
 mod killed;
+mod limits;
 mod lockstep;
 mod mixed;
 mod names;

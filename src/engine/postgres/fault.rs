@@ -77,8 +77,8 @@ pub(super) fn unreachable(server: &Server, key: &Key, why: &str) -> Diagnostic {
 
 /// Says why a session could not be opened.
 pub(super) fn connecting(server: &Server, key: &Key, error: &tokio_postgres::Error) -> Diagnostic {
-    let why = words(error);
     let user = key.access.user.as_deref().unwrap_or("(none)");
+    let why = words(error);
     let database = &key.database;
     let Some(code) = error.code() else {
         if why.contains("password missing") {
@@ -89,10 +89,18 @@ pub(super) fn connecting(server: &Server, key: &Key, error: &tokio_postgres::Err
             .cause(why)
             .hint("give one in the URL, best as `${VAR}` or `${file:…}`");
         }
-        if why.contains("TLS") || why.contains("certificate") {
+        let failed = tls_error(error);
+        if failed.is_some() || why.contains("TLS") || why.contains("certificate") {
+            // <https://www.rfc-editor.org/rfc/rfc8446#section-6>
+            let hint = match failed {
+                Some(rustls::Error::AlertReceived(_)) => {
+                    "the server ended the handshake: check `client_cert:` and which authority the server trusts"
+                }
+                _ => "check `tls:` and `ca_file:` of the server in tenants.yaml, and the certificate it shows",
+            };
             return Diagnostic::new(Code::TLS_FAILED, format!("no TLS connection to server {}", place(server)))
                 .cause(why)
-                .hint("check `tls:` and `ca_file:` of the server in tenants.yaml, and the certificate it shows");
+                .hint(hint);
         }
         return unreachable(server, key, &why);
     };
@@ -116,6 +124,23 @@ pub(super) fn connecting(server: &Server, key: &Key, error: &tokio_postgres::Err
         }
         _ => unreachable(server, key, &why),
     }
+}
+
+/// Returns what TLS itself complains of, wherever the driver has wrapped it.
+///
+/// With TLS 1.3 a refused client certificate shows only in the first read after the handshake.
+fn tls_error(error: &tokio_postgres::Error) -> Option<&rustls::Error> {
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        // An I/O error does not show the error that it wraps as its source.
+        let wrapped = cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        let found = cause.downcast_ref().or_else(|| wrapped?.downcast_ref());
+        if found.is_some() {
+            return found;
+        }
+        source = cause.source();
+    }
+    None
 }
 
 /// Says that a database does not exist.
