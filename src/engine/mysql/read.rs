@@ -50,11 +50,14 @@ pub(super) async fn read(server: &MySqlServer, tenants: &[&Tenant]) -> Vec<Resul
 pub(super) async fn attempts(server: &MySqlServer, tenant: &Tenant, limit: u32) -> Result<Vec<Attempt>> {
     let database = tenant.datasource.database();
     let (mut lease, _) = server.session(&tenant.access, &open()).await.map_err(|none| server.unopened(none, tenant))?;
-    let asked = lease.ask(&sql::select_journal(database, 0, limit), ANSWER_LIMIT).await;
+    let mut asked = lease.ask(&sql::select_journal(database, 0, limit), ANSWER_LIMIT).await;
+    if matches!(&asked, Err(Trouble::Refused { error, .. }) if error.code == fault::NO_TABLE) {
+        // The answer is the same where the whole database is missing, which is no empty journal.
+        asked = lease.ask(&format!("USE {}", sql::name(database)), ANSWER_LIMIT).await.map(|_| Sets::new());
+    }
     server.give_back(lease).await;
     match asked {
         Ok(sets) => rows(sets).map(|(_, cells)| attempt(&tenant.name, &cells)).collect(),
-        Err(Trouble::Refused { error, .. }) if error.code == fault::NO_TABLE => Ok(Vec::new()),
         Err(trouble) => Err(server.trouble(trouble, tenant)),
     }
 }
