@@ -13,4 +13,5 @@ mod mixed;
 mod oracle;
 mod refinery;
 mod repair;
+mod secrets;
 mod support;
