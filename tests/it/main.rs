@@ -2,6 +2,7 @@
 //!
 //! One binary, so that all tests share the servers that `support` starts.
 
+mod absent;
 mod docs;
 mod drifting;
 mod encryption;
