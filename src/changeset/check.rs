@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Changelog, Changeset, Text};
 use crate::error::{Code, Diagnostic, Place};
-use crate::sql::{self, Dialect, EngineKind, Hazard, HazardKind};
+use crate::sql::{self, Dialect, EngineKind, Hazard, HazardKind, SqlMode};
 
 /// Checks every text under every engine of the fleet that would run it; a text that none runs is not looked at.
 ///
@@ -45,7 +45,7 @@ fn served<'c>(changeset: &'c Changeset, engines: &BTreeSet<EngineKind>) -> Vec<(
 fn judge(text: &Text, engines: &[EngineKind], errors: &mut Vec<Diagnostic>, warnings: &mut Vec<Diagnostic>) {
     let mut said = BTreeSet::new();
     for &engine in engines {
-        let hazards = match sql::hazards(&text.sql, Dialect::default_for(engine)) {
+        let hazards = match hazards(&text.sql, engine) {
             Ok(hazards) => hazards,
             Err(e) => {
                 if said.insert(Code::BROKEN_SQL) {
@@ -64,19 +64,27 @@ fn judge(text: &Text, engines: &[EngineKind], errors: &mut Vec<Diagnostic>, warn
     }
 }
 
+/// Finds the hazards of a text as the engine reads it. Only a server knows its `sql_mode`, so a text that is broken
+/// under the default one is read under those that change what a quote is, before it is called broken.
+fn hazards(text: &str, engine: EngineKind) -> Result<Vec<Hazard>, sql::SqlError> {
+    let usual = sql::hazards(text, Dialect::default_for(engine));
+    if usual.is_ok() || engine != EngineKind::MySql {
+        return usual;
+    }
+    let modes = ["NO_BACKSLASH_ESCAPES", "ANSI_QUOTES", "ANSI_QUOTES,NO_BACKSLASH_ESCAPES", "ORACLE"];
+    let read = |mode: &str| sql::hazards(text, Dialect::MySql(SqlMode::parse(mode))).ok();
+    modes.into_iter().find_map(read).map_or(usual, Ok)
+}
+
 /// Returns what to say about a hazard; nothing where the text's directives allow it.
 fn diagnostic(text: &Text, engine: EngineKind, hazard: &Hazard) -> Option<Diagnostic> {
     let (file, words) = (&text.file, &hazard.words);
     let made = match hazard.kind {
-        HazardKind::TransactionControl | HazardKind::ForeignKeysPragma if text.directives.no_transaction => {
+        HazardKind::ForeignKeysPragma if text.directives.no_transaction => return None,
+        HazardKind::TransactionControl if text.directives.no_transaction && engine != EngineKind::Sqlite => {
             return None;
         }
-        HazardKind::TransactionControl => Diagnostic::new(
-            Code::TRANSACTION_CONTROL,
-            format!("{file} begins or ends a transaction by itself"),
-        )
-        .cause("text and history row are committed together, so the text may not end the transaction")
-        .hint("remove it, or begin the file with `-- mtmigrate: no-transaction` to commit each statement by itself"),
+        HazardKind::TransactionControl => transaction_control(text, engine),
         HazardKind::ChangesDatabase => {
             Diagnostic::new(Code::OTHER_DATABASE, format!("{file} goes to another database: `{words}`"))
                 .cause("a changeset runs in its tenant's database, and in no other")
@@ -103,6 +111,29 @@ fn diagnostic(text: &Text, engine: EngineKind, hazard: &Hazard) -> Option<Diagno
     };
     let place = Place::in_text(file, &text.sql, hazard.line, hazard.column, words.chars().count());
     Some(made.at(place))
+}
+
+fn transaction_control(text: &Text, engine: EngineKind) -> Diagnostic {
+    let message = format!("{} begins or ends a transaction by itself", text.file);
+    let made = Diagnostic::new(Code::TRANSACTION_CONTROL, message);
+    match engine {
+        EngineKind::Sqlite if text.directives.no_transaction => made
+            .cause("every statement of a no-transaction text commits by itself, and before it a row of the journal")
+            .hint("remove it; what belongs in one transaction is a changeset of its own, without the directive"),
+        EngineKind::Sqlite => made
+            .cause("text and history row are committed together, so the text may not end the transaction")
+            .hint("remove it: the whole file is one transaction already"),
+        EngineKind::MySql => made
+            .cause(
+                "each statement is journalled before it runs, and a transaction of the text takes these rows with it",
+            )
+            .hint("remove it, or begin the file with `-- mtmigrate: no-transaction` if it is meant"),
+        EngineKind::Postgres => {
+            made.cause("text and history row are committed together, so the text may not end the transaction").hint(
+                "remove it, or begin the file with `-- mtmigrate: no-transaction` to commit each statement by itself",
+            )
+        }
+    }
 }
 
 fn broken(text: &Text, engine: EngineKind, e: &sql::SqlError) -> Diagnostic {

@@ -215,7 +215,7 @@ fn a_text_is_judged_by_the_engines_that_run_it_and_no_other() {
 }
 
 #[test]
-fn a_text_that_commits_is_refused_once_with_its_line_unless_it_has_no_transaction() {
+fn a_text_that_commits_is_refused_once_with_its_line_unless_it_has_no_transaction_on_a_server() {
     let text = "CREATE TABLE a (id int);\n  COMMIT;\nBEGIN;\n";
     let folder = Folder::new([("V1__a.sql", text)]);
     let errors = folder.check(&EngineKind::ALL).unwrap_err();
@@ -223,7 +223,17 @@ fn a_text_that_commits_is_refused_once_with_its_line_unless_it_has_no_transactio
     let place = errors[0].place().unwrap();
     assert_eq!((place.line, place.column, place.len), (2, 3, 6));
     folder.write("V1__a.sql", format!("-- mtmigrate: no-transaction\n{text}").as_bytes());
-    assert_eq!(codes(folder.check(&EngineKind::ALL)), Ok(vec![]));
+    assert_eq!(codes(folder.check(&[Postgres, MySql])), Ok(vec![]));
+    assert_eq!(codes(folder.check(&[Sqlite])), Err(vec![Code::TRANSACTION_CONTROL]));
+}
+
+#[test]
+fn a_text_for_a_server_of_another_sql_mode_is_not_called_broken() {
+    let folder =
+        Folder::new([("V1__a.sql", "INSERT INTO \"t\" VALUES ('ends in \\');\nINSERT INTO t VALUES ('\\');\n")]);
+    assert_eq!(codes(folder.check(&[MySql])), Ok(vec![]));
+    folder.write("V1__a.sql", b"SELECT 'open;\n");
+    assert_eq!(codes(folder.check(&[MySql])), Err(vec![Code::BROKEN_SQL]));
 }
 
 #[test]

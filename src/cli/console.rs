@@ -3,11 +3,11 @@
 use std::io::{self, ErrorKind, IsTerminal, Write};
 
 use anstream::{AutoStream, ColorChoice};
-use indicatif::{MultiProgress, ProgressDrawTarget};
 
 use crate::error::{Code, Diagnostic, Paint, Severity, render_all};
 
 use super::args::{Color, Global, LogFormat};
+use super::line::Line;
 
 /// Where a verb prints. Lines of talk never run into the progress line.
 pub(super) struct Console {
@@ -16,7 +16,7 @@ pub(super) struct Console {
     log_format: LogFormat,
     paint_out: Paint,
     paint_err: Paint,
-    lines: MultiProgress,
+    line: Line,
 }
 
 /// What is shown of a run while it goes on.
@@ -33,23 +33,14 @@ pub(super) enum Pace {
 impl Console {
     /// Makes the console that the options ask for, and tells the colours to whoever writes.
     pub fn new(global: &Global) -> Self {
-        let choice = match global.color {
-            Color::Auto => ColorChoice::Auto,
-            Color::Always => ColorChoice::Always,
-            Color::Never => ColorChoice::Never,
-        };
-        choice.write_global();
-        let target = match io::stderr().is_terminal() {
-            true => ProgressDrawTarget::stderr(),
-            false => ProgressDrawTarget::hidden(),
-        };
+        choose_colors(global.color);
         Self {
             quiet: global.quiet,
             verbose: global.verbose,
             log_format: global.log_format,
             paint_out: paint(AutoStream::choice(&io::stdout())),
             paint_err: paint(AutoStream::choice(&io::stderr())),
-            lines: MultiProgress::with_draw_target(target),
+            line: Line::default(),
         }
     }
 
@@ -94,9 +85,9 @@ impl Console {
         }
     }
 
-    /// Returns the lines at the terminal's bottom; whoever writes to stderr suspends them.
-    pub fn lines(&self) -> &MultiProgress {
-        &self.lines
+    /// Returns the line at the terminal's bottom; whoever writes to stderr does so above it.
+    pub fn line(&self) -> &Line {
+        &self.line
     }
 
     /// Writes data to stdout. A reader that went away has read enough.
@@ -104,7 +95,7 @@ impl Console {
     /// # Errors
     /// `MT101` when it cannot be written.
     pub fn data(&self, text: &str) -> Result<(), Diagnostic> {
-        self.lines.suspend(|| write_out(text)).map_err(|error| {
+        self.line.above(|| write_out(text)).map_err(|error| {
             Diagnostic::new(Code::FILE_UNREADABLE, "cannot write to standard output").cause(error.to_string())
         })
     }
@@ -140,8 +131,18 @@ impl Console {
 
     /// Writes text to stderr above the progress line.
     pub fn talk(&self, text: &str) {
-        self.lines.suspend(|| write_err(text));
+        self.line.above(|| write_err(text));
     }
+}
+
+/// Tells the colours to whoever writes to the two streams.
+pub(super) fn choose_colors(color: Color) {
+    let choice = match color {
+        Color::Auto => ColorChoice::Auto,
+        Color::Always => ColorChoice::Always,
+        Color::Never => ColorChoice::Never,
+    };
+    choice.write_global();
 }
 
 /// Writes text and a line feed to stdout. A broken pipe is no failure.

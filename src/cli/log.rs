@@ -2,7 +2,6 @@
 
 use std::io::{self, Write};
 
-use indicatif::MultiProgress;
 use tracing::level_filters::LevelFilter;
 use tracing::{debug, error, info, warn};
 use tracing_subscriber::Layer;
@@ -16,6 +15,7 @@ use crate::lockstep::{Event, Scope};
 use crate::tenant::TenantId;
 
 use super::console::{Console, write_err};
+use super::line::Line;
 
 /// Drivers: their logs hold statements and errors that are ours to tell, and never what a secret must not reach.
 const DRIVERS: [&str; 6] =
@@ -23,8 +23,8 @@ const DRIVERS: [&str; 6] =
 
 /// Begins to write logs, as the options ask.
 pub(super) fn start(console: &Console) {
-    let lines = console.lines().clone();
-    let layer = fmt::layer().with_ansi(console.paint_err() == Paint::Ansi).with_writer(move || Above(lines.clone()));
+    let line = console.line().clone();
+    let layer = fmt::layer().with_ansi(console.paint_err() == Paint::Ansi).with_writer(move || Above(line.clone()));
     let layer = match console.json_talk() {
         true => layer.json().flatten_event(true).with_current_span(false).with_span_list(false).boxed(),
         false => layer.boxed(),
@@ -47,12 +47,12 @@ fn filter(quiet: bool, verbose: u8) -> Targets {
 }
 
 /// Writes above the progress line.
-struct Above(MultiProgress);
+struct Above(Line);
 
 impl Write for Above {
-    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        self.0.suspend(|| write_err(&String::from_utf8_lossy(line)));
-        Ok(line.len())
+    fn write(&mut self, text: &[u8]) -> io::Result<usize> {
+        self.0.above(|| write_err(&String::from_utf8_lossy(text)));
+        Ok(text.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {

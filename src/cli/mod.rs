@@ -7,6 +7,7 @@ mod console;
 mod files;
 mod history;
 mod init;
+mod line;
 mod log;
 mod new;
 mod panics;
@@ -20,14 +21,15 @@ mod up;
 mod validate;
 mod walk;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
-use clap::Parser;
 use clap::error::ErrorKind;
+use clap::{Parser, ValueEnum};
 
 use crate::error::{Code, Diagnostic, ExitStatus, mask};
 
-use args::{Cli, Global, Verb};
+use args::{Cli, Color, Global, Verb};
 use console::Console;
 
 /// What a verb comes to: an exit status, or every diagnostic that stopped it.
@@ -70,6 +72,7 @@ fn run(cli: Cli) -> ExitStatus {
 
 /// Prints what clap has to say: help and version on stdout, mistakes on stderr.
 fn misunderstood(error: &clap::Error) -> ExitStatus {
+    console::choose_colors(asked_colors(std::env::args_os().skip(1)));
     if error.use_stderr() {
         console::write_err(&mistake(error));
         return ExitStatus::Usage;
@@ -78,6 +81,17 @@ fn misunderstood(error: &clap::Error) -> ExitStatus {
         Ok(()) => ExitStatus::Done,
         Err(_) => ExitStatus::Usage,
     }
+}
+
+/// Finds `--color WHEN` in a command line that was not understood as a whole.
+fn asked_colors(words: impl Iterator<Item = OsString>) -> Color {
+    let words: Vec<String> = words.map(|word| word.to_string_lossy().into_owned()).collect();
+    let value = |at: usize| match words[at].strip_prefix("--color=") {
+        Some(value) => Some(value),
+        None => words.get(at + 1).filter(|_| words[at] == "--color").map(String::as_str),
+    };
+    let found = (0..words.len()).find_map(value);
+    found.and_then(|value| Color::from_str(value, true).ok()).unwrap_or(Color::Auto)
 }
 
 /// Returns clap's words with our code. What was typed is in them, and it may be a URL with a password.

@@ -4,8 +4,6 @@ use std::convert::Infallible;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressStyle};
-
 use crate::lockstep::Event;
 
 use super::console::Console;
@@ -18,13 +16,12 @@ const REDRAW: Duration = Duration::from_millis(100);
 pub(super) struct Screen<'c> {
     console: &'c Console,
     progress: Mutex<Progress>,
-    line: Mutex<Option<ProgressBar>>,
 }
 
 impl<'c> Screen<'c> {
     /// Makes a screen that shows nothing yet.
     pub fn new(console: &'c Console) -> Self {
-        Self { console, progress: Mutex::new(Progress::new(console.pace())), line: Mutex::new(None) }
+        Self { console, progress: Mutex::new(Progress::new(console.pace())) }
     }
 
     /// Takes an event, from any thread.
@@ -52,16 +49,15 @@ impl<'c> Screen<'c> {
 
     /// Takes the rewritten line away.
     pub fn clear(&self) {
-        if let Some(line) = held(&self.line).take() {
-            line.finish_and_clear();
-            self.console.lines().remove(&line);
-        }
+        self.console.line().clear();
     }
 
     fn draw(&self) {
-        let Some(text) = held(&self.progress).live(Instant::now()) else { return self.clear() };
-        let mut line = held(&self.line);
-        line.get_or_insert_with(|| self.console.lines().add(new_line())).set_message(text);
+        let text = held(&self.progress).live(Instant::now());
+        match text {
+            Some(text) => self.console.line().show(&text),
+            None => self.clear(),
+        }
     }
 }
 
@@ -69,12 +65,6 @@ impl Drop for Screen<'_> {
     fn drop(&mut self) {
         self.clear();
     }
-}
-
-/// Makes a line that is cut at the terminal's width.
-fn new_line() -> ProgressBar {
-    let style = ProgressStyle::with_template("{wide_msg}").unwrap_or_else(|_| ProgressStyle::default_spinner());
-    ProgressBar::no_length().with_style(style)
 }
 
 fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

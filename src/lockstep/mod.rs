@@ -129,7 +129,11 @@ impl Run<'_> {
             events: self.events,
             jitter: self.jitter,
         };
-        let locks = Locks::take(self.scope, &waiting).await.map_err(refused)?;
+        let locks = match Locks::take(self.scope, &waiting).await {
+            Ok(locks) => locks,
+            Err(held) if self.stop.asked() => return Err(self.stopped(vec![held])),
+            Err(refusal) => return Err(refused(refusal)),
+        };
         let ending = self.under_lock(&locks).await;
         locks.release().await;
         ending
@@ -199,11 +203,11 @@ impl Run<'_> {
 
     /// Answers a stop that was asked for before anything was changed.
     fn not_stopped(&self) -> Result<(), Refusal> {
-        if !self.stop.asked() {
-            return Ok(());
-        }
-        let diagnostics = Vec::new();
-        Err(Refusal { outcome: RunOutcome::Interrupted, exit: self.stop.exit(), diagnostics })
+        if self.stop.asked() { Err(self.stopped(Vec::new())) } else { Ok(()) }
+    }
+
+    fn stopped(&self, diagnostics: Vec<Diagnostic>) -> Refusal {
+        Refusal { outcome: RunOutcome::Interrupted, exit: self.stop.exit(), diagnostics }
     }
 
     fn halted(&self, reason: Reason, diagnostics: Vec<Diagnostic>) -> Ending {

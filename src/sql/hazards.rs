@@ -134,7 +134,6 @@ fn controls_transaction(words: &Words<'_>, dialect: Dialect) -> Option<usize> {
         "abort" if postgres => Some(0),
         "prepare" if postgres && words.is(1, "transaction") => Some(1),
         "xa" if mysql => Some(usize::from(words.get(1).is_some())),
-        "lock" | "unlock" if mysql && (words.is(1, "tables") || words.is(1, "table")) => Some(1),
         _ => None,
     }
 }

@@ -14,6 +14,8 @@ pub(super) struct Assignment<'t> {
     pub(super) name_end: usize,
     /// The value without quotes if it is one literal or one word.
     pub(super) literal: Option<&'t str>,
+    /// The value's words, literals and marks as written, but for comments.
+    value: Vec<&'t str>,
 }
 
 /// The system variables that a statement assigns; none if it is no `SET` or cannot be read.
@@ -53,11 +55,32 @@ pub(super) fn sql_mode_after(statement: &str, current: SqlMode, initial: SqlMode
         if !assignment.global && assignment.name.eq_ignore_ascii_case("sql_mode") {
             mode = match assignment.literal {
                 Some(literal) if !literal.eq_ignore_ascii_case("default") => SqlMode::parse(literal),
-                _ => initial,
+                _ => built_from(&assignment.value, mode).unwrap_or(initial),
             };
         }
     }
     mode
+}
+
+/// The mode that `CONCAT(@@sql_mode, ',ANSI_QUOTES')` and the like make of the current one.
+fn built_from(value: &[&str], current: SqlMode) -> Option<SqlMode> {
+    let own = ["@@sql_mode", "@@session.sql_mode", "@@local.sql_mode"];
+    let is_own = |word: &&str| own.iter().any(|own| own.eq_ignore_ascii_case(word));
+    let function = value.first()?.to_ascii_lowercase();
+    if value.len() == 1 && is_own(&value[0]) {
+        return Some(current);
+    }
+    if !matches!(function.as_str(), "concat" | "concat_ws") || !value.iter().any(is_own) {
+        return None;
+    }
+    let texts = value.iter().filter(|word| word.starts_with(['\'', '"']));
+    let added = texts.map(|text| SqlMode::parse(text.trim_matches(['\'', '"']))).collect::<Vec<_>>();
+    let any = |part: fn(&SqlMode) -> bool| part(&current) || added.iter().any(part);
+    Some(SqlMode {
+        ansi_quotes: any(|mode| mode.ansi_quotes),
+        no_backslash_escapes: any(|mode| mode.no_backslash_escapes),
+        oracle: any(|mode| mode.oracle),
+    })
 }
 
 fn assignment<'t>(statement: &'t str, tokens: &[Token]) -> Option<Assignment<'t>> {
@@ -76,7 +99,8 @@ fn assignment<'t>(statement: &'t str, tokens: &[Token]) -> Option<Assignment<'t>
     };
     let global = scope
         .is_some_and(|scope| ["global", "persist", "persist_only"].iter().any(|word| scope.eq_ignore_ascii_case(word)));
-    Some(Assignment { global, name: bare, name_end: name.end, literal: literal(statement, value) })
+    let written_all = value.iter().map(|token| &statement[token.span()]).collect();
+    Some(Assignment { global, name: bare, name_end: name.end, literal: literal(statement, value), value: written_all })
 }
 
 fn literal<'t>(statement: &'t str, value: &[Token]) -> Option<&'t str> {

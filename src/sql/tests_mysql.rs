@@ -275,6 +275,9 @@ fn a_literal_sql_mode_in_the_text_changes_how_the_rest_is_read() {
         "SET @@session.SQL_MODE = \"ANSI_QUOTES\"",
         "SET LOCAL `sql_mode` = ANSI_QUOTES",
         "SET @a = IF(1, 2, 3), sql_mode = 'ANSI_QUOTES', @b = 1",
+        "SET sql_mode = CONCAT(@@sql_mode, ',ANSI_QUOTES')",
+        "SET sql_mode = CONCAT_WS(',', @@SESSION.sql_mode, /* ! */ \"ANSI_QUOTES\")",
+        "SET sql_mode = 'ANSI_QUOTES', sql_mode = CONCAT(@@sql_mode, ',NO_ZERO_DATE'), sql_mode = @@sql_mode",
         "/*!40101 SET @OLD_SQL_MODE=@@SQL_MODE, SQL_MODE='ANSI_QUOTES' */",
     ];
     for set in follows_ansi {
@@ -289,7 +292,8 @@ fn a_literal_sql_mode_in_the_text_changes_how_the_rest_is_read() {
         "SELECT sql_mode = 'ANSI_QUOTES'",
         "SET sql_mode = 'ANSI_QUOTES'; SET sql_mode = @saved",
         "SET sql_mode = 'ANSI_QUOTES'; SET sql_mode = DEFAULT",
-        "SET sql_mode = CONCAT(@@sql_mode, ',ANSI_QUOTES')",
+        "SET sql_mode = 'ANSI_QUOTES'; SET sql_mode = CONCAT(@saved, ',NO_ZERO_DATE')",
+        "SET sql_mode = REPLACE(@@sql_mode, 'NO_ZERO_DATE', 'ANSI_QUOTES')",
         "CREATE PROCEDURE p() SET sql_mode = 'ANSI_QUOTES'",
     ];
     for set in follows_nothing {

@@ -3,16 +3,24 @@
 //! One binary, so that all tests share the servers that `support` starts.
 
 mod absent;
+mod budget;
+mod changelog;
+mod command_line;
 mod docs;
 mod drifting;
 mod encryption;
 mod failing;
 mod harness;
 mod killed;
+mod limits;
 mod lockstep;
 mod mixed;
+mod names;
 mod oracle;
+mod reading;
 mod refinery;
 mod repair;
 mod secrets;
+mod stopping;
 mod support;
+mod together;

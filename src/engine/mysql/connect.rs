@@ -1,6 +1,7 @@
 //! Opens connections, encrypted as the fleet's TLS model asks.
 
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use mysql_async::{Conn, DriverError, Error, IoError, Opts, OptsBuilder, SslOpts, TlsError};
@@ -23,6 +24,9 @@ pub(super) struct Connector {
     /// The server as messages name it.
     pub shown: String,
     limit: Duration,
+    /// Whether the server was found to offer no TLS. Asked once, as every refused attempt is a connection more than
+    /// the budget for an instant.
+    offers_no_tls: AtomicBool,
 }
 
 impl Connector {
@@ -36,7 +40,13 @@ impl Connector {
         };
         let address = if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
         let shown = if server.name == address { address } else { format!("{} ({address})", server.name) };
-        Ok(Self { host: host.clone(), port: *port, shown, limit: server.connect_timeout })
+        Ok(Self {
+            host: host.clone(),
+            port: *port,
+            shown,
+            limit: server.connect_timeout,
+            offers_no_tls: AtomicBool::new(false),
+        })
     }
 
     /// Opens a connection; `session` names it to the server.
@@ -58,13 +68,18 @@ impl Connector {
     }
 
     async fn attempts(&self, access: &Access, session: Option<&str>, ssl: Option<SslOpts>) -> Result<Conn, Error> {
+        let known = self.offers_no_tls.load(Ordering::Relaxed);
+        let ssl = ssl.filter(|_| !(known && access.tls.mode == TlsMode::Prefer));
         let error = match Conn::new(self.options(access, session, ssl.clone())).await {
             Ok(conn) => return Ok(conn),
             Err(error) => error,
         };
         let again = match access.tls.mode {
             // Only this error: a certificate that is refused is never answered by plain text.
-            TlsMode::Prefer if offers_no_tls(&error) => None,
+            TlsMode::Prefer if offers_no_tls(&error) => {
+                self.offers_no_tls.store(true, Ordering::Relaxed);
+                None
+            }
             TlsMode::VerifyCa => match (ssl, presented_name(&error)) {
                 (Some(ssl), Some(name)) => Some(ssl.with_danger_tls_hostname_override(Some(name))),
                 _ => return Err(error),

@@ -52,7 +52,7 @@ pub(super) async fn attempts(server: &MySqlServer, tenant: &Tenant, limit: u32) 
     let (mut lease, _) = server.session(&tenant.access, &open()).await.map_err(|none| server.unopened(none, tenant))?;
     let mut asked = lease.ask(&sql::select_journal(database, 0, limit), ANSWER_LIMIT).await;
     if matches!(&asked, Err(Trouble::Refused { error, .. }) if error.code == fault::NO_TABLE) {
-        // The answer is the same where the whole database is missing, which is no empty journal.
+        // The server says the same of a table in a database that does not exist.
         asked = lease.ask(&format!("USE {}", sql::name(database)), ANSWER_LIMIT).await.map(|_| Sets::new());
     }
     server.give_back(lease).await;

@@ -14,7 +14,9 @@ use crate::history::AttemptOutcome;
 use crate::sql::{Dialect, split};
 
 use super::session::{Answer, Key, Session};
-use super::sql::{Settings, count_statements, insert_history, insert_journal, make_journal, make_tables, table};
+use super::sql::{
+    OWN_ROLE, Settings, count_statements, insert_history, insert_journal, make_journal, make_tables, table,
+};
 use super::{Postgres, fault, home};
 
 /// How long a cancelled statement may take to end.
@@ -80,6 +82,7 @@ fn message(order: &Order<'_>, session: &Session, schema: &str) -> Message {
     sql.push_str(&order.text.sql);
     // The text may end in a comment, and need not end in a semicolon.
     sql.push_str("\n;\n");
+    sql.push_str(OWN_ROLE);
     let row = JournalRow::of(order, AttemptOutcome::Applied);
     sql.push_str(&insert_journal(&row, schema, "pg_catalog.transaction_timestamp()"));
     Message { sql, before, statements }
@@ -206,7 +209,7 @@ impl Going<'_> {
             sql.push_str(&make_journal(schema));
         }
         let began = self.began.elapsed().as_millis();
-        let started = format!("pg_catalog.clock_timestamp() - interval '{began} milliseconds'");
+        let started = format!("(pg_catalog.clock_timestamp() - interval '{began} milliseconds')");
         sql.push_str(&insert_journal(&row, schema, &started));
         let written = timeout(READ_AGAIN, session.reset_and_send(&sql)).await;
         let why = match written {

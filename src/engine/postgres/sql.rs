@@ -63,6 +63,25 @@ fn widen(order: &Order<'_>, schema: &str) -> String {
     sql
 }
 
+/// Makes the session's own role the current one again, for a text may have set another that may not write our tables.
+/// For the transaction only, and with DEFAULT, not NONE: `ALTER ROLE … SET role` may have given the session its role.
+/// <https://www.postgresql.org/docs/current/sql-set-role.html>
+pub(super) const OWN_ROLE: &str = "SET LOCAL SESSION AUTHORIZATION DEFAULT;\nSET LOCAL role TO DEFAULT;\n";
+
+/// Lets a new transaction write, whatever the text made of `default_transaction_read_only`. Before any query.
+pub(super) const WRITABLE: &str = "SET LOCAL transaction_read_only = off;\n";
+
+/// Does `own` under the session's own role, then takes the text's role again: its transaction may still be open.
+pub(super) fn under_own_role(own: &str) -> String {
+    format!(
+        "{WRITABLE}\
+         SELECT pg_catalog.set_config('mtmigrate.role', pg_catalog.current_setting('role'), true);\n\
+         SET LOCAL role TO DEFAULT;\n\
+         {own}\
+         SELECT pg_catalog.set_config('role', pg_catalog.current_setting('mtmigrate.role'), true);\n"
+    )
+}
+
 /// The journal, format 1.
 pub(super) fn make_journal(schema: &str) -> String {
     format!(

@@ -3,16 +3,20 @@
 use std::time::{Duration, Instant};
 
 use tokio::time::timeout;
+use tokio_postgres::error::SqlState;
 
 use crate::engine::pool::Lease;
 use crate::engine::stepwise::{self, Fault, Steps, failed};
-use crate::engine::tables::JournalRow;
+use crate::engine::tables::{JOURNAL, JournalRow, StatementMark};
 use crate::engine::{Failure, Left, Moment, Order, Outcome, Record};
 use crate::error::{Code, Diagnostic, names};
+use crate::history::prefix_hash;
 use crate::sql::{Dialect, Statement, split};
 
 use super::session::{Key, Session};
-use super::sql::{Settings, insert_history, insert_journal, literal, make_tables};
+use super::sql::{
+    OWN_ROLE, Settings, WRITABLE, insert_history, insert_journal, literal, make_tables, table, under_own_role,
+};
 use super::{Postgres, fault, home};
 
 /// How long a cancelled statement may take to end.
@@ -48,8 +52,16 @@ pub(super) async fn apply(server: &Postgres, order: &Order<'_>) -> Outcome {
         session.discard().await;
         return stopped(diagnostic, false);
     };
-    let mut steps = OnSession { order, session: &session, schema: &schema, started: String::new() };
-    let outcome = stepwise::apply(order, &statements, &mut steps).await;
+    let started = String::new();
+    let mut steps =
+        OnSession { order, session: &session, schema: &schema, statements: &statements, started, rolled_back_to: None };
+    let mut outcome = stepwise::apply(order, &statements, &mut steps).await;
+    if let (Outcome::Failed(failure), Some(again)) = (&mut outcome, steps.rolled_back_to) {
+        failure.left = match again {
+            0 | 1 => Left::Unchanged,
+            statement_no => Left::Half { statement_no, statements: statements.len() as u32 },
+        };
+    }
     // The text may have left anything in the session.
     session.discard().await;
     outcome
@@ -76,8 +88,11 @@ struct OnSession<'s> {
     order: &'s Order<'s>,
     session: &'s Lease<'s, Key, Session>,
     schema: &'s str,
+    statements: &'s [Statement<'s>],
     /// When the order began, by the server's clock, as an SQL expression.
     started: String,
+    /// The statement at which the text must begin again, since its own transaction was rolled back.
+    rolled_back_to: Option<u32>,
 }
 
 impl OnSession<'_> {
@@ -108,6 +123,30 @@ impl OnSession<'_> {
         }
         let (diagnostic, retry) = fault::refused(self.order, error);
         Fault::Refused { diagnostic, retry }
+    }
+
+    /// Whether the text's own transaction is open: then the clock stands where it began.
+    async fn in_transaction(&self) -> Result<bool, Fault> {
+        let sql = "SELECT pg_catalog.now() <> pg_catalog.statement_timestamp()";
+        match self.session.ask(sql).await {
+            Ok(rows) => Ok(rows.first().and_then(|row| row.first()?.as_deref()) == Some("t")),
+            Err(error) if error.code() == Some(&SqlState::IN_FAILED_SQL_TRANSACTION) => Ok(true),
+            Err(error) => Err(self.fault(&error)),
+        }
+    }
+
+    /// Rolls the text's own transaction back, and the intents in it. Returns the last statement whose intent is left:
+    /// that one opened it, and there the text begins again.
+    async fn roll_back(&self, row: &JournalRow<'_>) -> Result<u32, Fault> {
+        self.record("ROLLBACK").await?;
+        let sql = format!(
+            "SELECT statement_no FROM {} WHERE run_id = {} AND version = {} ORDER BY id DESC LIMIT 1",
+            table(self.schema, JOURNAL),
+            literal(&row.run.run_id),
+            row.version
+        );
+        let rows = self.session.ask(&sql).await.map_err(|error| self.fault(&error))?;
+        Ok(rows.first().and_then(|row| row.first()?.as_ref()?.parse().ok()).unwrap_or(0))
     }
 
     /// Writes without listening to the run's cancellation: what is to be recorded is recorded.
@@ -158,12 +197,21 @@ impl Steps for OnSession<'_> {
 
     /// Two messages: `CREATE INDEX CONCURRENTLY` is refused in a message with anything else (25001).
     async fn run(&mut self, intent: JournalRow<'_>, statement: &Statement<'_>) -> Result<(), Fault> {
-        self.record(&insert_journal(&intent, self.schema, "pg_catalog.clock_timestamp()")).await?;
+        let intent = insert_journal(&intent, self.schema, "pg_catalog.clock_timestamp()");
+        self.record(&under_own_role(&intent)).await?;
         self.send(statement.text).await
     }
 
     /// An interrupted `CREATE INDEX CONCURRENTLY` leaves an invalid index, which `IF NOT EXISTS` then takes for good.
     async fn check(&mut self) -> Result<(), Fault> {
+        if self.in_transaction().await? {
+            let diagnostic = failed(self.order, Code::CHANGESET_FAILED)
+                .cause("the text begins a transaction and does not end it")
+                .hint(
+                    "add the COMMIT, or take the BEGIN out: what belongs in one transaction is a changeset of its own",
+                );
+            return Err(Fault::Refused { diagnostic, retry: false });
+        }
         let sql = format!(
             "SELECT c.relname FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid \
              JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
@@ -191,11 +239,22 @@ impl Steps for OnSession<'_> {
         };
         let history = insert_history(self.order, self.schema);
         let journal = insert_journal(&row, self.schema, &self.started);
-        self.record(&format!("{path}{history}{journal}")).await
+        self.record(&format!("{WRITABLE}{OWN_ROLE}{path}{history}{journal}")).await
     }
 
-    async fn note(&mut self, row: JournalRow<'_>) -> Result<(), Fault> {
-        self.record(&insert_journal(&row, self.schema, &self.started)).await
+    async fn note(&mut self, mut row: JournalRow<'_>) -> Result<(), Fault> {
+        if self.in_transaction().await? {
+            let last = self.roll_back(&row).await?;
+            if let Some(mark) = &mut row.statement
+                && last < mark.statement_no
+            {
+                let again = last.max(1);
+                let before = self.statements.iter().take(again as usize - 1).map(|statement| statement.text);
+                *mark = StatementMark { statement_no: again, statements: mark.statements, prefix: prefix_hash(before) };
+                self.rolled_back_to = Some(again);
+            }
+        }
+        self.record(&format!("{WRITABLE}{OWN_ROLE}{}", insert_journal(&row, self.schema, &self.started))).await
     }
 
     fn notices(&mut self) -> Vec<String> {

@@ -48,6 +48,23 @@ impl Kind {
         }
     }
 
+    /// One statement that takes a while and then leaves this version in the table `effects`.
+    pub fn slow_effect(self, version: i64, seconds: u32) -> String {
+        match self {
+            Kind::Schema | Kind::Database => {
+                format!("INSERT INTO effects SELECT {version} FROM (SELECT pg_sleep({seconds})) AS slept;")
+            }
+            Kind::MariaDb => {
+                format!("INSERT INTO effects SELECT {version} FROM (SELECT SLEEP({seconds})) AS slept;")
+            }
+            Kind::Sqlite => format!(
+                "INSERT INTO effects WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {}) \
+                 SELECT {version} FROM n WHERE i = 1;",
+                seconds * 4_000_000
+            ),
+        }
+    }
+
     /// Adds tenants of this kind; schemas get one database together.
     pub fn add(self, fleet: &mut Fleet, names: &[String]) {
         let shared = if self == Kind::Schema { postgres(0).create_database() } else { String::new() };
