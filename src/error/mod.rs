@@ -19,6 +19,8 @@ pub use text::{count, names, plain, short};
 
 use std::fmt;
 
+use secret::mask_quoted;
+
 /// A result whose failure is one [`Diagnostic`].
 pub type Result<T, E = Diagnostic> = std::result::Result<T, E>;
 
@@ -49,11 +51,13 @@ struct Parts {
 
 impl Diagnostic {
     /// Makes an error. The message is lower case and has no final period.
+    ///
+    /// A password in a URL is masked here and in all that is added: people type URLs where names and paths are meant.
     pub fn new(code: Code, message: impl Into<String>) -> Self {
         Self(Box::new(Parts {
             code,
             severity: Severity::Error,
-            message: message.into(),
+            message: mask_quoted(message.into()),
             place: None,
             causes: Vec::new(),
             state: None,
@@ -77,19 +81,19 @@ impl Diagnostic {
 
     /// Adds a cause; the first one added is the nearest.
     pub fn cause(mut self, cause: impl Into<String>) -> Self {
-        self.0.causes.push(cause.into());
+        self.0.causes.push(mask_quoted(cause.into()));
         self
     }
 
     /// Says what is true now.
     pub fn state(mut self, state: impl Into<String>) -> Self {
-        self.0.state = Some(state.into());
+        self.0.state = Some(mask_quoted(state.into()));
         self
     }
 
     /// Says what to do next.
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
-        self.0.hint = Some(hint.into());
+        self.0.hint = Some(mask_quoted(hint.into()));
         self
     }
 

@@ -1,6 +1,6 @@
 //! Where in a file a diagnostic points.
 
-use super::secret::mask;
+use super::secret::{mask, mask_quoted};
 use super::text::plain;
 
 /// A line of a file, and the characters on it that are meant.
@@ -8,7 +8,7 @@ use super::text::plain;
 /// The excerpt is masked and made printable when the place is made, so that no later rendering can leak a secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {
-    /// The file as the user named it.
+    /// The file as the user named it, passwords masked.
     pub file: String,
     /// Line, from 1.
     pub line: usize,
@@ -33,12 +33,12 @@ impl Place {
         let before: usize = found.chars().take(column.saturating_sub(1)).count();
         let excerpt: String = masked.chars().take(EXCERPT_LIMIT).collect();
         let room = excerpt.chars().count().saturating_sub(before);
-        Self { file: file.into(), line, column: column.max(1), excerpt, len: len.min(room).max(1) }
+        Self { file: mask_quoted(file.into()), line, column: column.max(1), excerpt, len: len.min(room).max(1) }
     }
 
     /// Points at a file as a whole.
     pub fn file(file: impl Into<String>) -> Self {
-        Self { file: file.into(), line: 0, column: 0, excerpt: String::new(), len: 1 }
+        Self { file: mask_quoted(file.into()), line: 0, column: 0, excerpt: String::new(), len: 1 }
     }
 
     /// Points from a line and column to the end of that line.

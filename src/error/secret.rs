@@ -16,6 +16,14 @@ impl Secret {
     pub fn reveal(&self) -> &str {
         self.0.expose_secret()
     }
+
+    /// Returns a stranger's text without the secret: a server that was given the password may repeat it.
+    pub fn hidden_in(&self, text: &str) -> String {
+        match self.reveal() {
+            "" => text.to_owned(),
+            secret => text.replace(secret, "***"),
+        }
+    }
 }
 
 impl std::fmt::Debug for Secret {
@@ -30,16 +38,52 @@ impl PartialEq for Secret {
     }
 }
 
-/// Parameter and key names whose values are secret.
-const SECRET_KEYS: [&str; 5] = ["password", "passwd", "pwd", "sslpassword", "secret"];
+/// How names of parameters and keys begin, or go on, whose values are secret; misspelled ones too.
+const SECRET_KEYS: [&str; 4] = ["passw", "passphrase", "pwd", "secret"];
 
 /// Returns a line with every password in it replaced by as many `*`: the user information of URLs, and the values of
 /// keys and parameters named like a password. The number of characters stays, so that columns stay true.
 pub fn mask(line: &str) -> String {
     let mut chars: Vec<char> = line.chars().collect();
     mask_urls(&mut chars);
+    mask_pairs(&mut chars);
     mask_keys(&mut chars);
     chars.into_iter().collect()
+}
+
+/// As [`mask`], for words of ours that may quote a URL: their `password:` is no key.
+pub(super) fn mask_quoted(text: String) -> String {
+    // Few texts have one, and every diagnostic comes by.
+    if !text.contains('@') && !text.contains("://") {
+        return text;
+    }
+    let masked = text.split('\n').map(|line| {
+        let mut chars: Vec<char> = line.chars().collect();
+        mask_urls(&mut chars);
+        mask_pairs(&mut chars);
+        chars.into_iter().collect::<String>()
+    });
+    masked.collect::<Vec<_>>().join("\n")
+}
+
+/// Masks what stands between `:` and `@` in one word: a URL whose `://` was mistyped, or that has no scheme.
+fn mask_pairs(chars: &mut [char]) {
+    let ends_word = |c: char| c.is_whitespace() || matches!(c, '"' | '\'');
+    let mut start = 0;
+    while start < chars.len() {
+        let end = (start..chars.len()).find(|&i| ends_word(chars[i])).unwrap_or(chars.len());
+        let colon = (start..end).find(|&i| chars[i] == ':');
+        let last_at = (start..end).rev().find(|&i| chars[i] == '@');
+        if let (Some(colon), Some(last_at)) = (colon, last_at)
+            // `://` was dealt with, and `a::jsonb@>b` is SQL.
+            && colon < last_at
+            && chars[colon + 1] != ':'
+            && find(&chars[start..end], 0, "://").is_none()
+        {
+            blank(&mut chars[colon + 1..last_at]);
+        }
+        start = end + 1;
+    }
 }
 
 /// Masks from the first `:` after `://` to the last `@` before white space, a quote at the end, or the line's end.
@@ -76,6 +120,9 @@ fn mask_keys(chars: &mut [char]) {
         let mut at = 0;
         while let Some(found) = find(chars, at, key) {
             at = found + key.len();
+            while chars.get(at).is_some_and(|c| c.is_alphanumeric() || matches!(c, '_' | '-')) {
+                at += 1;
+            }
             let quoted = chars.get(at).is_some_and(|c| matches!(c, '"' | '\''));
             let mut i = at + usize::from(quoted);
             while chars.get(i) == Some(&' ') {
@@ -131,7 +178,14 @@ mod tests {
             ("url: postgres://u:forgotten/d", "url: postgres://u:***********"),
             ("password: hunter2", "password: *******"),
             ("PASSWORD = 'hunter2' ", "PASSWORD = '*******' "),
+            ("postgres://h/d?passwort=x&sslmode=require", "postgres://h/d?passwort=*&sslmode=require"),
+            ("db_passwd_2: x", "db_passwd_2: *"),
             ("postgres://h/d?password=x&sslmode=require", "postgres://h/d?password=*&sslmode=require"),
+            ("url: postgres//u:pw@h/d", "url: postgres//u:**@h/d"),
+            ("url: postgres:/u:pw@h/d", "url: postgres:*****@h/d"),
+            ("u:p@w@h:5432", "u:***@h:5432"),
+            ("url: u:${PW}@h/d", "url: u:${PW}@h/d"),
+            ("SELECT a::jsonb@>b, c @> d", "SELECT a::jsonb@>b, c @> d"),
             ("- { name: acme, labels: [prod] }", "- { name: acme, labels: [prod] }"),
         ] {
             assert_eq!(mask(line), masked);

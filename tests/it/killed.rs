@@ -45,7 +45,7 @@ fn assert_applied_once(fleet: &Fleet, tenants: &[&str], versions: usize) {
 
 /// Waits until a query on a tenant has rows.
 #[track_caller]
-fn wait_for_rows(fleet: &Fleet, tenant: &str, sql: &str) {
+pub fn wait_for_rows(fleet: &Fleet, tenant: &str, sql: &str) {
     wait_until(sql, || !fleet.query(tenant, sql).is_empty());
 }
 

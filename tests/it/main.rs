@@ -2,6 +2,7 @@
 //!
 //! One binary, so that all tests share the servers that `support` starts.
 
+mod absent;
 mod budget;
 mod changelog;
 mod command_line;
@@ -20,6 +21,7 @@ mod oracle;
 mod reading;
 mod refinery;
 mod repair;
+mod secrets;
 mod stopping;
 mod support;
 mod together;

@@ -109,26 +109,29 @@ impl Connector {
 
     fn refused(&self, access: &Access, error: &Error) -> Diagnostic {
         let user = access.user.as_deref().unwrap_or_default();
+        let words = match &access.password {
+            // Where both are the same word it is no secret, and the server names the user.
+            Some(password) if password.reveal() != user => password.hidden_in(&words(error)),
+            _ => words(error),
+        };
         match error {
             Error::Server(server) if matches!(server.code, 1044 | 1045 | 1130 | 1251 | 1698 | 1862 | 3118) => {
                 Diagnostic::new(Code::ACCESS_DENIED, format!("server {} refuses user {user:?}", self.shown))
-                    .cause(words(error))
+                    .cause(words)
                     .hint("check user and password, and from which hosts the user may connect")
             }
             Error::Server(server) if server.code == 3159 => self
-                .tls_failed(&words(error))
+                .tls_failed(&words)
                 .hint("the server takes encrypted connections only: set `tls: require`, or better `verify-full`"),
-            Error::Server(server) if TOO_MANY_CONNECTIONS.contains(&server.code) => {
-                self.unreachable(&words(error)).hint(
-                    "too many connections there: lower `max_connections` of this server, or raise the server's limit",
-                )
-            }
+            Error::Server(server) if TOO_MANY_CONNECTIONS.contains(&server.code) => self.unreachable(&words).hint(
+                "too many connections there: lower `max_connections` of this server, or raise the server's limit",
+            ),
             _ if offers_no_tls(error) => self
                 .tls_failed("the server offers no TLS")
                 .hint("set up TLS on the server; `tls: prefer` or `disable` would send everything in the clear"),
             _ => match certificate_error(error) {
-                Some(hint) => self.tls_failed(&words(error)).hint(hint),
-                None => self.unreachable(&words(error)),
+                Some(hint) => self.tls_failed(&words).hint(hint),
+                None => self.unreachable(&words),
             },
         }
     }

@@ -91,7 +91,11 @@ pub(super) fn unreachable(server: &Server, key: &Key, why: &str) -> Diagnostic {
 /// Says why a session could not be opened.
 pub(super) fn connecting(server: &Server, key: &Key, error: &tokio_postgres::Error) -> Diagnostic {
     let user = key.access.user.as_deref().unwrap_or("(none)");
-    let why = words(error);
+    let why = match &key.access.password {
+        // Where both are the same word it is no secret, and the server names the user.
+        Some(password) if password.reveal() != user => password.hidden_in(&words(error)),
+        _ => words(error),
+    };
     let database = &key.database;
     let Some(code) = error.code() else {
         if why.contains("password missing") {
