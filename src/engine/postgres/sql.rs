@@ -71,13 +71,15 @@ pub(super) const OWN_ROLE: &str = "SET LOCAL SESSION AUTHORIZATION DEFAULT;\nSET
 /// Lets a new transaction write, whatever the text made of `default_transaction_read_only`. Before any query.
 pub(super) const WRITABLE: &str = "SET LOCAL transaction_read_only = off;\n";
 
-/// Does `own` under the session's own role, then takes the text's role again: its transaction may still be open.
+/// Does `own` as the user that connected, then takes the text's user and role again: its transaction may still be open.
 pub(super) fn under_own_role(own: &str) -> String {
     format!(
         "{WRITABLE}\
-         SELECT pg_catalog.set_config('mtmigrate.role', pg_catalog.current_setting('role'), true);\n\
-         SET LOCAL role TO DEFAULT;\n\
+         SELECT pg_catalog.set_config('mtmigrate.role', pg_catalog.current_setting('role'), true), \
+         pg_catalog.set_config('mtmigrate.user', session_user::text, true);\n\
+         {OWN_ROLE}\
          {own}\
+         SELECT pg_catalog.set_config('session_authorization', pg_catalog.current_setting('mtmigrate.user'), true);\n\
          SELECT pg_catalog.set_config('role', pg_catalog.current_setting('mtmigrate.role'), true);\n"
     )
 }
