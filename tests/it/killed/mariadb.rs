@@ -60,7 +60,7 @@ pub fn assert_accounted_for(fleet: &Fleet) {
     assert!(!open.is_empty(), "{stopped}");
     for (tenant, version, statement) in open {
         let title = format!("error[MT211]: V{version}__t is half applied on tenant {tenant}");
-        let account = format!("while statement {statement} of 4 ran");
+        let account = format!("statement {statement} of 4 was begun and its end is not recorded");
         assert!(stopped.stderr.contains(&title) && stopped.stderr.contains(&account), "{title} {account}\n{stopped}");
     }
     assert_eq!(fleet.dumps(), before);
