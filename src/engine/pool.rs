@@ -1,6 +1,6 @@
 //! Connections under a budget: reused by key, the least recently used one closed when another is needed.
 //!
-//! Not a general pool: no health checks and no background work. A connection goes back only when its user says that
+//! Not a general pool: no background work, and no health check but whether a connection is known to be closed. A connection goes back only when its user says that
 //! it is clean ([`Lease::keep`]); one that is dropped instead is closed.
 
 use std::collections::VecDeque;
@@ -15,6 +15,11 @@ use crate::error::{Code, Diagnostic, Result};
 pub(crate) trait Close: Send {
     /// Says goodbye and waits for the socket's end.
     fn close(self) -> impl Future<Output = ()> + Send;
+
+    /// Whether its end is known already: the server closed it while it was idle.
+    fn is_closed(&self) -> bool {
+        false
+    }
 }
 
 /// At most `limit` connections, idle ones included.
@@ -94,6 +99,7 @@ impl<K: PartialEq + Clone + Send, C: Close> Pool<K, C> {
     fn take(&self, key: &K) -> (Option<C>, Option<C>) {
         let mut held = self.held();
         held.leased += 1;
+        held.idle.retain(|(_, connection)| !connection.is_closed());
         if let Some(at) = held.idle.iter().rposition(|(k, _)| k == key) {
             return (held.idle.remove(at).map(|(_, c)| c), None);
         }
@@ -218,6 +224,54 @@ mod tests {
             lease.keep();
         }
         assert_eq!(open.load(SeqCst), 1);
+    }
+
+    #[tokio::test]
+    async fn an_abandoned_lease_gives_its_place_back_wherever_it_was() {
+        let open = Arc::new(AtomicUsize::new(0));
+        let pool: Pool<u32, Fake> = Pool::new(1);
+        let connect = |pauses: usize| {
+            let open = open.clone();
+            move || async move {
+                for _ in 0..pauses {
+                    tokio::task::yield_now().await;
+                }
+                open.fetch_add(1, SeqCst);
+                Ok(Fake(open.clone()))
+            }
+        };
+        pool.lease(&1, connect(0)).await.unwrap().keep();
+        // The first poll evicts, the later ones connect: give up at each of them.
+        for polls in 1..5u32 {
+            let key = 10 + polls;
+            let abandoned = pool.lease(&key, connect(9));
+            futures_util::pin_mut!(abandoned);
+            for _ in 0..polls {
+                assert!(futures_util::poll!(abandoned.as_mut()).is_pending());
+            }
+        }
+        assert_eq!((pool.held().leased, open.load(SeqCst)), (0, 0));
+        pool.lease(&1, connect(0)).await.unwrap().keep();
+        assert_eq!(open.load(SeqCst), 1);
+    }
+
+    struct Mortal(bool);
+
+    impl Close for Mortal {
+        async fn close(self) {}
+
+        fn is_closed(&self) -> bool {
+            self.0
+        }
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_is_known_to_be_closed_is_not_given_out() {
+        let pool: Pool<u32, Mortal> = Pool::new(2);
+        let mut lease = pool.lease(&1, || async { Ok(Mortal(false)) }).await.unwrap();
+        lease.0 = true;
+        lease.keep();
+        assert!(pool.lease(&1, || async { Ok(Mortal(false)) }).await.unwrap().fresh);
     }
 
     #[tokio::test]

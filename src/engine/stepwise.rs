@@ -7,11 +7,11 @@
 use std::time::{Duration, Instant};
 
 use crate::error::{Code, Diagnostic, Place};
-use crate::history::{AttemptOutcome, prefix_hash};
+use crate::history::{AttemptOutcome, prefix_hash, prefix_hashes};
 use crate::sql::{SqlError, Statement, position};
 
 use super::tables::{JournalRow, StatementMark};
-use super::{Applied, Failure, Left, Mark, Moment, Order, Outcome, Record};
+use super::{Applied, Failure, Left, Mark, Moment, Order, Outcome, Record, Resume};
 
 /// What the engine is asked for, on one session that is the tenant's alone.
 pub(crate) trait Steps: Send {
@@ -83,6 +83,20 @@ pub(crate) fn failed(order: &Order<'_>, code: Code) -> Diagnostic {
     )
 }
 
+/// Refuses to run a text as one transaction whose first statements are committed one by one.
+pub(crate) fn half_done(order: &Order<'_>) -> Option<Failure> {
+    let Resume { statement_no, .. } = *order.resume.as_ref()?;
+    let diagnostic = failed(order, Code::HALF_APPLIED)
+        .at(Place::file(&order.text.file))
+        .cause(format!(
+            "its first {} statements were committed one by one, and now its text is one transaction",
+            statement_no.saturating_sub(1)
+        ))
+        .hint("begin the file with `-- mtmigrate: no-transaction` again, then `mtmigrate up` continues it");
+    let left = Left::Half { statement_no, statements: statement_no };
+    Some(Failure { diagnostic, moment: Moment::Prepare, left, retry: false, duration: Duration::ZERO })
+}
+
 /// Points at a byte of the order's text, to the end of that line.
 pub(crate) fn place_at(order: &Order<'_>, offset: usize) -> Place {
     let (line, column) = position(&order.text.sql, offset);
@@ -97,7 +111,8 @@ pub(crate) fn place_of(order: &Order<'_>, statement: &Statement<'_>) -> Place {
 /// Applies the order's statements one by one, from where the order says.
 pub(crate) async fn apply(order: &Order<'_>, statements: &[Statement<'_>], steps: &mut impl Steps) -> Outcome {
     let began = Instant::now();
-    let walk = Walk { order, statements, began };
+    let prefixes = prefix_hashes(statements.iter().map(|statement| statement.text));
+    let walk = Walk { order, statements, prefixes, began };
     let first = match walk.first() {
         Ok(first) => first,
         Err(failure) => return Outcome::Failed(failure),
@@ -168,6 +183,8 @@ pub(crate) fn marked(record: &Record<'_>, statements: &[Statement<'_>]) -> Resul
 struct Walk<'w> {
     order: &'w Order<'w>,
     statements: &'w [Statement<'w>],
+    /// The hash of what comes before each statement, and of all of them.
+    prefixes: Vec<String>,
     began: Instant,
 }
 
@@ -177,7 +194,7 @@ impl Walk<'_> {
         let Some(resume) = &self.order.resume else { return Ok(1) };
         let first = resume.statement_no as usize;
         let before = first.saturating_sub(1);
-        if before <= self.statements.len() && self.hash_before(first) == resume.prefix {
+        if self.prefixes.get(before) == Some(&resume.prefix) {
             return Ok(first);
         }
         let diagnostic = failed(self.order, Code::HALF_APPLIED)
@@ -187,15 +204,11 @@ impl Walk<'_> {
         Err(self.failure(diagnostic, Moment::Prepare, self.half(first)))
     }
 
-    fn hash_before(&self, statement_no: usize) -> String {
-        prefix_hash(self.statements.iter().take(statement_no - 1).map(|s| s.text))
-    }
-
     fn mark(&self, statement_no: usize) -> StatementMark {
         StatementMark {
             statement_no: statement_no as u32,
             statements: self.statements.len() as u32,
-            prefix: self.hash_before(statement_no),
+            prefix: self.prefixes.get(statement_no - 1).cloned().unwrap_or_default(),
         }
     }
 
@@ -212,7 +225,8 @@ impl Walk<'_> {
     }
 
     fn before_the_text(&self, fault: Fault, first: usize) -> Failure {
-        let retry = matches!(fault, Fault::Refused { retry: true, .. });
+        // Nothing of the text was sent, so a connection that was lost here may be made again.
+        let retry = matches!(fault, Fault::Refused { retry: true, .. } | Fault::Lost(_));
         let left = if first > 1 { self.half(first) } else { Left::Unchanged };
         Failure { retry, ..self.failure(fault.diagnostic(), Moment::Prepare, left) }
     }

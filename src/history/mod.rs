@@ -124,13 +124,21 @@ pub fn unfinished(last: &Attempt) -> Option<Unfinished> {
 /// SipHash-1-3 with zero keys over each statement's bytes and a zero byte, as 16 hexadecimal digits. It is in
 /// tenants' journals (format 1) and can never change.
 pub fn prefix_hash<'s>(before: impl IntoIterator<Item = &'s str>) -> String {
+    prefix_hashes(before).pop().unwrap_or_default()
+}
+
+/// Returns [`prefix_hash`] of nothing, of the first statement, of the first two, and so on to all of them.
+pub fn prefix_hashes<'s>(statements: impl IntoIterator<Item = &'s str>) -> Vec<String> {
     use std::hash::Hasher;
     let mut hasher = siphasher::sip::SipHasher13::new();
-    for statement in before {
+    let digits = |hasher: &siphasher::sip::SipHasher13| format!("{:016x}", hasher.finish());
+    let mut hashes = vec![digits(&hasher)];
+    for statement in statements {
         hasher.write(statement.as_bytes());
         hasher.write(&[0]);
+        hashes.push(digits(&hasher));
     }
-    format!("{:016x}", hasher.finish())
+    hashes
 }
 
 #[cfg(test)]

@@ -117,14 +117,19 @@ fn half(
             ),
         ),
         Unfinished::FailedAt { version, statement_no, .. } => {
-            if position.pending.contains(version) && target.is_none_or(|target| *version <= target) {
+            let older = position.pending.iter().any(|pending| pending < version);
+            let planned = position.pending.contains(version) && target.is_none_or(|target| *version <= target);
+            if planned && !older {
                 return None;
             }
-            (
-                version,
-                format!("its first {} statements are committed", statement_no - 1),
-                "put the changeset's file back, or raise `--to`, so that `mtmigrate up` can continue it".to_owned(),
-            )
+            // The journal's last row tells where to continue; an older changeset's row would come after it and hide it.
+            let hint = match planned {
+                true => {
+                    "take the older changesets that it lacks out of the changelog until `mtmigrate up` has finished this one"
+                }
+                false => "put the changeset's file back, or raise `--to`, so that `mtmigrate up` can continue it",
+            };
+            (version, format!("its first {} statements are committed", statement_no - 1), hint.to_owned())
         }
     };
     let last = position.last.as_ref();

@@ -6,7 +6,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use futures_util::StreamExt;
 use futures_util::future::join_all;
+use futures_util::stream::FuturesUnordered;
 use tokio::time::{Instant, sleep};
 
 use crate::engine::{Holder, LockAttempt, RunIdentity};
@@ -21,10 +23,20 @@ use super::survey::Scope;
 /// The mean pause between two tries.
 const POLL: Duration = Duration::from_millis(250);
 
-/// The locks that a run holds.
+/// The locks that a run holds, or asks for. Dropped with its run, it gives them back in the background.
 pub(crate) struct Locks<'a> {
     scope: Scope<'a>,
     servers: Vec<ServerId>,
+}
+
+impl Drop for Locks<'_> {
+    fn drop(&mut self) {
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        for id in self.servers.drain(..) {
+            let server = self.scope.servers[id.0].clone();
+            runtime.spawn(async move { server.unlock().await });
+        }
+    }
 }
 
 /// How to wait for locks.
@@ -44,12 +56,12 @@ impl<'a> Locks<'a> {
     pub async fn take(scope: Scope<'a>, waiting: &Waiting<'_>) -> Result<Self> {
         let began = Instant::now();
         let by_server = scope.by_server();
+        let mut asking = Self { scope, servers: Vec::new() };
         let mut known: Option<(ServerId, String)> = None;
         loop {
-            let Some((server, holder)) = try_all(scope, &by_server, waiting.run).await? else {
-                let servers: Vec<ServerId> = by_server.keys().copied().collect();
-                (waiting.events)(Event::LockTaken { servers: servers.len(), waited: began.elapsed() });
-                return Ok(Self { scope, servers });
+            let Some((server, holder)) = asking.try_all(&by_server, waiting.run).await? else {
+                (waiting.events)(Event::LockTaken { servers: asking.servers.len(), waited: began.elapsed() });
+                return Ok(asking);
             };
             let name = &scope.fleet.servers[server.0].name;
             if holder.run_id.as_deref() == Some(&waiting.run.run_id) {
@@ -85,40 +97,44 @@ impl<'a> Locks<'a> {
     }
 
     /// Gives every lock back.
-    pub async fn release(self) {
-        release(self.scope, &self.servers).await;
+    pub async fn release(mut self) {
+        self.give_back().await;
     }
-}
 
-async fn release(scope: Scope<'_>, servers: &[ServerId]) {
-    join_all(servers.iter().map(|id| scope.servers[id.0].unlock())).await;
-}
+    async fn give_back(&mut self) {
+        join_all(self.servers.iter().map(|id| self.scope.servers[id.0].unlock())).await;
+        self.servers.clear();
+    }
 
-/// Returns who holds one of the locks, after giving back what was taken; nothing when all are held by us.
-async fn try_all(
-    scope: Scope<'_>,
-    by_server: &BTreeMap<ServerId, Vec<&Tenant>>,
-    run: &RunIdentity,
-) -> Result<Option<(ServerId, Holder)>> {
-    let tries =
-        by_server.iter().map(|(id, tenants)| async move { (*id, scope.servers[id.0].try_lock(run, tenants).await) });
-    let mut held = Ok(None);
-    let mut taken = Vec::new();
-    for (id, answer) in join_all(tries).await {
-        match answer {
-            Ok(LockAttempt::Taken) => taken.push(id),
-            Ok(LockAttempt::Held(holder)) => {
-                if let Ok(none @ None) = &mut held {
-                    *none = Some((id, holder));
+    /// Returns who holds one of the locks, after giving back what was taken; nothing when all are held by us.
+    async fn try_all(
+        &mut self,
+        by_server: &BTreeMap<ServerId, Vec<&Tenant>>,
+        run: &RunIdentity,
+    ) -> Result<Option<(ServerId, Holder)>> {
+        let servers = self.scope.servers;
+        let mut tries: FuturesUnordered<_> = by_server
+            .iter()
+            .map(|(id, tenants)| async move { (*id, servers[id.0].try_lock(run, tenants).await) })
+            .collect();
+        let mut held = Ok(None);
+        while let Some((id, answer)) = tries.next().await {
+            match answer {
+                Ok(LockAttempt::Taken) => self.servers.push(id),
+                Ok(LockAttempt::Held(holder)) => {
+                    if let Ok(none @ None) = &mut held {
+                        *none = Some((id, holder));
+                    }
                 }
+                Err(diagnostic) => held = Err(diagnostic),
             }
-            Err(diagnostic) => held = Err(diagnostic),
         }
+        drop(tries);
+        if !matches!(held, Ok(None)) {
+            self.give_back().await;
+        }
+        held
     }
-    if !matches!(held, Ok(None)) {
-        release(scope, &taken).await;
-    }
-    held
 }
 
 fn held(server: &str, holder: &Holder, waited: Duration) -> Diagnostic {

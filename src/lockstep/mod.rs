@@ -40,7 +40,7 @@ use crate::plan::Plan;
 use barrier::{Decision, Reason};
 use ledger::Ledger;
 use locks::{Locks, Waiting};
-use step::{StepResult, Stepping};
+use step::Stepping;
 
 /// What `up` is asked for beside its scope.
 #[derive(Clone, Debug)]
@@ -68,9 +68,13 @@ pub fn check_target(changelog: &Changelog, target: Option<Version>) -> Result<()
     let above = versions.partition_point(|version| *version < target);
     let near: Vec<String> =
         versions[above.saturating_sub(2)..(above + 2).min(versions.len())].iter().map(ToString::to_string).collect();
+    let hint = match near.is_empty() {
+        true => format!("there is no changeset in {}", changelog.folder.display()),
+        false => format!("the versions near it are {}", near.join(", ")),
+    };
     Err(Diagnostic::new(Code::UNKNOWN_TARGET, format!("version {target} is not in the changelog"))
         .state("nothing was touched")
-        .hint(format!("the versions near it are {}", near.join(", "))))
+        .hint(hint))
 }
 
 /// Brings the scope's tenants to the target, in lockstep, and says how it ended. Every fact goes to `events`.
@@ -173,7 +177,7 @@ impl Run<'_> {
             let lock = locks.check().await;
             let mut result = match &lock {
                 Ok(()) => stepping.run(changeset, &tenants).await,
-                Err(_) => StepResult { not_started: tenants.clone(), ..StepResult::default() },
+                Err(_) => stepping.none(version, &tenants),
             };
             result.tally.lock_lost = lock.is_err();
             let last = idx + 1 == plan.steps().len();
@@ -190,7 +194,12 @@ impl Run<'_> {
 
     async fn survey(&self) -> Result<(Survey, Plan), Refusal> {
         let began = Instant::now();
-        let survey = survey(&self.scope, self.options.out_of_order).await;
+        // Reading changes nothing, so it is not waited for: a server that does not answer would hold up the stop.
+        let survey = tokio::select! {
+            biased;
+            survey = survey(&self.scope, self.options.out_of_order) => survey,
+            () = self.stop.wait() => return Err(self.stopped(Vec::new())),
+        };
         let judged = judge(&self.scope, &survey, self.options.target);
         (self.events)(Event::Surveyed {
             readable: survey.positions().count(),

@@ -79,6 +79,17 @@ impl Stepping<'_> {
         result
     }
 
+    /// Answers for a step that does not begin.
+    pub fn none(&self, version: Version, tenants: &[TenantId]) -> StepResult {
+        let mut result = StepResult::default();
+        for &tenant in tenants {
+            (self.events)(Event::TenantNotStarted { tenant, version });
+            result.take(tenant, Turn::NotStarted);
+        }
+        result.tally.interrupted = self.stop.asked();
+        result
+    }
+
     async fn turn(&self, changeset: &Changeset, tenant: &Tenant, halting: &AtomicBool) -> Turn {
         let version = changeset.version;
         let Ok(_job) = self.jobs.acquire().await else { return Turn::NotStarted };
@@ -132,7 +143,13 @@ impl Stepping<'_> {
             }
             let (tenant, diagnostic) = (tenant.id, failure.diagnostic.clone());
             (self.events)(Event::TenantRetried { tenant, version: changeset.version, attempt, diagnostic });
-            tokio::time::sleep(self.jitter.around(RETRY_PAUSE * 2u32.pow(attempt - 1))).await;
+            tokio::select! {
+                () = tokio::time::sleep(self.jitter.around(RETRY_PAUSE * 2u32.pow(attempt - 1))) => {}
+                () = self.stop.wait() => return outcome,
+            }
+            if halting.load(Ordering::SeqCst) {
+                return outcome;
+            }
         }
     }
 

@@ -11,6 +11,7 @@ mod drifting;
 mod encryption;
 mod failing;
 mod harness;
+mod hostile;
 mod killed;
 mod limits;
 mod lockstep;

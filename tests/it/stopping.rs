@@ -19,11 +19,10 @@ fn fleet(kind: Kind, seconds: u32) -> Fleet {
     fleet
 }
 
-/// Starts `up` for two tenants at once, and waits until both are in V2.
+/// Starts `up` for two tenants at once, and waits until both were given V2.
 fn two_in_flight(fleet: &Fleet) -> Running {
     let mut running = fleet.spawn(&["-vv", "up", "--jobs", "2", "--format", "json"]);
-    running.wait_for("started run_id");
-    sleep(Duration::from_millis(500));
+    running.wait_for("tenant=\"t02\"");
     running
 }
 
@@ -74,6 +73,7 @@ fn a_second_signal_rolls_back_what_is_in_flight() {
             let mut fleet = fleet(kind, 60);
             let before = Instant::now();
             let running = two_in_flight(&fleet);
+            sleep(Duration::from_millis(500));
             running.signal(signal);
             sleep(Duration::from_millis(300));
             running.signal(signal);

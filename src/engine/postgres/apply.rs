@@ -3,10 +3,11 @@
 
 use std::time::{Duration, Instant};
 
+use tokio::sync::Notify;
 use tokio::time::timeout;
 
 use crate::engine::pool::Lease;
-use crate::engine::stepwise::{failed, place_at, place_of};
+use crate::engine::stepwise::{failed, half_done, place_at, place_of};
 use crate::engine::tables::{HISTORY, JournalRow};
 use crate::engine::{Applied, Failure, Left, Moment, Order, Outcome};
 use crate::error::{Code, Diagnostic};
@@ -15,12 +16,21 @@ use crate::sql::{Dialect, split};
 
 use super::session::{Answer, Key, Session};
 use super::sql::{
-    OWN_ROLE, Settings, count_statements, insert_history, insert_journal, make_journal, make_tables, table,
+    OWN_ROLE, Settings, assert_history, count_statements, insert_history, insert_journal, make_journal, make_tables,
+    table,
 };
 use super::{Postgres, fault, home};
 
 /// How long a cancelled statement may take to end.
 const CANCELLED: Duration = Duration::from_secs(10);
+
+/// What to do about a text after which the record cannot be written.
+const UNRECORDABLE: &str = "the text ran, but after it mtmigrate's own tables could not be written: let the text leave \
+    refinery_schema_history and mtmigrate_journal alone, and the transaction writable";
+
+/// What our own statements after the text fail with, and no deferred constraint does: no privilege, read-only, no table,
+/// no column, no schema, and the missing row that `assert_history` finds.
+const UNRECORDABLE_CODES: [&str; 6] = ["42501", "25006", "42P01", "42703", "3F000", "22P02"];
 
 /// How long the re-reading after a lost connection may take.
 const READ_AGAIN: Duration = Duration::from_secs(20);
@@ -37,33 +47,54 @@ struct Message {
 pub(super) async fn apply(server: &Postgres, order: &Order<'_>) -> Outcome {
     let began = Instant::now();
     let going = Going { server, order, began };
-    let session = match server.session(order.tenant).await {
-        Ok(session) => session,
-        Err(diagnostic) => return going.failed(going.unreached(diagnostic), Moment::Prepare, Left::Unchanged, true),
-    };
-    let Some(schema) = home(order.tenant, &session) else {
-        let diagnostic = fault::no_schema(&server.server, order.tenant.datasource.database(), None);
-        session.discard().await;
-        return going.failed(going.unreached(diagnostic), Moment::Prepare, Left::Unchanged, false);
-    };
-    let message = message(order, &session, &schema);
-    let Some(answer) = going.exchange(&session, &message.sql).await else {
-        session.discard().await;
-        let diagnostic = failed(order, Code::OUTCOME_UNKNOWN).cause("the server did not answer the cancel request");
-        return going.read_again(&schema, diagnostic).await;
-    };
-    match &answer.error {
-        None => {
-            let notices = session.take_notices();
-            session.keep();
-            Outcome::Applied(Applied { duration: began.elapsed(), notices, by_another: false })
-        }
-        Some(error) if fault::is_lost(error) => {
-            let diagnostic = fault::lost(order, error);
+    if let Some(failure) = half_done(order) {
+        return Outcome::Failed(failure);
+    }
+    loop {
+        let session = tokio::select! {
+            biased;
+            session = server.session(order.tenant) => session,
+            () = order.cancel.cancelled() => {
+                return going.failed(failed(order, Code::CANCELLED), Moment::Prepare, Left::Unchanged, false);
+            }
+        };
+        let session = match session {
+            Ok(session) => session,
+            Err(diagnostic) => {
+                return going.failed(going.unreached(diagnostic), Moment::Prepare, Left::Unchanged, true);
+            }
+        };
+        let Some(schema) = home(order.tenant, &session) else {
+            let diagnostic = fault::no_schema(&server.server, order.tenant.datasource.database(), None);
             session.discard().await;
-            going.read_again(&schema, diagnostic).await
-        }
-        Some(error) => going.refused(session, &schema, &message, &answer, error).await,
+            return going.failed(going.unreached(diagnostic), Moment::Prepare, Left::Unchanged, false);
+        };
+        // What an earlier order left unread is not about this one.
+        session.take_notices();
+        let message = message(order, &session, &schema);
+        let Some(answer) = going.exchange(&session, &message.sql).await else {
+            session.discard().await;
+            let diagnostic = failed(order, Code::OUTCOME_UNKNOWN).cause("the server did not answer the cancel request");
+            return going.read_again(&schema, diagnostic, false).await;
+        };
+        return match &answer.error {
+            None => {
+                let notices = session.take_notices();
+                session.keep();
+                Outcome::Applied(Applied { duration: began.elapsed(), notices, by_another: false })
+            }
+            // An idle session whose end we had not heard of yet; the next one is another, and at last a new one.
+            Some(_) if answer.unseen => {
+                session.discard().await;
+                continue;
+            }
+            Some(error) if fault::is_lost(error) => {
+                let (diagnostic, over) = (fault::lost(order, error), fault::is_fatal(error));
+                session.discard().await;
+                going.read_again(&schema, diagnostic, over).await
+            }
+            Some(error) => going.refused(session, &schema, &message, &answer, error).await,
+        };
     }
 }
 
@@ -73,7 +104,7 @@ fn message(order: &Order<'_>, session: &Session, schema: &str) -> Message {
         search_path: order.tenant.datasource.schema(),
         lock_timeout: order.limits.lock_timeout,
         statement_timeout: order.limits.statement_timeout,
-        checks_client: session.version_num >= 140_000,
+        checks_client: session.checks_client,
     };
     let mut sql = settings.sql();
     sql.push_str(&make_tables(order, schema));
@@ -83,9 +114,17 @@ fn message(order: &Order<'_>, session: &Session, schema: &str) -> Message {
     // The text may end in a comment, and need not end in a semicolon.
     sql.push_str("\n;\n");
     sql.push_str(OWN_ROLE);
+    if mentions(&order.text.sql, HISTORY) {
+        sql.push_str(&assert_history(order, schema));
+    }
     let row = JournalRow::of(order, AttemptOutcome::Applied);
     sql.push_str(&insert_journal(&row, schema, "pg_catalog.transaction_timestamp()"));
     Message { sql, before, statements }
+}
+
+/// Whether a text has this ASCII word somewhere, in any case. Cheap, and wrong only in the harmless direction.
+pub(super) fn mentions(text: &str, word: &str) -> bool {
+    text.as_bytes().windows(word.len()).any(|part| part.eq_ignore_ascii_case(word.as_bytes()))
 }
 
 /// An order under way.
@@ -100,20 +139,24 @@ impl Going<'_> {
     ///
     /// Nothing when the server does not even answer the cancel request.
     async fn exchange(&self, session: &Lease<'_, Key, Session>, sql: &str) -> Option<Answer> {
-        let sent = async {
-            match session.fresh {
-                true => session.send_counting(sql).await,
-                false => session.reset_and_send(sql).await,
-            }
-        };
+        let begun = Notify::new();
+        let sent = session.send_text(sql, &begun);
         futures_util::pin_mut!(sent);
         tokio::select! {
             biased;
             answer = &mut sent => return Some(answer),
             () = self.order.cancel.cancelled() => {}
         }
-        session.canceller().cancel().await;
-        timeout(CANCELLED, sent).await.ok()
+        let cancelled = async {
+            tokio::select! {
+                biased;
+                answer = &mut sent => return answer,
+                () = begun.notified() => {}
+            }
+            session.canceller().cancel().await;
+            sent.await
+        };
+        timeout(CANCELLED, cancelled).await.ok()
     }
 
     fn failed(&self, diagnostic: Diagnostic, moment: Moment, left: Left, retry: bool) -> Outcome {
@@ -142,25 +185,32 @@ impl Going<'_> {
         if before_the_text && fault::is_making_what_is_there(error) {
             session.keep();
             let (diagnostic, _) = fault::refused(self.order, error);
-            return self.read_again(schema, diagnostic).await;
+            return self.read_again(schema, diagnostic, true).await;
         }
         if before_the_text && fault::is_about(error, schema, HISTORY) {
-            match error.code().map(tokio_postgres::error::SqlState::code) {
+            match fault::code(error) {
                 // The row is there: another runner has applied it since we looked.
-                Some("23505") => {
+                "23505" => {
                     session.keep();
                     let (diagnostic, _) = fault::refused(self.order, error);
-                    return self.read_again(schema, diagnostic).await;
+                    return self.read_again(schema, diagnostic, true).await;
                 }
-                Some("23502") => {
+                "23502" => {
                     session.discard().await;
                     return self.failed(self.left_schema(schema), Moment::Prepare, Left::Unchanged, false);
                 }
                 _ => {}
             }
         }
-        let (mut diagnostic, retry) = fault::refused(self.order, error);
+        let (mut diagnostic, mut retry) = fault::refused(self.order, error);
         let (place, moment) = self.place(message, answer, error);
+        if moment == Moment::Prepare && fault::is_race(error) {
+            // refinery, which knows no run lock, makes the same table at this moment.
+            retry = true;
+        }
+        if moment == Moment::Commit && UNRECORDABLE_CODES.contains(&fault::code(error)) {
+            diagnostic = diagnostic.hint(UNRECORDABLE);
+        }
         if let Some(place) = place {
             diagnostic = diagnostic.at(place);
         }
@@ -192,8 +242,8 @@ impl Going<'_> {
 
     fn left_schema(&self, schema: &str) -> Diagnostic {
         failed(self.order, Code::LEFT_SCHEMA)
-            .cause(format!("current_schema() is not `{schema}`: the schema is gone, or its USAGE privilege is"))
-            .hint(format!("see whether schema `{schema}` exists and the user may use it"))
+            .cause(format!("current_schema() is not `{schema}`: the schema is gone, its USAGE privilege is, or another schema came before it in the search_path"))
+            .hint(format!("see whether schema `{schema}` exists and the user may use it; `schema:` in tenants.yaml names it for good"))
     }
 
     /// Journals a failure on its own, after the transaction was rolled back.
@@ -211,14 +261,16 @@ impl Going<'_> {
         let began = self.began.elapsed().as_millis();
         let started = format!("(pg_catalog.clock_timestamp() - interval '{began} milliseconds')");
         sql.push_str(&insert_journal(&row, schema, &started));
-        let written = timeout(READ_AGAIN, session.reset_and_send(&sql)).await;
-        let why = match written {
-            Ok(Answer { error: None, .. }) => {
-                session.take_notices();
+        let writing = async {
+            session.reset().await?;
+            session.send_counting(&sql).await.error.map_or(Ok(()), Err)
+        };
+        let why = match timeout(READ_AGAIN, writing).await {
+            Ok(Ok(())) => {
                 session.keep();
                 return diagnostic;
             }
-            Ok(Answer { error: Some(error), .. }) => fault::words(&error),
+            Ok(Err(error)) => fault::words(&error),
             Err(_) => format!("no answer within {} s", READ_AGAIN.as_secs()),
         };
         session.discard().await;
@@ -229,12 +281,13 @@ impl Going<'_> {
         )
     }
 
-    /// Looks on a new session whether the history has the row after all.
-    async fn read_again(&self, schema: &str, diagnostic: Diagnostic) -> Outcome {
-        let (version, checksum) = (self.order.changeset.version, self.order.text.checksum(self.order.width));
+    /// Looks on another session whether the history has the row after all. `over` says that the session that was lost
+    /// can never commit any more.
+    async fn read_again(&self, schema: &str, diagnostic: Diagnostic, over: bool) -> Outcome {
+        let version = self.order.changeset.version;
         let sql = format!("SELECT checksum FROM {} WHERE version = {version}", table(schema, HISTORY));
         let look = async {
-            let session = self.server.session(self.order.tenant).await.ok()?;
+            let session = self.server.clean_session(self.order.tenant).await.ok()?;
             let rows = session.ask(&sql).await;
             match rows {
                 Ok(rows) => {
@@ -251,14 +304,20 @@ impl Going<'_> {
         let found = timeout(READ_AGAIN, look).await.ok().flatten();
         let row = found.as_ref().and_then(|rows| rows.first()).and_then(|row| row.first()?.clone());
         match row {
-            Some(recorded) if recorded == checksum.to_string() => Outcome::Applied(Applied {
-                duration: self.began.elapsed(),
-                notices: Vec::new(),
-                by_another: diagnostic.code() != Code::OUTCOME_UNKNOWN,
-            }),
+            Some(recorded) if recorded.parse().is_ok_and(|sum| self.order.text.matches(sum)) => {
+                Outcome::Applied(Applied {
+                    duration: self.began.elapsed(),
+                    notices: Vec::new(),
+                    by_another: diagnostic.code() != Code::OUTCOME_UNKNOWN,
+                })
+            }
             Some(recorded) => {
                 let diagnostic = diagnostic.cause(format!("its history has this version with checksum {recorded}"));
                 self.failed(diagnostic, Moment::Commit, Left::Unchanged, false)
+            }
+            None if diagnostic.code() == Code::OUTCOME_UNKNOWN && over && found.is_some() => {
+                let diagnostic = diagnostic.cause("the server ended the session, and its history does not have it");
+                self.failed(diagnostic, Moment::Execute, Left::Unchanged, false)
             }
             None if diagnostic.code() == Code::OUTCOME_UNKNOWN => {
                 let seen = if found.is_some() {

@@ -1,6 +1,6 @@
 //! What PostgreSQL and the network answer, as diagnostics.
 
-use tokio_postgres::error::{ErrorPosition, SqlState};
+use tokio_postgres::error::{ErrorPosition, Severity, SqlState};
 
 use crate::engine::Order;
 use crate::engine::stepwise::{RUN_LONGER, WAIT_LONGER, failed};
@@ -65,6 +65,19 @@ fn place(server: &Server) -> String {
         Address::Tcp { host, port } => format!("{} ({host}:{port})", server.name),
         Address::Directory(path) => path.display().to_string(),
     }
+}
+
+/// What is said of a server that is silent.
+const NO_ANSWER: &str = "no answer within";
+
+/// Says how long a server was silent.
+pub(super) fn no_answer(waited: std::time::Duration) -> String {
+    format!("{NO_ANSWER} {:.1} s", waited.as_secs_f64())
+}
+
+/// Whether a server was waited for in vain.
+pub(super) fn is_silence(diagnostic: &Diagnostic) -> bool {
+    diagnostic.code() == Code::UNREACHABLE && diagnostic.causes().first().is_some_and(|why| why.starts_with(NO_ANSWER))
 }
 
 /// Says that a server cannot be reached.
@@ -174,8 +187,16 @@ pub(super) fn no_schema(server: &Server, database: &str, schema: Option<&str>) -
 pub(super) fn is_lost(error: &tokio_postgres::Error) -> bool {
     let Some(db) = error.as_db_error() else { return true };
     let code = db.code();
-    code.code().starts_with("08")
+    is_fatal(error)
+        || code.code().starts_with("08")
         || [SqlState::ADMIN_SHUTDOWN, SqlState::CRASH_SHUTDOWN, SqlState::CANNOT_CONNECT_NOW].contains(code)
+}
+
+/// Whether these are the server's last words: it has ended the session, whose transaction can never commit now.
+/// <https://www.postgresql.org/docs/current/runtime-config-logging.html#RUNTIME-CONFIG-SEVERITY-LEVELS>
+pub(super) fn is_fatal(error: &tokio_postgres::Error) -> bool {
+    let severity = error.as_db_error().and_then(|db| db.parsed_severity());
+    matches!(severity, Some(Severity::Fatal | Severity::Panic))
 }
 
 /// Says why an order failed on the server, and whether it may succeed in a moment.
@@ -189,7 +210,12 @@ pub(super) fn refused(order: &Order<'_>, error: &tokio_postgres::Error) -> (Diag
         return (failed(order, Code::LOCK_TIMEOUT).cause(why).hint(hint), true);
     }
     if state == SqlState::QUERY_CANCELED {
-        let code = if order.cancel.is_cancelled() { Code::CANCELLED } else { Code::STATEMENT_TIMEOUT };
+        let code = match order.cancel.is_cancelled() {
+            true => Code::CANCELLED,
+            // Somebody called pg_cancel_backend; in another language than English it reads as a timeout.
+            false if why.contains("user request") => Code::CHANGESET_FAILED,
+            false => Code::STATEMENT_TIMEOUT,
+        };
         let diagnostic = failed(order, code).cause(why);
         return match code {
             Code::STATEMENT_TIMEOUT => (diagnostic.hint(RUN_LONGER), false),
@@ -224,6 +250,18 @@ pub(super) fn position(error: &tokio_postgres::Error) -> Option<usize> {
         ErrorPosition::Original(at) => (*at as usize).checked_sub(1),
         ErrorPosition::Internal { .. } => None,
     }
+}
+
+/// Returns the server's code, or nothing.
+pub(super) fn code(error: &tokio_postgres::Error) -> &str {
+    error.code().map_or("", SqlState::code)
+}
+
+/// Whether two sessions made the same thing at the same moment, in spite of `IF NOT EXISTS`.
+pub(super) fn is_race(error: &tokio_postgres::Error) -> bool {
+    let Some(db) = error.as_db_error() else { return false };
+    let made_twice = [SqlState::DUPLICATE_TABLE, SqlState::DUPLICATE_OBJECT].contains(db.code());
+    made_twice || (*db.code() == SqlState::UNIQUE_VIOLATION && db.schema() == Some("pg_catalog"))
 }
 
 /// Whether the server names this table of this schema as the one that an error is about.

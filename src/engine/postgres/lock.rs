@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 use crate::engine::pool::Close;
-use crate::engine::{Holder, LockAttempt};
+use crate::engine::{Holder, LockAttempt, RunIdentity};
 use crate::error::{Code, Diagnostic, Result};
 use crate::tenant::Tenant;
 
@@ -22,9 +22,16 @@ use super::session::{Key, Session};
 /// How long the lock's session may take to answer.
 const ANSWER: Duration = Duration::from_secs(30);
 
+/// Lets the server notice within a minute that the runner's machine is gone; by default it takes two hours.
+/// <https://www.postgresql.org/docs/current/runtime-config-connection.html#RUNTIME-CONFIG-TCP-SETTINGS>
+const NOTICES_DEATH: &str =
+    "SET tcp_keepalives_idle = 30; SET tcp_keepalives_interval = 10; SET tcp_keepalives_count = 3";
+
 /// The session that holds, or asks for, the locks.
 pub(super) struct Locked {
     session: Session,
+    /// Whose.
+    run: RunIdentity,
     /// The keys that are held; none while they are asked for.
     keys: Vec<i64>,
 }
@@ -39,16 +46,26 @@ pub(super) fn key(database: &str) -> i64 {
     hasher.finish() as i64
 }
 
-pub(super) async fn try_lock(server: &Postgres, tenants: &[&Tenant]) -> Result<LockAttempt> {
+pub(super) async fn try_lock(server: &Postgres, run: &RunIdentity, tenants: &[&Tenant]) -> Result<LockAttempt> {
     let Some(first) = tenants.first() else { return Ok(LockAttempt::Taken) };
     let databases: BTreeSet<&str> = tenants.iter().map(|t| t.datasource.database()).collect();
     let keys: Vec<i64> = databases.into_iter().map(key).collect();
     let mut locked = server.locked.lock().await;
+    if let Some(Locked { run, keys, .. }) = locked.as_ref()
+        && !keys.is_empty()
+    {
+        // A session may take its own advisory lock twice, so another run of this process would not be kept out.
+        let description = format!("run {} of this process", run.run_id);
+        return Ok(LockAttempt::Held(Holder { description, run_id: Some(run.run_id.clone()) }));
+    }
     if locked.is_none() {
         let at = Key { access: first.access.clone(), database: server.server.lock_database.clone() };
         let opened = Session::open(&server.server, &at, &server.session_name()).await;
         let session = opened.map_err(|diagnostic| no_lock_session(server, diagnostic))?;
-        *locked = Some(Locked { session, keys: Vec::new() });
+        // Refused by old servers, which have no such limit.
+        let _ = asking(&session, "SET idle_session_timeout = 0").await;
+        let _ = asking(&session, NOTICES_DEATH).await;
+        *locked = Some(Locked { session, run: run.clone(), keys: Vec::new() });
     }
     let answer = match locked.as_mut() {
         Some(asked) => ask(asked, &keys).await,
@@ -157,7 +174,7 @@ fn no_lock_session(server: &Postgres, diagnostic: Diagnostic) -> Diagnostic {
 
 pub(super) async fn check(server: &Postgres) -> Result<()> {
     let locked = server.locked.lock().await;
-    let Some(Locked { session, keys }) = locked.as_ref() else { return Ok(()) };
+    let Some(Locked { session, keys, .. }) = locked.as_ref() else { return Ok(()) };
     let sql = "SELECT count(*) FROM pg_catalog.pg_locks WHERE locktype = 'advisory' AND granted \
                AND pid = pg_catalog.pg_backend_pid()";
     let why = match asking(session, sql).await {

@@ -54,15 +54,23 @@ impl Postgres {
         }
     }
 
-    /// Returns a session in the tenant's database.
+    /// Returns a session in the tenant's database; a text may have left anything in it.
     async fn session(&self, tenant: &Tenant) -> Result<Lease<'_, Key, Session>> {
-        let key = Key { access: tenant.access.clone(), database: tenant.datasource.database().to_owned() };
-        self.lease(&key).await
-    }
-
-    async fn lease(&self, key: &Key) -> Result<Lease<'_, Key, Session>> {
+        let key = &Key { access: tenant.access.clone(), database: tenant.datasource.database().to_owned() };
         let name = self.session_name();
         self.pool.lease(key, || async move { Session::open(&self.server, key, &name).await }).await
+    }
+
+    /// Returns a session in the tenant's database that is at its start.
+    async fn clean_session(&self, tenant: &Tenant) -> Result<Lease<'_, Key, Session>> {
+        loop {
+            let session = self.session(tenant).await?;
+            match session.reset().await {
+                Ok(()) => return Ok(session),
+                // It ended while it was idle; one that was just opened needs no reset.
+                Err(_) => session.discard().await,
+            }
+        }
     }
 
     fn session_name(&self) -> String {
@@ -95,7 +103,7 @@ impl Server for Postgres {
 
     fn try_lock<'a>(&'a self, run: &'a RunIdentity, tenants: &'a [&'a Tenant]) -> BoxFuture<'a, Result<LockAttempt>> {
         *self.name.lock().unwrap_or_else(PoisonError::into_inner) = run.session_name();
-        lock::try_lock(self, tenants).boxed()
+        lock::try_lock(self, run, tenants).boxed()
     }
 
     fn check_lock(&self) -> BoxFuture<'_, Result<()>> {

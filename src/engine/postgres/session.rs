@@ -1,14 +1,17 @@
 //! A connection: opening it, what is sent over it, what the server says meanwhile, closing it.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::{StreamExt, future, stream};
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio_postgres::config::SslMode;
 use tokio_postgres::tls::MakeTlsConnect;
 use tokio_postgres::{AsyncMessage, CancelToken, Client, Config, NoTls, SimpleQueryMessage};
 use tokio_postgres_rustls::MakeRustlsConnect;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::engine::NOTICE_LIMIT;
 use crate::engine::pool::Close;
@@ -21,6 +24,9 @@ use super::tls::client_config;
 
 /// How long the server may take to end a session that was said goodbye to.
 const GOODBYE: Duration = Duration::from_secs(2);
+
+/// How long a cancel request may take to be delivered.
+const DELIVERY: Duration = Duration::from_secs(5);
 
 /// Which connections are alike: those to one database with one user.
 #[derive(Clone)]
@@ -39,12 +45,15 @@ impl PartialEq for Key {
 /// One session.
 pub(super) struct Session {
     client: Client,
-    driver: JoinHandle<()>,
+    /// Dropping it closes the socket, so that the server rolls back what an abandoned run left in flight.
+    driver: AbortOnDropHandle<()>,
     notices: Arc<Mutex<Vec<String>>>,
     peer: (String, u16),
     tls: Option<MakeRustlsConnect>,
-    /// The server's version as a number: 150004.
-    pub version_num: u32,
+    /// Whether a text ran here since the session was at its start.
+    used: AtomicBool,
+    /// Whether the server can notice by itself that its client died.
+    pub checks_client: bool,
     /// The schema that an unqualified name means at the session's start.
     pub home: Option<String>,
 }
@@ -54,6 +63,8 @@ pub(super) struct Answer {
     pub completed: usize,
     pub rows: Vec<Vec<Option<String>>>,
     pub error: Option<tokio_postgres::Error>,
+    /// Whether the server ended the session before it saw anything of the message.
+    pub unseen: bool,
 }
 
 impl Session {
@@ -79,24 +90,28 @@ impl Session {
             TlsMode::Prefer => SslMode::Prefer,
             TlsMode::Require | TlsMode::VerifyCa | TlsMode::VerifyFull => SslMode::Require,
         });
-        let opened =
-            tokio::time::timeout(server.connect_timeout, Self::start(&config, server, key, (host, *port))).await;
-        let (client, driver, notices, tls) = match opened {
-            Ok(started) => started.map_err(|error| error.diagnostic(server, key))?,
+        let opened = tokio::time::timeout(server.connect_timeout, async {
+            let session = Self::start(&config, server, key, (host, *port)).await?;
+            session.know_itself().await.map_err(super::fault::Opening::Server)
+        });
+        match opened.await {
+            Ok(session) => session.map_err(|error| error.diagnostic(server, key)),
             Err(_) => {
-                let waited = format!("no answer within {:.1} s", server.connect_timeout.as_secs_f64());
-                return Err(unreachable(server, key, &waited));
+                let waited = super::fault::no_answer(server.connect_timeout);
+                Err(unreachable(server, key, &waited))
             }
-        };
-        let mut session =
-            Self { client, driver, notices, peer: (host.clone(), *port), tls, version_num: 0, home: None };
-        let facts = session.ask("SELECT current_setting('server_version_num'), current_schema()").await;
-        let facts = facts.map_err(|error| super::fault::connecting(server, key, &error))?;
-        if let Some([version, home]) = facts.first().map(Vec::as_slice) {
-            session.version_num = version.as_deref().and_then(|v| v.parse().ok()).unwrap_or(0);
-            session.home.clone_from(home);
         }
-        Ok(session)
+    }
+
+    async fn know_itself(mut self) -> Result<Self, tokio_postgres::Error> {
+        let sql = "SELECT pg_catalog.current_setting('server_version_num'), pg_catalog.version(), \
+                   pg_catalog.current_schema()";
+        if let Some([number, words, home]) = self.ask(sql).await?.first_mut().map(Vec::as_mut_slice) {
+            let number = number.as_deref().and_then(|v| v.parse().ok()).unwrap_or(0);
+            self.checks_client = checks_client(number, words.as_deref().unwrap_or_default());
+            self.home = home.take();
+        }
+        Ok(self)
     }
 
     async fn start(
@@ -104,7 +119,7 @@ impl Session {
         server: &Server,
         key: &Key,
         (host, port): (&str, u16),
-    ) -> Result<Started, super::fault::Opening> {
+    ) -> Result<Self, super::fault::Opening> {
         let notices = Arc::new(Mutex::new(Vec::new()));
         let tls = match key.access.tls.mode {
             TlsMode::Disable => None,
@@ -116,11 +131,23 @@ impl Session {
         let Some(tls) = tls else {
             let (client, connection) = config.connect_raw(socket, NoTls).await?;
             let driver = tokio::spawn(drive(connection, notices.clone()));
-            return Ok((client, driver, notices, None));
+            return Ok(Self::new(client, driver, notices, (host.to_owned(), port), None));
         };
         let (client, connection) = config.connect_raw(socket, handshake(&tls, host)).await?;
         let driver = tokio::spawn(drive(connection, notices.clone()));
-        Ok((client, driver, notices, Some(tls)))
+        Ok(Self::new(client, driver, notices, (host.to_owned(), port), Some(tls)))
+    }
+
+    fn new(
+        client: Client,
+        driver: JoinHandle<()>,
+        notices: Arc<Mutex<Vec<String>>>,
+        peer: (String, u16),
+        tls: Option<MakeRustlsConnect>,
+    ) -> Self {
+        let driver = AbortOnDropHandle::new(driver);
+        let used = AtomicBool::new(false);
+        Self { client, driver, notices, peer, tls, used, checks_client: false, home: None }
     }
 
     /// Sends one simple-query message and returns its rows as text.
@@ -141,7 +168,7 @@ impl Session {
     }
 
     async fn exchange(&self, sql: &str, keep_rows: bool) -> Answer {
-        let mut answer = Answer { completed: 0, rows: Vec::new(), error: None };
+        let mut answer = Answer { completed: 0, rows: Vec::new(), error: None, unseen: false };
         let messages = match self.client.simple_query_raw(sql).await {
             Ok(messages) => messages,
             Err(error) => return Answer { error: Some(error), ..answer },
@@ -164,15 +191,41 @@ impl Session {
         answer
     }
 
-    /// Puts the session back to its start, then sends the message, in one flight: the first cannot fail unless the
-    /// connection does, and then the second fails too.
+    /// Puts the session back to its start if a text ran here, then sends the text's message, in one flight: the first
+    /// cannot fail unless the connection does, and then the second fails too. From `begun` on, a cancel request meets
+    /// the message and not the reset.
     /// <https://www.postgresql.org/docs/current/sql-discard.html>
-    pub async fn reset_and_send(&self, sql: &str) -> Answer {
-        let (reset, mut answer) = future::join(self.client.batch_execute("DISCARD ALL"), self.send_counting(sql)).await;
-        if let (Err(error), None) = (reset, &answer.error) {
+    pub async fn send_text(&self, sql: &str, begun: &Notify) -> Answer {
+        if !self.used.swap(true, Ordering::SeqCst) {
+            begun.notify_one();
+            return self.send_counting(sql).await;
+        }
+        let reset = async {
+            let reset = self.client.batch_execute("DISCARD ALL").await;
+            begun.notify_one();
+            reset
+        };
+        let (reset, mut answer) = future::join(reset, self.send_counting(sql)).await;
+        if let (Err(error), Some(_)) = (reset, &answer.error)
+            && super::fault::is_fatal(&error)
+        {
+            // The server answers in order: its last words came before it read the message.
+            answer.unseen = true;
             answer.error = Some(error);
         }
         answer
+    }
+
+    /// Puts the session back to its start if a text ran here.
+    ///
+    /// # Errors
+    /// The server's or the connection's.
+    pub async fn reset(&self) -> Result<(), tokio_postgres::Error> {
+        if self.used.load(Ordering::SeqCst) {
+            self.client.batch_execute("DISCARD ALL").await?;
+            self.used.store(false, Ordering::SeqCst);
+        }
+        Ok(())
     }
 
     /// As [`Session::send`], without keeping rows: a changeset's own SELECTs may be large.
@@ -191,7 +244,12 @@ impl Session {
     }
 }
 
-type Started = (Client, JoinHandle<()>, Arc<Mutex<Vec<String>>>, Option<MakeRustlsConnect>);
+/// Whether `client_connection_check_interval` may be set: from version 14 on, where the system can tell.
+/// <https://www.postgresql.org/docs/current/runtime-config-connection.html#GUC-CLIENT-CONNECTION-CHECK-INTERVAL>
+fn checks_client(version_num: u32, version: &str) -> bool {
+    let windows = ["windows", "Visual C++", "mingw", "msvc"].iter().any(|word| version.contains(word));
+    version_num >= 140_000 && !windows
+}
 
 /// Asks the server to cancel what runs on a session.
 pub(super) struct Canceller {
@@ -203,7 +261,7 @@ pub(super) struct Canceller {
 impl Canceller {
     /// Asks once, and waits until the server has taken note; the answer comes over the session itself.
     pub async fn cancel(&self) {
-        let asked = tokio::time::timeout(GOODBYE, self.ask()).await;
+        let asked = tokio::time::timeout(DELIVERY, self.ask()).await;
         match asked {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::debug!(%error, "a cancel request did not get through"),
@@ -229,6 +287,10 @@ fn handshake(tls: &MakeRustlsConnect, host: &str) -> <MakeRustlsConnect as MakeT
 }
 
 impl Close for Session {
+    fn is_closed(&self) -> bool {
+        self.client.is_closed()
+    }
+
     async fn close(self) {
         let Self { client, driver, .. } = self;
         drop(client);
@@ -256,6 +318,23 @@ where
                 tracing::debug!(%error, "a connection ended");
                 return;
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_that_cannot_watch_its_clients_is_not_asked_to() {
+        for (number, version, checks) in [
+            (150_008, "PostgreSQL 15.8 (Debian 15.8-0+deb12u1) on x86_64-pc-linux-gnu, compiled by gcc", true),
+            (130_012, "PostgreSQL 13.12 on x86_64-pc-linux-gnu, compiled by gcc", false),
+            (150_003, "PostgreSQL 15.3, compiled by Visual C++ build 1914, 64-bit", false),
+            (170_000, "PostgreSQL 17.0 on x86_64-windows, compiled by msvc-19.41.34120, 64-bit", false),
+        ] {
+            assert_eq!(checks_client(number, version), checks, "{version}");
         }
     }
 }

@@ -109,6 +109,22 @@ pub(super) fn insert_history(order: &Order<'_>, schema: &str) -> String {
     )
 }
 
+/// Takes a text's role, limits and read-only default away for one transaction of ours; stands first in its message.
+/// <https://www.postgresql.org/docs/current/sql-set-transaction.html>
+pub(super) const AS_WE_CAME_FOR_NOW: &str = "SET LOCAL SESSION AUTHORIZATION DEFAULT;\nSET LOCAL ROLE TO DEFAULT;\n\
+    SET LOCAL transaction_read_only = off;\nSET LOCAL statement_timeout = 60000;\nSET LOCAL lock_timeout = 60000;\n";
+
+/// Returns a statement that fails (22P02, in words) unless the history has the order's row: its text may have removed
+/// it. Nothing in it is constant, or the planner would make it fail always.
+pub(super) fn assert_history(order: &Order<'_>, schema: &str) -> String {
+    format!(
+        "SELECT CASE count(*) WHEN 0 THEN ('the text removed its own row from {HISTORY}, rows left: ' || count(*))::int END \
+         FROM {} WHERE version = {};\n",
+        table(schema, HISTORY),
+        order.changeset.version
+    )
+}
+
 /// Returns a journal row's statement. `started` is an SQL expression: the transaction's start, or a stored time.
 pub(super) fn insert_journal(row: &JournalRow<'_>, schema: &str, started: &str) -> String {
     let number = |n: Option<u32>| n.map_or("NULL".to_owned(), |n| n.to_string());

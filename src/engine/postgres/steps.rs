@@ -13,9 +13,10 @@ use crate::error::{Code, Diagnostic, names};
 use crate::history::prefix_hash;
 use crate::sql::{Dialect, Statement, split};
 
+use super::apply::mentions;
 use super::session::{Key, Session};
 use super::sql::{
-    OWN_ROLE, Settings, WRITABLE, insert_history, insert_journal, literal, make_tables, table, under_own_role,
+    AS_WE_CAME_FOR_NOW, Settings, insert_history, insert_journal, literal, make_tables, table, under_own_role,
 };
 use super::{Postgres, fault, home};
 
@@ -27,9 +28,9 @@ const RECORDED: Duration = Duration::from_secs(20);
 
 pub(super) async fn apply(server: &Postgres, order: &Order<'_>) -> Outcome {
     let began = Instant::now();
-    let stopped = |diagnostic: Diagnostic, retry: bool| {
+    let stopped = |diagnostic: Diagnostic, retry: bool, statements: u32| {
         let left = match &order.resume {
-            Some(resume) => Left::Half { statement_no: resume.statement_no, statements: resume.statement_no },
+            Some(resume) => Left::Half { statement_no: resume.statement_no, statements },
             None => Left::Unchanged,
         };
         Outcome::Failed(Failure { diagnostic, moment: Moment::Prepare, left, retry, duration: began.elapsed() })
@@ -38,19 +39,30 @@ pub(super) async fn apply(server: &Postgres, order: &Order<'_>) -> Outcome {
         Ok(statements) => statements,
         Err(error) => {
             let place = stepwise::place_at(order, error.offset);
-            return stopped(failed(order, Code::BROKEN_SQL).at(place).cause(error.message), false);
+            return stopped(failed(order, Code::BROKEN_SQL).at(place).cause(error.message), false, 0);
         }
     };
+    let count = statements.len() as u32;
     let alone = server.alone(order.tenant.datasource.database());
-    let _alone = alone.lock().await;
-    let session = match server.session(order.tenant).await {
+    let session = async {
+        let turn = alone.lock().await;
+        server.clean_session(order.tenant).await.map(|session| (turn, session))
+    };
+    let session = tokio::select! {
+        biased;
+        session = session => session,
+        () = order.cancel.cancelled() => return stopped(failed(order, Code::CANCELLED), false, count),
+    };
+    let (_alone, session) = match session {
         Ok(session) => session,
-        Err(diagnostic) => return stopped(failed(order, Code::CHANGESET_FAILED).cause(diagnostic.one_line()), true),
+        Err(diagnostic) => {
+            return stopped(failed(order, Code::CHANGESET_FAILED).cause(diagnostic.one_line()), true, count);
+        }
     };
     let Some(schema) = home(order.tenant, &session) else {
         let diagnostic = fault::no_schema(&server.server, order.tenant.datasource.database(), None);
         session.discard().await;
-        return stopped(diagnostic, false);
+        return stopped(diagnostic, false, count);
     };
     let started = String::new();
     let mut steps =
@@ -76,12 +88,23 @@ pub(super) async fn record(server: &Postgres, record: &Record<'_>) -> Result<(),
         return Err(fault::no_schema(&server.server, record.tenant.datasource.database(), None));
     };
     let sql = insert_journal(&row, &schema, "pg_catalog.clock_timestamp()");
-    let written = timeout(RECORDED, session.reset_and_send(&sql)).await;
+    let writing = async {
+        session.reset().await?;
+        session.ask(&sql).await
+    };
+    let written = timeout(RECORDED, writing).await;
     session.discard().await;
     match written {
-        Ok(answer) => answer.error.map_or(Ok(()), |error| Err(stepwise::unrecorded(record, fault::words(&error)))),
+        Ok(answer) => answer.map(|_| ()).map_err(|error| stepwise::unrecorded(record, fault::words(&error))),
         Err(_) => Err(stepwise::unrecorded(record, format!("no answer within {} s", RECORDED.as_secs()))),
     }
+}
+
+/// Whether a statement that failed may have committed a part of itself: a procedure, or a `DO` block that says so.
+/// <https://www.postgresql.org/docs/current/plpgsql-transactions.html>
+fn may_commit_inside(statement: &str) -> bool {
+    let begins_with = |word: &str| statement.get(..word.len()).is_some_and(|start| start.eq_ignore_ascii_case(word));
+    begins_with("call") || (begins_with("do") && mentions(statement, "commit"))
 }
 
 struct OnSession<'s> {
@@ -165,11 +188,8 @@ impl Steps for OnSession<'_> {
             search_path: self.order.tenant.datasource.schema(),
             lock_timeout: self.order.limits.lock_timeout,
             statement_timeout: self.order.limits.statement_timeout,
-            checks_client: self.session.version_num >= 140_000,
+            checks_client: self.session.checks_client,
         };
-        if !self.session.fresh {
-            self.record("DISCARD ALL").await?;
-        }
         self.record(&settings.sql()).await?;
         let tables = make_tables(self.order, self.schema);
         if !tables.is_empty()
@@ -199,7 +219,16 @@ impl Steps for OnSession<'_> {
     async fn run(&mut self, intent: JournalRow<'_>, statement: &Statement<'_>) -> Result<(), Fault> {
         let intent = insert_journal(&intent, self.schema, "pg_catalog.clock_timestamp()");
         self.record(&under_own_role(&intent)).await?;
-        self.send(statement.text).await
+        match self.send(statement.text).await {
+            Err(Fault::Refused { diagnostic, .. }) if may_commit_inside(statement.text) => {
+                let why = diagnostic.causes().first().cloned().unwrap_or_default();
+                Err(Fault::Lost(failed(self.order, Code::HALF_APPLIED).cause(why).hint(
+                    "what this statement committed by itself before it failed has stayed: look what is there; \
+                     `mtmigrate up` does not run it again by itself",
+                )))
+            }
+            sent => sent,
+        }
     }
 
     /// An interrupted `CREATE INDEX CONCURRENTLY` leaves an invalid index, which `IF NOT EXISTS` then takes for good.
@@ -213,7 +242,7 @@ impl Steps for OnSession<'_> {
             return Err(Fault::Refused { diagnostic, retry: false });
         }
         let sql = format!(
-            "SELECT c.relname FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid \
+            "{AS_WE_CAME_FOR_NOW}SELECT c.relname FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid \
              JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
              WHERE n.nspname = {} AND NOT i.indisvalid AND c.relkind = 'i' ORDER BY 1",
             literal(self.schema)
@@ -239,7 +268,7 @@ impl Steps for OnSession<'_> {
         };
         let history = insert_history(self.order, self.schema);
         let journal = insert_journal(&row, self.schema, &self.started);
-        self.record(&format!("{WRITABLE}{OWN_ROLE}{path}{history}{journal}")).await
+        self.record(&format!("{AS_WE_CAME_FOR_NOW}{path}{history}{journal}")).await
     }
 
     async fn note(&mut self, mut row: JournalRow<'_>) -> Result<(), Fault> {
@@ -254,7 +283,7 @@ impl Steps for OnSession<'_> {
                 self.rolled_back_to = Some(again);
             }
         }
-        self.record(&format!("{WRITABLE}{OWN_ROLE}{}", insert_journal(&row, self.schema, &self.started))).await
+        self.record(&format!("{AS_WE_CAME_FOR_NOW}{}", insert_journal(&row, self.schema, &self.started))).await
     }
 
     fn notices(&mut self) -> Vec<String> {

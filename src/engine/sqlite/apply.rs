@@ -46,6 +46,9 @@ pub(super) fn run(job: &Job, brake: &Brake, runtime: &Handle) -> Outcome {
             &mut FileSteps::new(order, brake, statements.len()),
         ));
     }
+    if let Some(failure) = stepwise::half_done(order) {
+        return Outcome::Failed(failure);
+    }
     match (Whole { order, statements: &statements, brake }).apply() {
         Ok(by_another) => Outcome::Applied(Applied { duration: began.elapsed(), notices: Vec::new(), by_another }),
         Err(stop) => Outcome::Failed(stop.failure(began)),

@@ -277,10 +277,62 @@ async fn what_another_run_did_while_we_waited_is_not_done_again() {
 async fn a_lost_lock_halts_before_the_next_step() {
     let sim = Sim::new(&FIVE, 3);
     sim.world.lock().unwrap().lock_lost = true;
-    let (ending, _) = sim.up().await;
+    let (ending, events) = sim.up().await;
     assert_eq!(ending.diagnostics[0].code(), Code::LOCK_LOST);
     assert_eq!(ending.exit, ExitStatus::Failed);
     assert!(sim.log().is_empty());
+    assert_eq!(events.iter().filter(|e| matches!(e, Event::TenantNotStarted { .. })).count(), 5);
+    let tally = events.iter().find_map(|e| match e {
+        Event::Barrier { tally, .. } => Some(*tally),
+        _ => None,
+    });
+    assert_eq!(tally.map(|t| (t.not_started, t.lock_lost)), Some((5, true)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_interrupt_while_another_run_holds_the_lock_is_an_interrupt() {
+    let mut sim = Sim::new(&FIVE, 2);
+    sim.options.lock_wait = Duration::from_secs(600);
+    sim.world.lock().unwrap().lock = Some("0000-other".into());
+    let stop = sim.stop.clone();
+    tokio::spawn(async move {
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        stop.ask(Signal::Terminate);
+    });
+    let (ending, _) = sim.up().await;
+    assert_eq!((ending.outcome, ending.exit), (RunOutcome::Interrupted, ExitStatus::Terminated));
+    assert_eq!(ending.diagnostics[0].code(), Code::LOCK_HELD, "who holds it is said all the same");
+    assert!(ending.elapsed < Duration::from_secs(6));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_that_is_dropped_gives_its_lock_back() {
+    let sim = Sim::new(&FIVE, 2).fault("c", 1, Fault::Hangs);
+    let fake = Arc::new(Fake::new(sim.world.clone(), 4));
+    let servers: Servers = vec![fake.clone() as Arc<dyn Server>; sim.fleet.servers.len()];
+    let selection: Vec<TenantId> = (0..5).map(TenantId).collect();
+    let scope = Scope { fleet: &sim.fleet, changelog: &sim.changelog, servers: &servers, selection: &selection };
+    let run = RunIdentity::new();
+    let up = lockstep::up(scope, &sim.options, &run, &sim.stop, &|_| {});
+    assert!(tokio::time::timeout(Duration::from_secs(60), up).await.is_err(), "it hangs");
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    assert_eq!(sim.world.lock().unwrap().lock, None, "though its server lives on");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_half_applied_text_is_finished_before_an_older_one_is_begun() {
+    let five = Sim::with(&FIVE, &[5]).fault("c", 5, Fault::Half);
+    assert_eq!(five.up().await.0.exit, ExitStatus::HalfApplied);
+    let mut both = Sim::with(&FIVE, &[4, 5]);
+    both.options.out_of_order = OutOfOrder::Allow;
+    both.world = five.world.clone();
+    five.log();
+    let (ending, _) = both.up().await;
+    assert_eq!(ending.exit, ExitStatus::HalfApplied);
+    assert!(ending.diagnostics[0].to_string().contains("take the older changesets"), "{}", ending.diagnostics[0]);
+    assert!(both.log().is_empty(), "nothing was changed anywhere");
+    assert_eq!(five.up().await.0.exit, ExitStatus::Done);
+    assert_eq!(both.up().await.0.exit, ExitStatus::Done);
 }
 
 #[tokio::test(start_paused = true)]

@@ -60,7 +60,7 @@ impl Kind {
             Kind::Sqlite => format!(
                 "INSERT INTO effects WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {}) \
                  SELECT {version} FROM n WHERE i = 1;",
-                seconds * 4_000_000
+                seconds * 1_000_000
             ),
         }
     }
