@@ -193,6 +193,8 @@ fn arguments(data: &Path, port: u16, options: Options<'_>) -> Vec<String> {
         ("unix_socket_directories", ""),
         ("max_connections", "300"),
         ("shared_buffers", "16MB"),
+        // In the data folder, where it goes with the server also after a kill; the default leaves it in /dev/shm.
+        ("dynamic_shared_memory_type", "mmap"),
         ("wal_level", "minimal"),
         ("max_wal_senders", "0"),
         ("timezone", "UTC"),
