@@ -12,6 +12,7 @@ mod encryption;
 mod failing;
 mod harness;
 mod hostile;
+mod journal;
 mod killed;
 mod limits;
 mod lockstep;

@@ -1,0 +1,81 @@
+//! The journal that a tenant has, pinned on every engine: format 1.
+
+use crate::support::fleet::Place;
+use crate::support::{Fleet, mariadb, postgres};
+
+/// The columns in their order. Programs read them: a change is a new format.
+const COLUMNS: [&str; 18] = [
+    "id",
+    "format",
+    "run_id",
+    "action",
+    "version",
+    "name",
+    "checksum",
+    "outcome",
+    "statement_no",
+    "statements",
+    "prefix",
+    "who",
+    "host",
+    "tool",
+    "started_at",
+    "finished_at",
+    "duration_ms",
+    "error",
+];
+
+fn one_of_each() -> Fleet {
+    let mut fleet = Fleet::new();
+    fleet.postgres_database("pg", postgres(0)).mariadb("maria", mariadb(0)).sqlite("lite");
+    fleet.changeset("V7__two.sql", "CREATE TABLE a (x int);\nCREATE TABLE b (x int);\n");
+    fleet.run(&["up"]).expect(0);
+    fleet
+}
+
+fn cells(fleet: &Fleet, tenant: &str, sql: &str) -> Vec<String> {
+    let rows = fleet.query(tenant, sql).into_iter();
+    rows.map(|row| row.into_iter().map(|cell| cell.unwrap_or("NULL".into())).collect::<Vec<_>>().join("|")).collect()
+}
+
+#[test]
+fn the_columns_of_the_journal_are_those_of_format_1_on_every_engine() {
+    let fleet = one_of_each();
+    for tenant in ["pg", "maria", "lite"] {
+        let columns = match fleet.place(tenant) {
+            Place::Sqlite(_) => "SELECT name FROM pragma_table_info('mtmigrate_journal') ORDER BY cid",
+            Place::Postgres { .. } => {
+                "SELECT column_name FROM information_schema.columns WHERE table_name = 'mtmigrate_journal' \
+                 AND table_schema = 'public' ORDER BY ordinal_position"
+            }
+            Place::MariaDb { .. } => {
+                "SELECT column_name FROM information_schema.columns WHERE table_name = 'mtmigrate_journal' \
+                 AND table_schema = database() ORDER BY ordinal_position"
+            }
+        };
+        assert_eq!(cells(&fleet, tenant, columns), COLUMNS, "{tenant}");
+    }
+}
+
+#[test]
+fn an_applied_changeset_leaves_these_rows() {
+    let fleet = one_of_each();
+    let sql = "SELECT format, action, version, name, checksum, outcome, statement_no, statements, prefix, error \
+               FROM mtmigrate_journal ORDER BY id";
+    let checksum = "2521904705263802484";
+    for tenant in ["pg", "maria", "lite"] {
+        let applied = format!("1|up|7|two|{checksum}|applied|NULL|NULL|NULL|NULL");
+        let expected = match tenant {
+            "maria" => vec![
+                format!("1|up|7|two|{checksum}|started|1|2|d1fba762150c532c|NULL"),
+                format!("1|up|7|two|{checksum}|started|2|2|c3d24a2832fc2928|NULL"),
+                applied,
+            ],
+            _ => vec![applied],
+        };
+        assert_eq!(cells(&fleet, tenant, sql), expected, "{tenant}");
+        let whole = "SELECT count(*) FROM mtmigrate_journal WHERE length(run_id) = 36 AND length(who) > 0 \
+                     AND length(host) > 0 AND tool LIKE 'mtmigrate %' AND started_at <= finished_at AND duration_ms >= 0";
+        assert_eq!(cells(&fleet, tenant, whole), [expected.len().to_string()], "{tenant}");
+    }
+}
