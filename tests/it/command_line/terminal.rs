@@ -48,14 +48,13 @@ impl Terminal {
         // A shell in a new pane has the PATH of who made it.
         let bin = Path::new(env!("CARGO_BIN_EXE_mtmigrate")).parent().unwrap();
         let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap_or_default());
-        let output = Command::new(&self.program)
-            .args(["-S", &self.socket])
-            .args(args)
-            .env("LC_ALL", "C.UTF-8")
-            .env("PATH", path)
-            .env_remove("TMUX")
-            .output()
-            .expect("tmux");
+        let mut command = Command::new(&self.program);
+        command.args(["-S", &self.socket]).args(args).env("LC_ALL", "C.UTF-8").env("PATH", path);
+        // A person's terminal is neither inside another one nor in CI, and says nothing of colours.
+        for name in ["TMUX", "CI", "NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "COLORTERM", "MTMIGRATE_CONFIG"] {
+            command.env_remove(name);
+        }
+        let output = command.output().expect("tmux");
         assert!(output.status.success(), "tmux {args:?}: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
