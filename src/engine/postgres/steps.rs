@@ -224,7 +224,7 @@ impl Steps for OnSession<'_> {
                 let why = diagnostic.causes().first().cloned().unwrap_or_default();
                 Err(Fault::Lost(failed(self.order, Code::HALF_APPLIED).cause(why).hint(
                     "what this statement committed by itself before it failed has stayed: look what is there; \
-                     `mtmigrate up` does not run it again by itself",
+                     `mtmigrate up` does not run it again until you say what became of it with `mtmigrate repair`",
                 )))
             }
             sent => sent,
