@@ -1,7 +1,7 @@
 //! mtmigrate: versioned schema changesets for a fleet of tenant databases, in lockstep.
 //!
 //! The modules stand in ranks; each imports lower ranks only (`ARCHITECTURE.md` has the map):
-//! [`error`] · [`sql`] · [`changeset`], [`tenant`] · [`history`] · [`plan`] · [`engine`] · [`lockstep`] ·
+//! [`error`] · [`sql`] · [`schema`] · [`changeset`], [`tenant`] · [`history`] · [`plan`] · [`engine`] · [`lockstep`] ·
 //! [`report`] · [`cli`]. An application that embeds the crate calls what the command line calls:
 //! [`tenant::load`], [`changeset::load`], [`engine::open`], [`lockstep::up`] and [`lockstep::survey`].
 
@@ -13,5 +13,6 @@ pub mod history;
 pub mod lockstep;
 pub mod plan;
 pub mod report;
+pub mod schema;
 pub mod sql;
 pub mod tenant;

@@ -5,9 +5,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The modules from the lowest rank up; those of one rank do not know each other. `ARCHITECTURE.md` shows the same.
-const RANKS: [&[&str]; 9] = [
+const RANKS: [&[&str]; 10] = [
     &["error"],
     &["sql"],
+    &["schema"],
     &["changeset", "tenant"],
     &["history"],
     &["plan"],
