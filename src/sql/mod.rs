@@ -9,6 +9,7 @@ mod dialect;
 mod hazards;
 mod header;
 mod lexer;
+mod plain;
 mod position;
 mod routine;
 mod set;
@@ -31,6 +32,7 @@ use std::fmt;
 
 pub use dialect::{Dialect, EngineKind, SqlMode};
 pub use hazards::{Hazard, HazardKind, hazards};
+pub use plain::is_plain;
 pub use position::position;
 
 use position::Lines;

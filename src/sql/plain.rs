@@ -1,0 +1,114 @@
+//! Tells the texts whose effect on a schema follows from the schema alone.
+
+use super::lexer::{Kind, Lexer};
+use super::{Dialect, EngineKind, split};
+
+/// How a statement may begin, in words.
+const BEGINNINGS: [&[&str]; 8] = [
+    &["CREATE", "TABLE"],
+    &["CREATE", "UNLOGGED", "TABLE"],
+    &["CREATE", "INDEX"],
+    &["CREATE", "UNIQUE", "INDEX"],
+    &["ALTER", "TABLE"],
+    &["DROP", "TABLE"],
+    &["DROP", "INDEX"],
+    &["COMMENT", "ON"],
+];
+
+/// Words that may make the effect depend on something else: on what is there already, on another table's columns, on
+/// data, on code, on another session's work.
+const DEPENDING: [&str; 11] =
+    ["IF", "LIKE", "AS", "OF", "INHERITS", "INHERIT", "ATTACH", "EXTENSION", "CONCURRENTLY", "SELECT", "EXECUTE"];
+
+/// Whether the text does the same to every tenant of one database whose schemas are equal, or fails.
+///
+/// True only of PostgreSQL texts that make, alter and drop tables and indexes unconditionally, without a qualified
+/// name anywhere: such a name may be another tenant's. Everything else is "no", also what is harmless.
+pub fn is_plain(text: &str, engine: EngineKind) -> bool {
+    let plain =
+        |text| split(text, Dialect::Postgres).is_ok_and(|all| all.iter().all(|one| is_plain_statement(one.text)));
+    engine == EngineKind::Postgres && plain(text)
+}
+
+fn is_plain_statement(statement: &str) -> bool {
+    let mut lexer = Lexer::new(statement, Dialect::Postgres);
+    let mut words: Vec<String> = Vec::new();
+    loop {
+        let token = match lexer.next() {
+            Ok(Some(token)) => token,
+            Ok(None) => break,
+            Err(_) => return false,
+        };
+        let written = &statement[token.span()];
+        match token.kind {
+            Kind::Word => {
+                let word = written.to_ascii_uppercase();
+                if DEPENDING.contains(&word.as_str()) {
+                    return false;
+                }
+                words.push(word);
+            }
+            // A name in a literal is one too where the literal becomes a regclass.
+            Kind::Text if written.contains('.') => return false,
+            Kind::Symbol(b'.') if !is_in_number(statement, token.start) => return false,
+            Kind::Variable => return false,
+            _ => {}
+        }
+    }
+    BEGINNINGS
+        .iter()
+        .any(|beginning| words.iter().map(String::as_str).take(beginning.len()).eq(beginning.iter().copied()))
+}
+
+/// Whether the dot at this byte stands between digits.
+fn is_in_number(statement: &str, dot: usize) -> bool {
+    let digit = |at: Option<usize>| at.and_then(|at| statement.as_bytes().get(at)).is_some_and(u8::is_ascii_digit);
+    digit(dot.checked_sub(1)) && digit(Some(dot + 1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_follows_from_the_schema_alone_is_plain() {
+        for text in [
+            "",
+            "-- a comment\nCREATE TABLE a (id bigint)",
+            "CREATE TABLE a (id bigint PRIMARY KEY, note text NOT NULL DEFAULT 'x', rate numeric DEFAULT 0.5 CHECK (rate > 0));
+             CREATE UNIQUE INDEX a_note ON a (lower(note)) WHERE rate > 1;",
+            "ALTER TABLE a ADD COLUMN b int REFERENCES c ON DELETE CASCADE, DROP COLUMN d; DROP INDEX e; COMMENT ON TABLE a IS 'it''s'",
+            "alter table \"IF\" rename to \"select\"",
+        ] {
+            assert!(is_plain(text, EngineKind::Postgres), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_may_depend_on_anything_else_is_not() {
+        for text in [
+            "CREATE TABLE IF NOT EXISTS a (id int)",
+            "DROP TABLE IF EXISTS a",
+            "ALTER TABLE a ADD COLUMN IF NOT EXISTS b int",
+            "CREATE TABLE a (LIKE b)",
+            "CREATE TABLE a AS TABLE b",
+            "CREATE TABLE other.a (id int)",
+            "CREATE TABLE a (id int REFERENCES \"other\".b)",
+            "ALTER TABLE a ALTER b SET DEFAULT nextval('other.s')",
+            "CREATE TEMP TABLE a (id int)",
+            "CREATE INDEX CONCURRENTLY i ON a (b)",
+            "CREATE TABLE a (id int); SELECT f()",
+            "DO $$ BEGIN ALTER TABLE a ADD b int; END $$",
+            "CALL p()",
+            "INSERT INTO a VALUES (1)",
+            "CREATE FUNCTION f() RETURNS int LANGUAGE sql RETURN 1",
+            "CREATE VIEW v AS TABLE a",
+            "SET search_path = other; CREATE TABLE a (id int)",
+            "CREATE TABLE a (b text DEFAULT 'unterminated)",
+            "CREATE EXTENSION citext",
+        ] {
+            assert!(!is_plain(text, EngineKind::Postgres), "{text}");
+        }
+        assert!(!is_plain("CREATE TABLE a (id int)", EngineKind::Sqlite), "its files are measured at no cost");
+    }
+}
