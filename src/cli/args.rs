@@ -8,7 +8,7 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use crate::changeset::Version;
 use crate::tenant::Selection;
 
-use super::{history, init, new, plan, repair, status, up, validate};
+use super::{accept, drift, history, init, new, plan, repair, status, up, validate};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -17,12 +17,13 @@ Examples:
   mtmigrate plan                       show what `up` would do
   mtmigrate up                         bring every tenant to the newest version, in lockstep
   mtmigrate status                     show where every tenant stands
+  mtmigrate drift                      show whose schema is not what it should be
 
 Exit status:
   0         done, or nothing to do
   1         a changeset failed; the run halted at its barrier
   2         usage or configuration; nothing was touched
-  3         drift; halted, nothing was changed
+  3         drift: nothing was changed, or nobody got the next changeset
   4         changesets are pending (`status --check`, `plan --check`)
   5         a tenant cannot be reached, or another run holds the lock; try again
   6         a tenant is half applied and needs a person
@@ -33,7 +34,7 @@ Where several hold, the most urgent wins: 6, 1, 3, 5, 4.";
 /// Brings a fleet of tenant databases to one schema version, in lockstep.
 ///
 /// No tenant gets changeset k+1 before every tenant has changeset k, and nothing is changed anywhere while any
-/// tenant's history is not what the changesets made it.
+/// tenant's history or schema is not what the changesets made it.
 #[derive(Debug, Parser)]
 #[command(name = "mtmigrate", version, max_term_width = 100, after_help = EXAMPLES)]
 pub(super) struct Cli {
@@ -53,6 +54,8 @@ pub(super) enum Verb {
     Up(up::UpArgs),
     Status(status::StatusArgs),
     History(history::HistoryArgs),
+    Drift(drift::DriftArgs),
+    Accept(accept::AcceptArgs),
     Repair(repair::RepairArgs),
 }
 
@@ -139,13 +142,22 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// Reads why a person did something.
+pub(super) fn reason(text: &str) -> Result<String, String> {
+    match text.trim() {
+        "" => Err("a sentence that whoever reads the journal will understand".into()),
+        reason => Ok(reason.to_owned()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
 
     use super::*;
 
-    const VERBS: [&str; 8] = ["init", "new", "validate", "plan", "up", "status", "history", "repair"];
+    const VERBS: [&str; 10] =
+        ["init", "new", "validate", "plan", "up", "status", "history", "drift", "accept", "repair"];
 
     fn parse(line: &str) -> Result<Cli, clap::Error> {
         Cli::try_parse_from(std::iter::once("mtmigrate").chain(line.split_whitespace()))
@@ -219,6 +231,15 @@ mod tests {
             "up --format xml",
             "status --to 3",
             "history --limit 0",
+            "up --verify always",
+            "accept --tenant a",
+            "accept --reason x",
+            "accept --tenant a --reason  ",
+            "accept --tenant a --reason x --label eu",
+            "drift --format csv",
+            "drift --against",
+            "drift --repair-sql --format json",
+            "drift --repair-sql --against a",
             "-q -v status",
             "new",
             "validate --tenant a",

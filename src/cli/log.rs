@@ -67,10 +67,10 @@ pub(super) fn diagnostic(one: &Diagnostic) {
     let causes = one.causes().join("; ");
     let causes = (!causes.is_empty()).then(|| plain(&causes));
     let (state, hint) = (one.state_now().map(plain), one.what_next().map(plain));
-    let message = plain(one.message());
+    let (diff, message) = (one.unified_diff().map(plain), plain(one.message()));
     match one.severity() {
-        Severity::Error => error!(target: "mtmigrate", code, place, causes, state, hint, "{message}"),
-        Severity::Warning => warn!(target: "mtmigrate", code, place, causes, state, hint, "{message}"),
+        Severity::Error => error!(target: "mtmigrate", code, place, causes, diff, state, hint, "{message}"),
+        Severity::Warning => warn!(target: "mtmigrate", code, place, causes, diff, state, hint, "{message}"),
     }
     one.joined().iter().for_each(diagnostic);
 }
@@ -142,10 +142,23 @@ impl<'s> RunLog<'s> {
             Event::Barrier { version, tally, decision, elapsed } => {
                 let (applied, failed, ms) = (tally.applied, tally.failed, elapsed.as_millis() as u64);
                 let (half, unknown, not_started) = (tally.half, tally.unknown, tally.not_started);
+                let (diverged, unverified) = (tally.diverged, tally.unverified);
                 info!(
-                    target: "mtmigrate::run", run_id, %version, applied, failed, half, unknown, not_started,
-                    elapsed_ms = ms, ?decision, "step ended"
+                    target: "mtmigrate::run", run_id, %version, applied, failed, half, unknown, not_started, diverged,
+                    unverified, elapsed_ms = ms, ?decision, "step ended"
                 );
+            }
+            Event::Verified { version, tenants, cohorts, elapsed } => {
+                let ms = elapsed.as_millis() as u64;
+                info!(target: "mtmigrate::run", run_id, %version, tenants, cohorts, elapsed_ms = ms, "schemas are alike");
+            }
+            Event::Diverged { tenant, version } => {
+                let tenant = self.name(*tenant);
+                warn!(target: "mtmigrate::run", run_id, tenant, %version, "diverged");
+            }
+            Event::Recorded { tenants, elapsed } => {
+                let ms = elapsed.as_millis() as u64;
+                info!(target: "mtmigrate::run", run_id, tenants, elapsed_ms = ms, "schemas recorded");
             }
             Event::Stopping { hard } => info!(target: "mtmigrate::run", run_id, hard, "stopping"),
             Event::RunFinished(ending) => {

@@ -2,8 +2,10 @@
 //!
 //! Start at [`main`]. A verb returns its exit status, or every diagnostic that stopped it.
 
+mod accept;
 mod args;
 mod console;
+mod drift;
 mod files;
 mod history;
 mod init;
@@ -14,6 +16,7 @@ mod panics;
 mod plan;
 mod progress;
 mod repair;
+mod rules;
 mod screen;
 mod signals;
 mod status;
@@ -62,6 +65,8 @@ fn run(cli: Cli) -> ExitStatus {
         Verb::Up(args) => up::run(args, &context),
         Verb::Status(args) => status::run(args, &context),
         Verb::History(args) => history::run(args, &context),
+        Verb::Drift(args) => drift::run(args, &context),
+        Verb::Accept(args) => accept::run(args, &context),
         Verb::Repair(args) => repair::run(args, &context),
     };
     outcome.unwrap_or_else(|stopped| {

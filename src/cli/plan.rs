@@ -65,7 +65,7 @@ pub(super) fn run(args: &PlanArgs, context: &Context) -> Outcome {
     let walk = Walk { context, selecting: &args.selecting, target: args.to };
     walk.run(async |scope| {
         let out_of_order = if args.allow_out_of_order { OutOfOrder::Allow } else { OutOfOrder::Refuse };
-        let survey = lockstep::survey(&scope, out_of_order).await;
+        let survey = lockstep::survey(&scope, out_of_order, lockstep::Depth::Histories).await;
         let plan = match lockstep::judge(&scope, &survey, args.to) {
             Ok(plan) => plan,
             Err(refusal) => {

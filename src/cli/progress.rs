@@ -20,6 +20,9 @@ const SILENCE: Duration = Duration::from_secs(30);
 /// How many finished steps a log gets where nothing is rewritten.
 const LINES: usize = 40;
 
+/// What ends a run and takes no longer has no line of its own.
+const NOTICED: Duration = Duration::from_secs(1);
+
 /// A run as far as it has come.
 pub(super) struct Progress {
     pace: Pace,
@@ -82,6 +85,12 @@ impl Progress {
                 let halted = *decision != Decision::Proceed;
                 (halted || self.told(&step)).then(|| step.ended(tally, halted, *elapsed))
             }
+            Event::Verified { tenants, .. } => self.step(|step| step.verified(*tenants)),
+            Event::Diverged { .. } => None,
+            Event::Recorded { tenants, elapsed } if *elapsed >= NOTICED => {
+                Some(format!("recorded {} in {}", count(*tenants, "schema"), spell(*elapsed)))
+            }
+            Event::Recorded { .. } => None,
             Event::Stopping { hard } => {
                 self.stopping = Some(if *hard { "rolling back: " } else { "stopping: " });
                 None
@@ -252,6 +261,30 @@ mod tests {
                 "V1__x  step 1 of 2  1 applied, 1 failed, 1 not started in 12 s: halted",
             ]
         );
+    }
+
+    #[test]
+    fn that_schemas_are_alike_stands_in_the_line_of_the_step() {
+        let mut told = Told::at(Pace::Live);
+        told.fold(started()).step(1, 1, 1).fold(starts(0)).fold(applied(0)).later(2);
+        assert_eq!(
+            told.live().unwrap(),
+            "V1__x  step 1 of 1  [====================] 1/1 tenants, comparing schemas  2 s"
+        );
+        let elapsed = Duration::from_millis(3);
+        told.fold(Event::Verified { version: Version(1), tenants: 200, cohorts: 2, elapsed });
+        told.barrier(Tally { applied: 1, ..Tally::default() }, Decision::Proceed);
+        told.fold(Event::Recorded { tenants: 1, elapsed });
+        told.fold(Event::Recorded { tenants: 5000, elapsed: Duration::from_secs(2) });
+        assert_eq!(
+            told.lines,
+            ["V1__x  step 1 of 1  1 applied, 200 checked: alike in 12 s", "recorded 5000 schemas in 2.0 s"]
+        );
+        let mut told = Told::at(Pace::Sparse);
+        let diverged = Tally { applied: 3, diverged: 1, ..Tally::default() };
+        told.step(7, 99, 3).fold(Event::Diverged { tenant: TenantId(0), version: Version(1) });
+        told.barrier(diverged, Decision::Halt(Reason::Diverged));
+        assert_eq!(told.lines, ["V7__x  step 7 of 99  3 applied, 1 diverged in 12 s: halted"]);
     }
 
     #[test]

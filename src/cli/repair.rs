@@ -8,7 +8,7 @@ use crate::engine::{Mark, RunIdentity};
 use crate::error::ExitStatus;
 use crate::lockstep::{self, Repair, Stop};
 
-use super::args::{Selecting, duration};
+use super::args::{Selecting, duration, reason};
 use super::log::RunLog;
 use super::screen::Screen;
 use super::walk::Walk;
@@ -78,11 +78,4 @@ pub(super) fn run(args: &RepairArgs, context: &Context) -> Outcome {
         context.console.data(&crate::error::plain(&said)).map_err(|one| vec![one])?;
         Ok(ExitStatus::Done)
     })
-}
-
-fn reason(text: &str) -> Result<String, String> {
-    match text.trim() {
-        "" => Err("a sentence that whoever reads the journal will understand".into()),
-        reason => Ok(reason.to_owned()),
-    }
 }

@@ -9,6 +9,7 @@ use crate::lockstep::{self, Scope, Survey};
 use crate::report::{StatusFormat, StatusReport};
 
 use super::args::Selecting;
+use super::rules::{over, today};
 use super::walk::Walk;
 use super::{Context, Outcome};
 
@@ -24,7 +25,8 @@ Exit status: 0 read; 2 usage or configuration; 3 drift; 4 changesets are pending
 
 /// Shows where every tenant stands.
 ///
-/// Writes to tenants: no. It works under a role that may only read, and on a standby. States: half-applied, failed,
+/// Writes to tenants: no. It reads histories and live schemas, works under a role that may only read, and on a standby.
+/// States: half-applied, failed,
 /// drifted, unreachable, ahead, behind, new, quarantined, current.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
@@ -59,12 +61,13 @@ pub(super) fn run(args: &StatusArgs, context: &Context) -> Outcome {
     let console = &context.console;
     let walk = Walk { context, selecting: &args.selecting, target: None };
     walk.run(async |scope| {
-        let survey = lockstep::survey(&scope, OutOfOrder::Refuse).await;
-        let report = StatusReport::new(&scope, &survey, scope.changelog.newest());
+        let survey = lockstep::survey(&scope, OutOfOrder::Refuse, lockstep::Depth::Schemas).await;
+        let report = StatusReport::new(&scope, &survey, scope.changelog.newest(), today());
         let text = report.render(args.format, console.paint_out(), console.width());
         console.data(&text).map_err(|one| vec![one])?;
         if !console.quiet() {
             console.tell(&explained(&scope, &survey));
+            console.tell(&over(scope.fleet, today()));
         }
         Ok(report.exit(args.check))
     })
@@ -74,6 +77,7 @@ pub(super) fn run(args: &StatusArgs, context: &Context) -> Outcome {
 fn explained(scope: &Scope<'_>, survey: &Survey) -> Vec<Diagnostic> {
     let mut all = lockstep::half_applied(scope, survey, None);
     all.extend(lockstep::drift(scope, survey));
+    all.extend(lockstep::schema_drift(scope, survey));
     all.extend(lockstep::unreadable(scope, survey));
     all
 }

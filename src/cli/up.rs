@@ -4,6 +4,7 @@ use std::num::NonZeroUsize;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use clap::builder::PossibleValue;
 use clap::{Args, ValueEnum};
 use time::OffsetDateTime;
 
@@ -13,10 +14,12 @@ use crate::error::{Diagnostic, ExitStatus};
 use crate::history::OutOfOrder;
 use crate::lockstep::{self, Event, Scope, Stop, UpOptions};
 use crate::report::RunReport;
+use crate::tenant::Verify;
 
 use super::args::{Selecting, duration, version};
 use super::console::Console;
 use super::log::RunLog;
+use super::rules;
 use super::screen::Screen;
 use super::signals::{Signals, watch};
 use super::walk::Walk;
@@ -28,18 +31,21 @@ Examples:
   mtmigrate up --label canary                  some tenants first
   mtmigrate up --to 42 --jobs 4                to V42, at most 4 tenants at once
   mtmigrate up --lock-wait 10m --format json > run.json
+  mtmigrate up --verify run                    compare schemas before and after, not at each step
 
 A run that halted or was killed is continued by the same command: only what is missing runs.
 The first Ctrl-C or SIGTERM finishes what is in flight, the second (or 10 s) rolls it back.
 
 Exit status: 0 done, or nothing to do; 1 a changeset failed, halted at its barrier; 2 usage or
-  configuration; 3 drift, nothing was changed; 5 a tenant cannot be reached or another run holds the
-  lock, nothing was changed; 6 a tenant is half applied; 130, 143 interrupted";
+  configuration; 3 drift: nothing was changed, or a changeset had not the same effect everywhere and
+  nobody got the next one; 5 a tenant cannot be reached or another run holds the lock, nothing was
+  changed; 6 a tenant is half applied; 130, 143 interrupted";
 
 /// Brings every tenant to the newest version, in lockstep.
 ///
-/// Writes to tenants: yes. No tenant gets changeset k+1 before every tenant has changeset k. Nothing is changed
-/// anywhere while any selected tenant has drifted, is half applied or cannot be reached.
+/// Writes to tenants: yes. No tenant gets changeset k+1 before every tenant has changeset k and all with the same
+/// changesets have the same schema. Nothing is changed anywhere while any selected tenant has drifted, is half applied
+/// or cannot be reached.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct UpArgs {
@@ -55,6 +61,10 @@ pub(super) struct UpArgs {
     /// Apply changesets below a tenant's newest version too
     #[arg(long)]
     allow_out_of_order: bool,
+    /// When schemas are compared: before the first step and after every one, before and at the end, or
+    /// never [default: `verify:` in the fleet's file, else step]
+    #[arg(long, value_name = "WHEN")]
+    verify: Option<Verify>,
     /// How the final report is written
     #[arg(long, value_name = "FORMAT", default_value = "human")]
     format: RunFormat,
@@ -69,10 +79,21 @@ enum RunFormat {
     Json,
 }
 
+impl ValueEnum for Verify {
+    fn value_variants<'a>() -> &'a [Self] {
+        &Self::ALL
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        Some(PossibleValue::new(self.as_str()))
+    }
+}
+
 /// Runs, and prints the report however it ended.
 pub(super) fn run(args: &UpArgs, context: &Context) -> Outcome {
     let walk = Walk { context, selecting: &args.selecting, target: args.to };
     walk.run(async |scope| {
+        context.console.tell(&rules::over(scope.fleet, rules::today()));
         let report = going(scope, args, &context.console).await?;
         print(&report, args.format, &context.console);
         Ok(report.exit())
@@ -86,6 +107,7 @@ async fn going(scope: Scope<'_>, args: &UpArgs, console: &Console) -> Result<Run
         target: args.to,
         jobs: args.jobs,
         lock_wait: args.lock_wait,
+        verify: args.verify.unwrap_or(scope.fleet.verify),
         out_of_order: if args.allow_out_of_order { OutOfOrder::Allow } else { OutOfOrder::Refuse },
     };
     let identity = RunIdentity::new();

@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 use crate::changeset::{Changeset, Text, Version, Width};
 use crate::error::{Diagnostic, Result};
 use crate::history::{Attempt, Row};
+use crate::schema::Snapshot;
 use crate::sql::EngineKind;
 use crate::tenant::{Fleet, Limits, Tenant};
 
@@ -67,6 +68,40 @@ pub trait Server: Send + Sync {
     /// `MT211` when the text before the statement was changed since it ran; the server's own otherwise.
     fn record<'a>(&'a self, record: Record<'a>) -> BoxFuture<'a, Result<()>>;
 
+    /// Reads what these tenants' schemas are; one answer for each, in order. Writes nothing, under a role that may only
+    /// read. Own and foreign tools' tables are left out.
+    ///
+    /// Tenants that share a database (or, on MySQL, a server) are read together, in a number of round trips that
+    /// does not grow with them: the server says which are alike, and one of each is transferred. Equal schemas of one
+    /// call are one [`Arc`].
+    fn inspect<'a>(&'a self, tenants: &'a [&'a Tenant]) -> BoxFuture<'a, Vec<Result<Arc<Snapshot>>>>;
+
+    /// Measures these tenants' schemas, cheaper than [`Server::inspect`] does; one answer for each, in order.
+    ///
+    /// With the gauge that a tenant had before, only what changed since need be looked at.
+    fn gauge<'a>(&'a self, tenants: &'a [(&'a Tenant, Option<Gauge>)]) -> BoxFuture<'a, Vec<Result<Gauge>>>;
+
+    /// Reads the schema that a tenant's journal keeps: the one recorded last. Nothing if none is kept, or it is of a
+    /// format that is not known.
+    fn recorded<'a>(&'a self, tenant: &'a Tenant) -> BoxFuture<'a, Result<Option<Snapshot>>>;
+
+    /// Records in the journal what these tenants' schemas are now; one answer for each, in order. The caller holds the
+    /// lock.
+    ///
+    /// The run's own last row of each journal gets the fingerprint, and the snapshot, which older rows lose. A last
+    /// row that is another run's is left as it is.
+    ///
+    /// # Errors
+    /// `MT212` for a tenant whose journal cannot be written.
+    fn keep<'a>(&'a self, run: &'a RunIdentity, kept: &'a [Keep<'a>]) -> BoxFuture<'a, Vec<Result<()>>>;
+
+    /// Journals that a person accepted a tenant's schema: one row, with its snapshot; makes the journal if it is
+    /// missing. The caller holds the lock.
+    ///
+    /// # Errors
+    /// `MT212` when it cannot be written.
+    fn accept<'a>(&'a self, acceptance: Acceptance<'a>) -> BoxFuture<'a, Result<()>>;
+
     /// Closes every connection.
     fn close(&self) -> BoxFuture<'_, ()>;
 }
@@ -93,8 +128,73 @@ pub struct Reading {
 pub struct Tables {
     /// The width of the history's version column; absent without the table.
     pub history: Option<Width>,
-    /// Whether the journal is there.
-    pub journal: bool,
+    /// The journal's format, by its columns; absent without the table.
+    pub journal: Option<JournalFormat>,
+}
+
+/// The formats of the journal's table. An older one gets what it lacks with the next row that is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum JournalFormat {
+    /// Without fingerprints.
+    One,
+    /// With `fingerprint`, `accepted` and `snapshot`.
+    Two,
+}
+
+/// A measure of a tenant's schema.
+///
+/// Of tenants of one server whose gauges were taken by the same calls, each given the gauge of the one before, and whose
+/// schemas were equal at the first of them, equal ones have equal schemas. Of others, and of unequal ones, nothing is
+/// known: [`Server::inspect`] tells.
+#[derive(Clone, Copy, Debug)]
+pub struct Gauge {
+    /// What is compared.
+    pub value: u128,
+    /// Until when the engine has looked, in a number of its own.
+    pub mark: u64,
+}
+
+/// What is to be recorded of a tenant's schema.
+#[derive(Clone, Debug)]
+pub struct Keep<'a> {
+    /// Whose.
+    pub tenant: &'a Tenant,
+    /// What it is.
+    pub snapshot: &'a Snapshot,
+    /// What stands in the journal's column `fingerprint`.
+    pub record: &'a str,
+    /// The accepted differences that still exist, as JSON.
+    pub accepted: Option<&'a str>,
+}
+
+/// A schema that a person accepted.
+#[derive(Clone, Debug)]
+pub struct Acceptance<'a> {
+    /// Whose.
+    pub tenant: &'a Tenant,
+    /// What the tenant has of our tables.
+    pub tables: Tables,
+    /// In whose name.
+    pub run: &'a RunIdentity,
+    /// The newest version that the tenant has, and its name; 0 and nothing without one.
+    pub version: (Version, &'a str),
+    /// The schema.
+    pub snapshot: &'a Snapshot,
+    /// What stands in the journal's column `fingerprint`.
+    pub record: &'a str,
+    /// The differences that are accepted now and were before, as JSON.
+    pub accepted: Option<&'a str>,
+    /// Why, and which differences, for people.
+    pub words: &'a str,
+}
+
+/// What is known of a tenant before an order; the order's journal rows say so again.
+#[derive(Clone, Debug, Default)]
+pub struct Known {
+    /// What its journal says of its schema, as it stands in the column `fingerprint`.
+    pub fingerprint: Option<String>,
+    /// The accepted differences, as JSON.
+    pub accepted: Option<String>,
 }
 
 /// One changeset for one tenant.
@@ -117,6 +217,8 @@ pub struct Order<'a> {
     pub rewrite: Vec<(Version, u64)>,
     /// Where to continue a text of which a part is committed.
     pub resume: Option<Resume>,
+    /// What is known of the tenant.
+    pub known: Known,
     /// How long its statements may wait and run.
     pub limits: Limits,
     /// When cancelled, what can be rolled back is.
@@ -142,6 +244,8 @@ pub struct Record<'a> {
     pub mark: Mark,
     /// Why, in the person's words.
     pub reason: &'a str,
+    /// The differences that were accepted before, as JSON; the row says so again.
+    pub accepted: Option<&'a str>,
 }
 
 /// What a person found out about a statement.
@@ -260,9 +364,9 @@ pub type Servers = Vec<Arc<dyn Server>>;
 pub fn open(fleet: &Fleet) -> Result<Servers> {
     let made = fleet.servers.iter().map(|server| -> Result<Arc<dyn Server>> {
         match server.engine {
-            EngineKind::Postgres => Ok(Arc::new(postgres::Postgres::new(server.clone()))),
-            EngineKind::MySql => mysql::open(server.clone()),
-            EngineKind::Sqlite => sqlite::open(server.clone()),
+            EngineKind::Postgres => Ok(Arc::new(postgres::Postgres::new(server.clone(), fleet.drift.include))),
+            EngineKind::MySql => mysql::open(server.clone(), fleet.drift.include),
+            EngineKind::Sqlite => sqlite::open(server.clone(), fleet.drift.include),
         }
     });
     made.collect()

@@ -9,7 +9,7 @@ use crate::changeset::{Version, Width};
 use crate::error::{Code, Diagnostic, Result, short};
 use crate::history::{Attempt, AttemptOutcome};
 
-use super::{Order, Record, RunIdentity};
+use super::{Acceptance, Order, Record, RunIdentity};
 
 /// refinery's table.
 pub(crate) const HISTORY: &str = "refinery_schema_history";
@@ -18,10 +18,10 @@ pub(crate) const HISTORY: &str = "refinery_schema_history";
 pub(crate) const JOURNAL: &str = "mtmigrate_journal";
 
 /// The journal's format, in every row.
-pub(crate) const JOURNAL_FORMAT: i16 = 1;
+pub(crate) const JOURNAL_FORMAT: i16 = 2;
 
 /// The journal's columns but for its number, in the order in which all engines read them.
-pub(crate) const JOURNAL_COLUMNS: [&str; 17] = [
+pub(crate) const JOURNAL_COLUMNS: [&str; 19] = [
     "format",
     "run_id",
     "action",
@@ -39,6 +39,37 @@ pub(crate) const JOURNAL_COLUMNS: [&str; 17] = [
     "finished_at",
     "duration_ms",
     "error",
+    "fingerprint",
+    "accepted",
+];
+
+/// What format 2 added to the journal's table, all of them texts that may be NULL.
+pub(crate) const JOURNAL_ADDED: [&str; 3] = ["fingerprint", "accepted", SNAPSHOT];
+
+/// The journal's column with the last recorded schema: in one row at most, and never read with the others.
+pub(crate) const SNAPSHOT: &str = "snapshot";
+
+/// The tables that no description of a schema shows, with everything that belongs to them: ours, and those in which other
+/// tools keep their histories. In lower case; compared without case.
+pub(crate) const LEFT_OUT: [&str; 18] = [
+    HISTORY,
+    JOURNAL,
+    "flyway_schema_history",
+    "databasechangelog",
+    "databasechangeloglock",
+    "schema_migrations",
+    "ar_internal_metadata",
+    "__diesel_schema_migrations",
+    "_sqlx_migrations",
+    "goose_db_version",
+    "django_migrations",
+    "atlas_schema_revisions",
+    "__efmigrationshistory",
+    "knex_migrations",
+    "knex_migrations_lock",
+    "alembic_version",
+    "gorp_migrations",
+    "_prisma_migrations",
 ];
 
 /// The longest error that the journal keeps, in characters.
@@ -46,6 +77,9 @@ pub(crate) const ERROR_LIMIT: usize = 2000;
 
 /// The action of a row that `up` writes.
 pub(crate) const ACTION_UP: &str = "up";
+
+/// The action of a row that `accept` writes.
+pub(crate) const ACTION_ACCEPT: &str = "accept";
 
 /// The action of a row that `repair` writes.
 pub(crate) const ACTION_REPAIR: &str = "repair";
@@ -62,6 +96,10 @@ pub(crate) struct JournalRow<'a> {
     pub outcome: AttemptOutcome,
     pub statement: Option<StatementMark>,
     pub error: Option<String>,
+    /// Of the schema that it leaves, where that is known.
+    pub fingerprint: Option<&'a str>,
+    /// The accepted differences.
+    pub accepted: Option<&'a str>,
 }
 
 /// Which statement a journal row is about.
@@ -75,7 +113,9 @@ pub(crate) struct StatementMark {
 
 impl<'a> JournalRow<'a> {
     /// Makes the row of an order's outcome.
-    pub fn of(order: &Order<'a>, outcome: AttemptOutcome) -> Self {
+    pub fn of(order: &'a Order<'_>, outcome: AttemptOutcome) -> Self {
+        // What failed as a whole has left the schema as it was.
+        let unchanged = outcome == AttemptOutcome::Failed;
         Self {
             run: order.run,
             action: ACTION_UP,
@@ -85,6 +125,8 @@ impl<'a> JournalRow<'a> {
             outcome,
             statement: None,
             error: None,
+            fingerprint: order.known.fingerprint.as_deref().filter(|_| unchanged),
+            accepted: order.known.accepted.as_deref(),
         }
     }
 
@@ -100,12 +142,33 @@ impl<'a> JournalRow<'a> {
             outcome: AttemptOutcome::Failed,
             statement: Some(statement),
             error: None,
+            fingerprint: None,
+            accepted: record.accepted,
         }
         .error(&error)
     }
 
+    /// Makes the row of a schema that a person accepted.
+    pub fn of_acceptance(acceptance: &Acceptance<'a>) -> Self {
+        let (version, name) = acceptance.version;
+        Self {
+            run: acceptance.run,
+            action: ACTION_ACCEPT,
+            version: version.0,
+            name,
+            checksum: 0,
+            outcome: AttemptOutcome::Accepted,
+            statement: None,
+            error: None,
+            fingerprint: Some(acceptance.record),
+            accepted: acceptance.accepted,
+        }
+        .error(acceptance.words)
+    }
+
     /// Adds the statement it is about.
     pub fn at(mut self, statement: StatementMark) -> Self {
+        self.fingerprint = self.fingerprint.filter(|_| statement.statement_no <= 1);
         self.statement = Some(statement);
         self
     }
@@ -140,9 +203,9 @@ fn parse(cells: &[Option<String>]) -> Result<Attempt, String> {
     let time =
         |i: usize| text(i).and_then(|value| OffsetDateTime::parse(value, &Rfc3339).map_err(|_| strange(i)(value)));
     let format = number(1)?;
-    if format != i64::from(JOURNAL_FORMAT) {
+    if !(1..=i64::from(JOURNAL_FORMAT)).contains(&format) {
         return Err(format!(
-            "its format is {format}, and this mtmigrate knows {JOURNAL_FORMAT}: a newer mtmigrate wrote it, use that one"
+            "its format is {format}, and this mtmigrate knows 1 to {JOURNAL_FORMAT}: a newer mtmigrate wrote it, use that one"
         ));
     }
     let outcome = text(7)?;
@@ -162,6 +225,8 @@ fn parse(cells: &[Option<String>]) -> Result<Attempt, String> {
         finished_at: time(15)?,
         duration_ms: number(16)?,
         error: cell(17).map(str::to_owned),
+        fingerprint: cell(18).map(str::to_owned),
+        accepted: cell(19).map(str::to_owned),
     })
 }
 
@@ -204,6 +269,8 @@ mod tests {
             "2026-11-21T09:30:01Z",
             "1000",
             "23505: no",
+            "1/postgres-15/0123456789abcdef0123456789abcdef",
+            "[]",
         ];
         cells.map(|cell| Some(cell.to_owned())).to_vec()
     }
@@ -219,7 +286,7 @@ mod tests {
     fn a_strange_journal_row_is_shown_and_never_believed() {
         for (column, value, said) in [
             (0, Some("x"), "id is `x`"),
-            (1, Some("2"), "its format is 2"),
+            (1, Some("3"), "its format is 3"),
             (1, None, "format is NULL"),
             (7, Some("maybe"), "outcome is `maybe`"),
             (8, Some("-1"), "statement_no is `-1`"),

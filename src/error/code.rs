@@ -63,6 +63,7 @@ codes! {
     BAD_NAME = 113 "a name cannot be used";
     USAGE = 114 "the command line is not understood";
     BAD_TLS = 115 "TLS material cannot be used";
+    EXPIRED_RULE = 116 "a rule of drift: ignore: is over";
     MISNAMED_CHANGESET = 120 "a file looks like a changeset but is misnamed";
     DUPLICATE_VERSION = 121 "two changesets have one version";
     NOT_UTF8 = 122 "a changeset is not UTF-8 text";
@@ -108,6 +109,9 @@ codes! {
     OUT_OF_ORDER = 403 "a changeset is older than what a tenant has";
     UNKNOWN_VERSION = 404 "a tenant has a version that the changelog does not know";
     STRANGE_ROW = 405 "a history row is not understood";
+    SCHEMA_CHANGED = 410 "a tenant's schema was changed by hand";
+    SCHEMA_DEVIATES = 411 "a tenant's schema is not what its cohort has";
+    SCHEMA_UNDECIDED = 412 "tenants differ and nothing says which of them is right";
     // 9xx
     BUG = 900 "a bug in mtmigrate";
 }

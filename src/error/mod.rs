@@ -13,7 +13,7 @@ mod text;
 pub use code::Code;
 pub use exit::ExitStatus;
 pub use place::Place;
-pub use render::{Paint, render, render_all};
+pub use render::{Paint, painted_diff, render, render_all};
 pub use secret::{Secret, mask};
 pub use text::{count, names, plain, short};
 
@@ -44,6 +44,7 @@ struct Parts {
     message: String,
     place: Option<Place>,
     causes: Vec<String>,
+    diff: Option<String>,
     state: Option<String>,
     hint: Option<String>,
     joined: Vec<Diagnostic>,
@@ -60,6 +61,7 @@ impl Diagnostic {
             message: mask_quoted(message.into()),
             place: None,
             causes: Vec::new(),
+            diff: None,
             state: None,
             hint: None,
             joined: Vec::new(),
@@ -82,6 +84,12 @@ impl Diagnostic {
     /// Adds a cause; the first one added is the nearest.
     pub fn cause(mut self, cause: impl Into<String>) -> Self {
         self.0.causes.push(mask_quoted(cause.into()));
+        self
+    }
+
+    /// Adds a unified diff of what was expected and what was found, as `diff -u` writes it.
+    pub fn diff(mut self, diff: impl Into<String>) -> Self {
+        self.0.diff = Some(diff.into());
         self
     }
 
@@ -126,6 +134,11 @@ impl Diagnostic {
     /// Returns the causes, nearest first.
     pub fn causes(&self) -> &[String] {
         &self.0.causes
+    }
+
+    /// Returns the unified diff, if there is one.
+    pub fn unified_diff(&self) -> Option<&str> {
+        self.0.diff.as_deref()
     }
 
     /// Returns what is true now, if it was said.

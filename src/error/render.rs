@@ -27,6 +27,10 @@ pub fn render(diagnostic: &Diagnostic, paint: Paint) -> String {
     for cause in diagnostic.causes() {
         line(&mut text, "cause", cause, paint);
     }
+    if let Some(diff) = diagnostic.unified_diff() {
+        text.push('\n');
+        text.push_str(&painted_diff(diff, paint));
+    }
     if let Some(state) = diagnostic.state_now() {
         line(&mut text, "state", state, paint);
     }
@@ -73,6 +77,22 @@ fn head(diagnostic: &Diagnostic, paint: Paint) -> String {
 /// Returns the byte at which the character with this number (from 0) begins, or the text's end.
 fn byte_of(text: &str, character: usize) -> usize {
     text.char_indices().nth(character).map_or(text.len(), |(at, _)| at)
+}
+
+/// Returns a unified diff without a final line feed; what is gone in red, what came in green.
+pub fn painted_diff(diff: &str, paint: Paint) -> String {
+    use anstyle::{AnsiColor, Style};
+    let style = |line: &str| match line.as_bytes().first() {
+        Some(b'-') => Style::new().fg_color(Some(AnsiColor::Red.into())),
+        Some(b'+') => Style::new().fg_color(Some(AnsiColor::Green.into())),
+        Some(b'@') => Style::new().fg_color(Some(AnsiColor::Cyan.into())),
+        _ => Style::new(),
+    };
+    let line = |line: &str| match (paint, style(line)) {
+        (Paint::Ansi, style) if style != Style::new() => format!("{style}{}{style:#}", plain(line)),
+        _ => plain(line),
+    };
+    diff.lines().map(line).collect::<Vec<_>>().join("\n")
 }
 
 fn line(text: &mut String, word: &str, what: &str, paint: Paint) {

@@ -56,8 +56,12 @@ pub struct Attempt {
     pub finished_at: OffsetDateTime,
     /// How long the attempt took, in milliseconds.
     pub duration_ms: i64,
-    /// The error, in one line.
+    /// The error, in one line; what was accepted and why, where a person accepted a schema.
     pub error: Option<String>,
+    /// The fingerprint of the schema that the attempt left, where it is known.
+    pub fingerprint: Option<String>,
+    /// The differences from its cohort that were accepted for the tenant, as JSON; absent if there is none.
+    pub accepted: Option<String>,
 }
 
 /// What a journal row says. The words are persisted, and never change.
@@ -69,6 +73,8 @@ pub enum AttemptOutcome {
     Applied,
     /// It failed. With a `statement_no` over 1 the statements before are committed.
     Failed,
+    /// A person accepted the tenant's schema as it was; no text ran.
+    Accepted,
 }
 
 impl AttemptOutcome {
@@ -78,12 +84,13 @@ impl AttemptOutcome {
             Self::Started => "started",
             Self::Applied => "applied",
             Self::Failed => "failed",
+            Self::Accepted => "accepted",
         }
     }
 
     /// Reads the persisted word.
     pub fn parse(word: &str) -> Option<Self> {
-        [Self::Started, Self::Applied, Self::Failed].into_iter().find(|o| o.as_str() == word)
+        [Self::Started, Self::Applied, Self::Failed, Self::Accepted].into_iter().find(|o| o.as_str() == word)
     }
 }
 
@@ -103,7 +110,7 @@ pub enum Unfinished {
 pub fn unfinished(last: &Attempt) -> Option<Unfinished> {
     let statement_no = last.statement_no?;
     match last.outcome {
-        AttemptOutcome::Applied => None,
+        AttemptOutcome::Applied | AttemptOutcome::Accepted => None,
         AttemptOutcome::Started => Some(Unfinished::Uncertain {
             version: last.version,
             statement_no,
@@ -162,6 +169,8 @@ mod tests {
             finished_at: OffsetDateTime::UNIX_EPOCH,
             duration_ms: 0,
             error: None,
+            fingerprint: None,
+            accepted: None,
         }
     }
 

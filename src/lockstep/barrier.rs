@@ -13,6 +13,10 @@ pub struct Tally {
     pub half: usize,
     /// Tenants of which nobody knows.
     pub unknown: usize,
+    /// Tenants whose schema is not what it should be after the step; those that had the version before it count too.
+    pub diverged: usize,
+    /// Tenants that have the version, but nobody could look what it left.
+    pub unverified: usize,
     /// Tenants that were not started.
     pub not_started: usize,
     /// Whether a run lock was lost.
@@ -37,20 +41,31 @@ pub enum Reason {
     HalfApplied,
     /// A tenant failed, or its outcome is unknown.
     Failed,
+    /// Schemas that must be alike are not.
+    Diverged,
+    /// Whether schemas are alike could not be looked at.
+    Unverified,
     /// The lock is gone: another run may have begun.
     LockLost,
     /// Somebody asked to stop.
     Interrupted,
 }
 
-/// Decides whether the next version opens: only when every tenant of the step has this one, the lock is held, and
-/// nobody asked to stop.
+/// Decides whether the next version opens: only when every tenant of the step has this one, all are alike as far as
+/// that is asked for, the lock is held, and nobody asked to stop.
 pub fn decide(tally: &Tally) -> Decision {
     if tally.half > 0 {
         return Decision::Halt(Reason::HalfApplied);
     }
     if tally.failed > 0 || tally.unknown > 0 {
         return Decision::Halt(Reason::Failed);
+    }
+    // Worse than a lost lock: that ends by itself, and a schema that is wrong does not.
+    if tally.diverged > 0 {
+        return Decision::Halt(Reason::Diverged);
+    }
+    if tally.unverified > 0 {
+        return Decision::Halt(Reason::Unverified);
     }
     if tally.lock_lost {
         return Decision::Halt(Reason::LockLost);
@@ -73,6 +88,9 @@ mod tests {
             (Tally { failed: 1, interrupted: true, ..fine }, Reason::Failed),
             (Tally { unknown: 1, ..fine }, Reason::Failed),
             (Tally { half: 1, failed: 9, ..fine }, Reason::HalfApplied),
+            (Tally { diverged: 1, failed: 1, ..fine }, Reason::Failed),
+            (Tally { diverged: 1, unverified: 1, lock_lost: true, ..fine }, Reason::Diverged),
+            (Tally { unverified: 1, interrupted: true, ..fine }, Reason::Unverified),
             (Tally { lock_lost: true, ..fine }, Reason::LockLost),
             (Tally { interrupted: true, ..fine }, Reason::Interrupted),
             (Tally { not_started: 1, ..fine }, Reason::Interrupted),

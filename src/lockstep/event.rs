@@ -34,6 +34,12 @@ pub enum Event {
     TenantNotStarted { tenant: TenantId, version: Version },
     /// All outcomes of a step are in.
     Barrier { version: Version, tally: Tally, decision: Decision, elapsed: Duration },
+    /// After a step: the schemas of those that got the version are alike, and like those that had it before.
+    Verified { version: Version, tenants: usize, cohorts: usize, elapsed: Duration },
+    /// After a step: a tenant's schema is not what its cohort has. It comes before the step's barrier.
+    Diverged { tenant: TenantId, version: Version },
+    /// At the end of a run: what these tenants' schemas are now stands in their journals.
+    Recorded { tenants: usize, elapsed: Duration },
     /// A signal asked the run to stop; what is in flight is finished, or with `hard` rolled back.
     Stopping { hard: bool },
     /// The run is over.

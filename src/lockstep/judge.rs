@@ -8,8 +8,9 @@ use crate::changeset::Version;
 use crate::error::{Code, Diagnostic, ExitStatus, count, names};
 use crate::history::{Finding, Unfinished};
 use crate::plan::Plan;
-use crate::tenant::{Datasource, ServerId};
+use crate::tenant::{Datasource, ServerId, TenantId};
 
+use super::drift::schema_drift;
 use super::event::RunOutcome;
 use super::standing::{Found, Position, Standing};
 use super::survey::{Scope, Survey};
@@ -31,13 +32,14 @@ pub struct Refusal {
 /// Returns the plan up to the target, or every reason why nothing may be changed in any tenant.
 ///
 /// # Errors
-/// Drift in any tenant of the survey; a tenant that cannot be read or whose server takes no writes; a tenant that is
+/// Drift in any tenant of the survey, of its history or, if they were looked at, of its schema; a tenant that cannot be read or whose server takes no writes; a tenant that is
 /// half applied and needs a person.
 pub fn judge(scope: &Scope<'_>, survey: &Survey, target: Option<Version>) -> Result<Plan, Refusal> {
     let pending = survey.positions().map(|(tenant, position)| (tenant, position.pending.clone()));
     let plan = Plan::new(pending, target);
     let mut diagnostics = half_applied(scope, survey, target);
     diagnostics.extend(drift(scope, survey));
+    diagnostics.extend(schema_drift(scope, survey));
     diagnostics.extend(unreadable(scope, survey));
     if !plan.is_empty() {
         diagnostics.extend(read_only(scope, survey));
@@ -64,21 +66,33 @@ pub fn drift(scope: &Scope<'_>, survey: &Survey) -> Vec<Diagnostic> {
 
 /// Returns why tenants could not be read; those with the same cause together.
 pub fn unreadable(scope: &Scope<'_>, survey: &Survey) -> Vec<Diagnostic> {
-    let mut same: Vec<(Diagnostic, Vec<&str>)> = Vec::new();
-    let mut index: BTreeMap<(Code, String), usize> = BTreeMap::new();
-    for Standing { tenant, found } in &survey.standings {
-        let Found::Unreadable(diagnostic) = found else { continue };
-        let at = *index.entry((diagnostic.code(), diagnostic.one_line())).or_insert_with(|| {
-            same.push((diagnostic.clone(), Vec::new()));
-            same.len() - 1
-        });
-        same[at].1.push(&scope.fleet.tenants[tenant.0].name);
-    }
-    let said = same.into_iter().map(|(diagnostic, tenants)| {
+    let unreadable = survey.standings.iter().filter_map(|Standing { tenant, found }| match found {
+        Found::Unreadable(diagnostic) => Some((*tenant, diagnostic)),
+        Found::Read(_) | Found::Quarantined(_) => None,
+    });
+    let said = together(scope, unreadable).into_iter().map(|(diagnostic, tenants)| {
         let who = count(tenants.len(), "tenant");
         diagnostic.state(format!("{who} not readable: {}; nothing was changed", names(tenants, NAMES)))
     });
     said.collect()
+}
+
+/// Returns each of the diagnostics once, with the names of all tenants that have the same.
+pub(crate) fn together<'d, 's>(
+    scope: &Scope<'s>,
+    all: impl IntoIterator<Item = (TenantId, &'d Diagnostic)>,
+) -> Vec<(Diagnostic, Vec<&'s str>)> {
+    let fleet = scope.fleet;
+    let mut same: Vec<(Diagnostic, Vec<&str>)> = Vec::new();
+    let mut index: BTreeMap<(Code, String), usize> = BTreeMap::new();
+    for (tenant, diagnostic) in all {
+        let at = *index.entry((diagnostic.code(), diagnostic.one_line())).or_insert_with(|| {
+            same.push((diagnostic.clone(), Vec::new()));
+            same.len() - 1
+        });
+        same[at].1.push(&fleet.tenants[tenant.0].name);
+    }
+    same
 }
 
 /// Returns the tenants of which a text is partly committed and that `up` cannot continue by itself.

@@ -1,19 +1,22 @@
-//! What is known of tenants while a run goes on: which of our tables they have, and what is open.
+//! What is known of tenants while a run goes on: which of our tables they have, what is open, and what their journals
+//! say of their schemas.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
 use crate::changeset::Width;
-use crate::engine::Tables;
+use crate::engine::{JournalFormat, Known, Tables};
 use crate::history::Unfinished;
 use crate::tenant::TenantId;
 
+use super::expected::recorded;
 use super::survey::Survey;
 
 /// Facts from the survey under the lock, kept true as changesets are applied.
 pub(crate) struct Ledger {
     tables: Mutex<HashMap<TenantId, Tables>>,
     unfinished: HashMap<TenantId, Unfinished>,
+    known: Mutex<HashMap<TenantId, Known>>,
 }
 
 impl Ledger {
@@ -22,21 +25,45 @@ impl Ledger {
         let tables = survey.positions().map(|(tenant, position)| (tenant, position.tables)).collect();
         let open =
             |(tenant, position): (TenantId, &super::standing::Position)| Some((tenant, position.unfinished.clone()?));
-        Self { tables: Mutex::new(tables), unfinished: survey.positions().filter_map(open).collect() }
+        let known = survey.positions().filter_map(|(tenant, position)| {
+            let last = position.last.as_ref()?;
+            // A journal that said something goes on saying it until a changeset changes the schema: a failure that
+            // left everything as it was must not make a tenant one of which nothing is recorded.
+            let fingerprint = last.fingerprint.clone().filter(|_| recorded(position).is_some());
+            let accepted = last.accepted.clone();
+            (fingerprint.is_some() || accepted.is_some()).then_some((tenant, Known { fingerprint, accepted }))
+        });
+        Self {
+            tables: Mutex::new(tables),
+            unfinished: survey.positions().filter_map(open).collect(),
+            known: Mutex::new(known.collect()),
+        }
     }
 
     /// Returns which of our tables a tenant has.
     pub fn tables(&self, tenant: TenantId) -> Tables {
         let tables = self.tables.lock().unwrap_or_else(PoisonError::into_inner);
-        tables.get(&tenant).copied().unwrap_or(Tables { history: None, journal: false })
+        tables.get(&tenant).copied().unwrap_or(Tables { history: None, journal: None })
     }
 
-    /// Notes that a changeset was applied: both tables are there now, the history in this width or a wider one.
+    /// Notes that a changeset was applied: both tables are there now, the history in this width or a wider one; and
+    /// what is recorded of the schema is true no more.
     pub fn applied(&self, tenant: TenantId, width: Width) {
         let mut tables = self.tables.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = tables.entry(tenant).or_insert(Tables { history: None, journal: false });
+        let known = tables.entry(tenant).or_insert(Tables { history: None, journal: None });
         known.history = Some(known.history.map_or(width, |had| had.max(width)));
-        known.journal = true;
+        known.journal = Some(JournalFormat::Two);
+        drop(tables);
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = known.get_mut(&tenant) {
+            known.fingerprint = None;
+        }
+    }
+
+    /// Returns what is known of a tenant's schema before its next order.
+    pub fn known(&self, tenant: TenantId) -> Known {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.get(&tenant).cloned().unwrap_or_default()
     }
 
     /// Returns the text of which a part was committed before this run.

@@ -12,7 +12,7 @@ use super::jitter::Jitter;
 use super::locks::{Locks, Waiting};
 use super::standing::Found;
 use super::stop::Stop;
-use super::survey::{Scope, survey, version_of};
+use super::survey::{Depth, Scope, survey, version_of};
 
 /// What a person found out.
 #[derive(Clone, Debug)]
@@ -60,11 +60,11 @@ pub async fn repair(
 
 async fn under_lock(scope: Scope<'_>, repair: &Repair<'_>, run: &RunIdentity) -> Result<Repaired> {
     let tenant = &scope.fleet.tenants[repair.tenant.0];
-    let survey = survey(&scope, OutOfOrder::Allow).await;
-    let open = match survey.standings.into_iter().next().map(|standing| standing.found) {
-        Some(Found::Read(position)) => position.unfinished,
+    let survey = survey(&scope, OutOfOrder::Allow, Depth::Histories).await;
+    let (open, last) = match survey.standings.into_iter().next().map(|standing| standing.found) {
+        Some(Found::Read(position)) => (position.unfinished, position.last),
         Some(Found::Unreadable(diagnostic)) => return Err(diagnostic),
-        Some(Found::Quarantined(_)) | None => None,
+        Some(Found::Quarantined(_)) | None => (None, None),
     };
     let Some(open) = open else {
         return Err(Diagnostic::new(Code::USAGE, format!("tenant {} is not half applied", tenant.name))
@@ -91,6 +91,7 @@ async fn under_lock(scope: Scope<'_>, repair: &Repair<'_>, run: &RunIdentity) ->
         at: Resume { statement_no, prefix },
         mark: repair.mark,
         reason: repair.reason,
+        accepted: last.as_ref().and_then(|last| last.accepted.as_deref()),
     };
     scope.servers[tenant.server.0].record(record).await?;
     let continues_at = match repair.mark {

@@ -6,6 +6,7 @@ use crate::changeset::Version;
 use crate::engine::Tables;
 use crate::error::Diagnostic;
 use crate::history::{Attempt, AttemptOutcome, Finding, Unfinished};
+use crate::schema::{Snapshot, Verdict};
 use crate::tenant::TenantId;
 
 /// One tenant of a survey.
@@ -51,6 +52,10 @@ pub struct Position {
     pub read_only: Option<String>,
     /// Whether its server folds the case of database names.
     pub folds_case: bool,
+    /// Its live schema, if it was looked at.
+    pub schema: Option<Arc<Snapshot>>,
+    /// What that means; absent where nothing is expected yet.
+    pub verdict: Option<Verdict>,
 }
 
 /// A tenant's state in a word, for `status`. In order of urgency: what needs a person comes first.
@@ -60,7 +65,7 @@ pub enum State {
     HalfApplied,
     /// The last attempt failed, and its changeset is still pending.
     Failed,
-    /// Its history is not what the changelog says.
+    /// Its history is not what the changelog says, or its schema not what is expected.
     Drifted,
     /// It could not be read.
     Unreachable,
@@ -132,7 +137,8 @@ impl Position {
         if self.unfinished.is_some() {
             return State::HalfApplied;
         }
-        if self.findings.iter().any(|finding| !ahead(finding)) {
+        let drifted = self.verdict.as_ref().is_some_and(Verdict::is_drift);
+        if drifted || self.findings.iter().any(|finding| !ahead(finding)) {
             return State::Drifted;
         }
         if !self.findings.is_empty() {
@@ -146,6 +152,14 @@ impl Position {
             (false, None) => State::New,
             (false, Some(_)) => State::Behind,
         }
+    }
+
+    /// Whether another reading found the same history, and nothing new in the journal.
+    pub(crate) fn is_where(&self, other: &Self) -> bool {
+        self.applied == other.applied
+            && self.newest == other.newest
+            && self.last == other.last
+            && self.unfinished == other.unfinished
     }
 
     /// Returns whether the last attempt failed and its changeset is still pending.

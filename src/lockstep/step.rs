@@ -43,6 +43,10 @@ pub(crate) struct Stepping<'s> {
 #[derive(Debug, Default)]
 pub(crate) struct StepResult {
     pub tally: Tally,
+    /// Those that have the version now.
+    pub applied: Vec<TenantId>,
+    /// Whether another runner applied it to any of them: what text ran there is not known.
+    pub by_another: bool,
     /// In the order in which they happened.
     pub failures: Vec<(TenantId, Failure)>,
     pub not_started: Vec<TenantId>,
@@ -131,6 +135,7 @@ impl Stepping<'_> {
                 tables: self.ledger.tables(tenant.id),
                 rewrite: self.rewrite(tenant),
                 resume: self.resume(changeset, tenant),
+                known: self.ledger.known(tenant.id),
                 limits,
                 cancel: self.stop.hard().clone(),
             };
@@ -200,7 +205,11 @@ impl StepResult {
                 self.tally.not_started += 1;
                 self.not_started.push(tenant);
             }
-            Turn::Ended(Outcome::Applied(_)) => self.tally.applied += 1,
+            Turn::Ended(Outcome::Applied(applied)) => {
+                self.tally.applied += 1;
+                self.by_another |= applied.by_another;
+                self.applied.push(tenant);
+            }
             Turn::Ended(Outcome::Failed(failure)) => {
                 match failure.left {
                     Left::Unchanged => self.tally.failed += 1,

@@ -1,6 +1,6 @@
-//! Reads where every tenant stands. Nothing is written.
+//! Reads where every tenant stands, and what its schema is. Nothing is written.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use futures_util::StreamExt;
@@ -12,13 +12,19 @@ use crate::error::Result;
 use crate::history::{self, OutOfOrder, Unfinished};
 use crate::tenant::{Fleet, ServerId, Tenant, TenantId};
 
+use super::drift::SchemaDrift;
+use super::expected::{Expectations, contradicted};
+use super::schemas::{Schemas, by_server};
 use super::standing::{Found, Position, Standing};
 
 /// How many tenants are asked about in one reading: bounds memory and the length of one query.
-const CHUNK: usize = 500;
+pub(crate) const CHUNK: usize = 500;
 
 /// How many readings of one server are under way at once.
-const READINGS: usize = 4;
+pub(crate) const READINGS: usize = 4;
+
+/// How often a cohort with drift is looked at again while its histories move.
+const SETTLING: u32 = 3;
 
 /// What a survey is about.
 #[derive(Clone, Copy)]
@@ -36,11 +42,7 @@ pub struct Scope<'a> {
 impl<'a> Scope<'a> {
     /// Returns the tenants that are not left out, by server.
     pub(crate) fn by_server(&self) -> BTreeMap<ServerId, Vec<&'a Tenant>> {
-        let mut by_server: BTreeMap<ServerId, Vec<&Tenant>> = BTreeMap::new();
-        for tenant in self.tenants().filter(|t| t.quarantined.is_none()) {
-            by_server.entry(tenant.server).or_default().push(tenant);
-        }
-        by_server
+        by_server(self.tenants().filter(|tenant| tenant.quarantined.is_none()))
     }
 
     /// Returns the selected tenants.
@@ -55,6 +57,17 @@ impl<'a> Scope<'a> {
 pub struct Survey {
     /// One for each tenant.
     pub standings: Vec<Standing>,
+    /// What their schemas come to, if they were looked at.
+    pub schemas: Option<SchemaDrift>,
+}
+
+/// How much of a tenant a survey reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Depth {
+    /// Its history and the journal's last row.
+    Histories,
+    /// Its live schema too.
+    Schemas,
 }
 
 impl Survey {
@@ -65,14 +78,110 @@ impl Survey {
 }
 
 /// Reads every selected tenant that is not quarantined. A tenant that cannot be read does not stop the others.
-pub async fn survey(scope: &Scope<'_>, out_of_order: OutOfOrder) -> Survey {
+///
+/// With [`Depth::Schemas`] it judges them too. Where that finds drift, the histories of the cohort are read once more:
+/// another run may have gone a step between the reading of a history and that of the schema. A tenant whose history
+/// goes on moving is not judged.
+pub async fn survey(scope: &Scope<'_>, out_of_order: OutOfOrder, depth: Depth) -> Survey {
+    survey_with(scope, out_of_order, depth).await.0
+}
+
+/// [`survey`], and every schema that it met.
+pub(crate) async fn survey_with(scope: &Scope<'_>, out_of_order: OutOfOrder, depth: Depth) -> (Survey, Schemas) {
     let mut found: HashMap<TenantId, Found> = HashMap::with_capacity(scope.selection.len());
     for tenant in scope.tenants() {
         if let Some(reason) = &tenant.quarantined {
             found.insert(tenant.id, Found::Quarantined(reason.clone()));
         }
     }
-    let by_server = scope.by_server();
+    let asked: Vec<&Tenant> = scope.tenants().filter(|tenant| tenant.quarantined.is_none()).collect();
+    found.extend(read(scope, &asked, out_of_order).await);
+    let standings = scope.selection.iter().filter_map(|&tenant| {
+        let found = found.remove(&tenant)?;
+        Some(Standing { tenant, found })
+    });
+    let mut survey = Survey { standings: standings.collect(), schemas: None };
+    let mut schemas = Schemas::default();
+    if depth == Depth::Schemas {
+        survey.look(scope, &mut schemas, &asked).await;
+        let mut moving = HashSet::new();
+        survey.judge(scope, &mut schemas, &moving).await;
+        for round in 1..=SETTLING {
+            let moved = survey.read_drifting_again(scope, out_of_order).await;
+            if moved.is_empty() {
+                break;
+            }
+            survey.look(scope, &mut schemas, &moved).await;
+            if round == SETTLING {
+                moving.extend(moved.iter().map(|tenant| tenant.id));
+            }
+            survey.judge(scope, &mut schemas, &moving).await;
+        }
+    }
+    (survey, schemas)
+}
+
+impl Survey {
+    /// Reads the schemas of those of these tenants that were read.
+    async fn look(&mut self, scope: &Scope<'_>, schemas: &mut Schemas, tenants: &[&Tenant]) {
+        let readable: HashSet<TenantId> = self.positions().map(|(tenant, _)| tenant).collect();
+        let readable = tenants.iter().copied().filter(|tenant| readable.contains(&tenant.id));
+        let mut inspected = schemas.inspect(scope, readable).await;
+        for standing in &mut self.standings {
+            match (inspected.remove(&standing.tenant), &mut standing.found) {
+                (Some(Ok(snapshot)), Found::Read(position)) => position.schema = Some(snapshot),
+                (Some(Err(diagnostic)), found) => *found = Found::Unreadable(diagnostic),
+                _ => {}
+            }
+        }
+    }
+
+    /// Judges what was seen, cohort by cohort, but for those that another run is at work on.
+    async fn judge(&mut self, scope: &Scope<'_>, schemas: &mut Schemas, moving: &HashSet<TenantId>) {
+        schemas.fetch(scope, contradicted(self.positions())).await;
+        let mut expectations = Expectations::new(scope.fleet);
+        let still = self.positions().filter(|(tenant, _)| !moving.contains(tenant));
+        let entries = still.filter_map(|(tenant, position)| expectations.entry(tenant, position, schemas));
+        let mut drift = SchemaDrift::of(entries.collect());
+        drift.without_history = self.positions().filter(|(_, position)| position.newest.is_none()).count();
+        let mut verdicts = drift.verdicts();
+        for standing in &mut self.standings {
+            if let Found::Read(position) = &mut standing.found {
+                position.verdict = verdicts.remove(&standing.tenant).cloned();
+            }
+        }
+        drop(verdicts);
+        self.schemas = Some(drift);
+    }
+
+    /// Reads the histories of the cohorts with drift once more; returns the tenants whose history is another one now.
+    async fn read_drifting_again<'a>(&mut self, scope: &Scope<'a>, out_of_order: OutOfOrder) -> Vec<&'a Tenant> {
+        let drifting = self.schemas.iter().flat_map(|schemas| &schemas.cohorts).filter(|c| c.cohort.is_drift());
+        let tenants = drifting.flat_map(|cohort| cohort.cohort.groups.iter().flat_map(|group| &group.tenants));
+        let tenants: Vec<&Tenant> = tenants.map(|id| &scope.fleet.tenants[id.0]).collect();
+        if tenants.is_empty() {
+            return Vec::new();
+        }
+        let mut again: HashMap<TenantId, Found> = read(scope, &tenants, out_of_order).await.into_iter().collect();
+        let mut moved = Vec::new();
+        for standing in &mut self.standings {
+            let Some(found) = again.remove(&standing.tenant) else { continue };
+            let same = match (&standing.found, &found) {
+                (Found::Read(one), Found::Read(other)) => one.is_where(other),
+                _ => false,
+            };
+            if !same {
+                standing.found = found;
+                moved.push(&scope.fleet.tenants[standing.tenant.0]);
+            }
+        }
+        moved
+    }
+}
+
+/// Reads where these tenants stand, in parallel over servers.
+async fn read(scope: &Scope<'_>, tenants: &[&Tenant], out_of_order: OutOfOrder) -> Vec<(TenantId, Found)> {
+    let by_server = by_server(tenants.iter().copied());
     let mut per_server: FuturesUnordered<_> = by_server
         .iter()
         .map(|(id, tenants)| async move {
@@ -91,14 +200,11 @@ pub async fn survey(scope: &Scope<'_>, out_of_order: OutOfOrder) -> Survey {
             compared
         })
         .collect();
+    let mut found = Vec::with_capacity(tenants.len());
     while let Some(compared) = per_server.next().await {
         found.extend(compared);
     }
-    let standings = scope.selection.iter().filter_map(|&tenant| {
-        let found = found.remove(&tenant)?;
-        Some(Standing { tenant, found })
-    });
-    Survey { standings: standings.collect() }
+    found
 }
 
 /// Version lists that many tenants share.
@@ -134,6 +240,8 @@ impl Shared {
             server_version: self.text(reading.server_version),
             read_only: reading.read_only,
             folds_case: reading.folds_case,
+            schema: None,
+            verdict: None,
         }))
     }
 

@@ -6,6 +6,7 @@ use crate::error::{Code, Diagnostic, count, names};
 use crate::plan::Plan;
 use crate::tenant::TenantId;
 
+use super::judge::together;
 use super::step::StepResult;
 use super::survey::{Scope, Survey};
 
@@ -37,6 +38,23 @@ impl Verdict<'_> {
             said.push(interrupted.state(fleet).hint("run `mtmigrate up` again: finished tenants are skipped"));
         }
         said
+    }
+
+    /// Returns why nobody could look what a step left, with the fleet's state and the next command.
+    pub fn unverified(&self, result: &StepResult, failed: &[(TenantId, Diagnostic)]) -> Vec<Diagnostic> {
+        let fleet = self.fleet(result);
+        let failed = failed.iter().map(|(tenant, diagnostic)| (*tenant, diagnostic));
+        let said = together(&self.scope, failed).into_iter().map(|(diagnostic, tenants)| {
+            diagnostic
+                .state(format!(
+                    "V{} is applied, and whether it had the same effect everywhere is not known: {} not readable ({}); {fleet}",
+                    self.version,
+                    count(tenants.len(), "schema"),
+                    names(tenants, NAMES),
+                ))
+                .hint("remove the cause, then run `mtmigrate up` again: it looks at all schemas first")
+        });
+        said.collect()
     }
 
     fn failure(&self, tenant: TenantId, failure: &Failure, fleet: &str) -> Diagnostic {
@@ -75,7 +93,7 @@ impl Verdict<'_> {
     }
 
     /// `41 tenants have V42; 212 do not; nobody has V43`.
-    fn fleet(&self, result: &StepResult) -> String {
+    pub fn fleet(&self, result: &StepResult) -> String {
         let version = self.version;
         let before = self.survey.positions().filter(|(_, p)| p.applied.contains(&version)).count();
         let have = before + result.tally.applied;

@@ -6,11 +6,12 @@ use serde_json::Value;
 
 const FORMATS: &str = include_str!("../../docs/formats.md");
 
-const PINNED: [&str; 4] = [
+const PINNED: [&str; 5] = [
     include_str!("pinned/status.json"),
     include_str!("pinned/run.json"),
     include_str!("pinned/plan.json"),
     include_str!("pinned/history.json"),
+    include_str!("pinned/drift.json"),
 ];
 
 #[test]

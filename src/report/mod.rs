@@ -4,6 +4,8 @@
 //! the others of a survey, a plan and journals. The JSON formats are contracts: `docs/formats.md` describes them, the
 //! files in `pinned/` hold them, and each has serialisable types of its own and a schema version.
 
+mod cohorts;
+mod drift;
 mod grid;
 mod history;
 mod plan;
@@ -17,6 +19,7 @@ mod documented;
 #[cfg(test)]
 mod sample;
 
+pub use drift::{DriftFormat, DriftReport, repair_draft};
 pub use history::{HistoryFormat, HistoryReport, TenantHistory};
 pub use plan::{PlanFormat, PlanOptions, PlanReport};
 pub use run::RunReport;

@@ -11,7 +11,10 @@ use time::macros::datetime;
 use crate::changeset::{Changelog, Changeset, Kind, Version, Width};
 use crate::engine::{Servers, Tables};
 use crate::history::{Attempt, AttemptOutcome};
-use crate::lockstep::{Found, Position, Scope, Standing, Survey};
+use crate::lockstep::{FleetCohort, Found, Position, Scope, Standing, Survey};
+use crate::schema::{
+    self, Difference, Ignore, Ignores, Member, Pattern, Recorded, Snapshot, Verdict, differences, judge,
+};
 use crate::sql::EngineKind;
 use crate::tenant::{Access, Address, Datasource, Fleet, Limits, Server, ServerId, Tenant, TenantId, Tls};
 
@@ -50,7 +53,14 @@ impl Sample {
         ];
         let tenants: Vec<Tenant> = tenants.iter().enumerate().map(|(i, (name, kind))| tenant(i, name, *kind)).collect();
         let selection: Vec<TenantId> = tenants.iter().map(|tenant| tenant.id).collect();
-        let fleet = Fleet { config: "tenants.yaml".into(), migrations: "migrations".into(), servers, tenants };
+        let fleet = Fleet {
+            config: "tenants.yaml".into(),
+            migrations: "migrations".into(),
+            servers,
+            tenants,
+            drift: Default::default(),
+            verify: Default::default(),
+        };
         let mut made = Self { fleet, changelog, servers: Vec::new(), selection, survey: Survey::default() };
         for idx in 0..made.selection.len() {
             made.survey.standings.push(Standing { tenant: TenantId(idx), found: made.at(changesets) });
@@ -69,10 +79,12 @@ impl Sample {
             findings: Vec::new(),
             last: applied.last().map(|version| attempt(version.0, AttemptOutcome::Applied)),
             unfinished: None,
-            tables: Tables { history: Some(Width::Int4), journal: true },
+            tables: Tables { history: Some(Width::Int4), journal: Some(crate::engine::JournalFormat::Two) },
             server_version: Arc::from("15.8"),
             read_only: None,
             folds_case: false,
+            schema: None,
+            verdict: None,
         }))
     }
 
@@ -102,7 +114,111 @@ impl Sample {
     }
 
     pub fn status(&self) -> StatusReport {
-        StatusReport::new(&self.scope(), &self.survey, None)
+        StatusReport::new(&self.scope(), &self.survey, None, AT.date())
+    }
+}
+
+/// What is told of one tenant's schema.
+pub(super) struct Told {
+    tenant: usize,
+    live: Arc<Snapshot>,
+    recorded: Option<Arc<Snapshot>>,
+    accepted: Vec<Difference>,
+}
+
+impl Told {
+    /// It has this, and its journal says the same.
+    pub fn of(tenant: usize, live: &Arc<Snapshot>) -> Self {
+        Self { tenant, live: live.clone(), recorded: Some(live.clone()), accepted: Vec::new() }
+    }
+
+    /// Its journal says this.
+    pub fn was(self, recorded: &Arc<Snapshot>) -> Self {
+        Self { recorded: Some(recorded.clone()), ..self }
+    }
+
+    /// Its journal says nothing.
+    pub fn unrecorded(self) -> Self {
+        Self { recorded: None, ..self }
+    }
+
+    /// What differs from this was accepted.
+    pub fn accepted(self, expected: &Snapshot) -> Self {
+        Self { accepted: differences(expected, &self.live), ..self }
+    }
+}
+
+impl Sample {
+    /// Tells what tenants of one cohort have, and judges it.
+    pub fn cohort(mut self, told: Vec<Told>) -> Self {
+        let first = &self.fleet.tenants[told[0].tenant];
+        let engine = first.datasource.engine();
+        let Found::Read(position) = &self.survey.standings[told[0].tenant].found else {
+            unreachable!("the sample's tenant is read before its schema is told")
+        };
+        let applied = position.applied.clone();
+        let ignores = |tenant: &Tenant| {
+            let labels = |label: &str| tenant.labels.contains(label);
+            Arc::new(Ignores::of(&self.fleet.drift.ignore, labels, AT.date()))
+        };
+        let recorded = |snapshot: &Arc<Snapshot>| Recorded {
+            fingerprint: snapshot.fingerprint().clone(),
+            snapshot: Some(snapshot.clone()),
+            chosen: false,
+        };
+        let members = told.iter().map(|told| Member {
+            tenant: TenantId(told.tenant),
+            live: told.live.clone(),
+            recorded: told.recorded.as_ref().map(recorded),
+            accepted: told.accepted.clone().into(),
+            ignores: ignores(&self.fleet.tenants[told.tenant]),
+        });
+        let cohorts = judge(members.collect());
+        let verdicts: Vec<(TenantId, Verdict)> = cohorts
+            .iter()
+            .flat_map(|cohort| &cohort.groups)
+            .flat_map(|group| group.tenants.iter().map(|tenant| (*tenant, group.verdict.clone())))
+            .collect();
+        for (tenant, verdict) in verdicts {
+            self = self.read(tenant.0, |position| position.verdict = Some(verdict));
+        }
+        for told in told {
+            self = self.read(told.tenant, |position| {
+                let fingerprint = told.recorded.map(|recorded| recorded.fingerprint().to_string());
+                position.last.iter_mut().for_each(|last| last.fingerprint = fingerprint.clone());
+                position.schema = Some(told.live);
+            });
+        }
+        let made = cohorts.into_iter().map(|cohort| FleetCohort { engine, applied: applied.clone(), cohort });
+        self.survey.schemas.get_or_insert_default().cohorts.extend(made);
+        self
+    }
+}
+
+/// Returns a schema of one table, on PostgreSQL 15: each object a kind, a name and its attribute.
+pub(super) fn schema(objects: &[(schema::Kind, &str, &str)]) -> Arc<Snapshot> {
+    on("postgres-15", objects)
+}
+
+/// Returns a schema of one table on this engine.
+pub(super) fn on(engine: &str, objects: &[(schema::Kind, &str, &str)]) -> Arc<Snapshot> {
+    let of_orders = objects.iter().map(|(kind, name, attribute)| {
+        let parent = (*kind != schema::Kind::Table).then_some("orders");
+        let made = schema::Object::new(*kind, parent, *name);
+        if attribute.is_empty() { made } else { made.with("type", *attribute) }
+    });
+    let orders = schema::Object::new(schema::Kind::Table, None, "orders");
+    let basis = schema::Basis::new(engine, Default::default());
+    Arc::new(Snapshot::new(&basis, of_orders.chain([orders]).collect()))
+}
+
+/// Returns a rule that always holds, but for one that ended the day before the samples.
+pub(super) fn rule(objects: &[&str], labels: &[&str], ended: bool) -> Ignore {
+    Ignore {
+        objects: objects.iter().map(|written| Pattern::parse(written).expect("a pattern")).collect(),
+        labels: labels.iter().map(|label| (*label).to_owned()).collect(),
+        reason: "the import, ticket 9".into(),
+        until: ended.then(|| AT.date().previous_day()).flatten(),
     }
 }
 
@@ -124,6 +240,8 @@ pub(super) fn attempt(version: i64, outcome: AttemptOutcome) -> Attempt {
         finished_at: AT + Duration::from_millis(41),
         duration_ms: 41,
         error: None,
+        fingerprint: None,
+        accepted: None,
     }
 }
 

@@ -14,11 +14,11 @@ use super::tenants::Claims;
 use super::url::{DatasourceUrl, Target, parse as parse_url};
 use super::walk::{Fields, Walk, scalar_key, type_of};
 use super::yaml;
-use super::{Access, Address, Fleet};
+use super::{Access, Address, DriftSettings, Fleet, Verify};
 use crate::error::{Code, Diagnostic, Place, Secret, plain};
 use crate::sql::EngineKind;
 
-const TOP_KEYS: [&str; 4] = ["migrations", "defaults", "servers", "tenants"];
+const TOP_KEYS: [&str; 6] = ["migrations", "verify", "drift", "defaults", "servers", "tenants"];
 const DEFAULT_KEYS: [&str; 9] = [
     "labels",
     "max_connections",
@@ -99,11 +99,13 @@ pub fn parse(config: &FilePath, text: &str, env: &dyn Environment) -> Result<Fle
     let fleet = loader.fleet(&tree);
     let Loader { walk, servers, defaults, .. } = loader;
     match fleet {
-        Some((migrations, tenants)) if walk.mistakes.count() == 0 => Ok(Fleet {
+        Some(Top { migrations, verify, drift, tenants }) if walk.mistakes.count() == 0 => Ok(Fleet {
             config: config.to_owned(),
             migrations: folder_of(config).join(migrations.as_deref().unwrap_or(MIGRATIONS)),
             servers: servers.finish(&defaults),
             tenants,
+            drift,
+            verify,
         }),
         _ => Err(walk.mistakes.into_diagnostics()),
     }
@@ -141,6 +143,14 @@ pub(super) struct Loader<'t> {
     pub(super) claims: Claims,
 }
 
+/// What the file says but for servers and defaults.
+struct Top {
+    migrations: Option<String>,
+    verify: Verify,
+    drift: DriftSettings,
+    tenants: Vec<super::Tenant>,
+}
+
 /// What a `url` and the settings beside it say.
 pub(super) struct Source {
     pub(super) url: DatasourceUrl,
@@ -165,13 +175,15 @@ pub(super) struct Way<'w> {
 }
 
 impl Loader<'_> {
-    fn fleet(&mut self, tree: &Value) -> Option<(Option<String>, Vec<super::Tenant>)> {
+    fn fleet(&mut self, tree: &Value) -> Option<Top> {
         if tree.is_null() {
             self.no_tenants(Path::ROOT);
             return None;
         }
         let top = self.walk.fields(tree, Path::ROOT, "tenants.yaml", &TOP_KEYS)?;
         let migrations = top.get("migrations").and_then(|(value, at)| self.migrations(value, at));
+        let verify = top.get("verify").map(|(value, at)| self.verify(value, at)).unwrap_or_default();
+        let (drift, rule_labels) = top.get("drift").map(|(value, at)| self.drift(value, at)).unwrap_or_default();
         if let Some((value, at)) = top.get("defaults")
             && let Some(fields) = self.walk.fields(value, at, "`defaults`", &DEFAULT_KEYS)
         {
@@ -180,7 +192,8 @@ impl Loader<'_> {
         if let Some((value, at)) = top.get("servers") {
             self.read_servers(value, at);
         }
-        let tenants = match top.get("tenants") {
+        let listed = top.get("tenants").and_then(|(value, _)| value.as_sequence()).map_or(0, Vec::len);
+        let tenants: Vec<super::Tenant> = match top.get("tenants") {
             Some((Value::Sequence(list), at)) if !list.is_empty() => list
                 .iter()
                 .enumerate()
@@ -196,7 +209,11 @@ impl Loader<'_> {
                 return None;
             }
         };
-        Some((migrations, tenants))
+        // The labels of a tenant that was not understood are not known.
+        if let (Some((value, at)), true) = (top.get("drift"), tenants.len() == listed) {
+            self.check_rule_labels(value, at, &rule_labels, &tenants);
+        }
+        Some(Top { migrations, verify, drift, tenants })
     }
 
     fn no_tenants(&mut self, at: Path<'_>) {

@@ -9,8 +9,8 @@ use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, EnumAccess, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-/// The deepest node that has a path of its own: `tenants[0].quarantined.reason`, `servers.eu.labels[0]`.
-const DEPTH: usize = 4;
+/// The deepest node that has a path of its own: `drift.ignore[0].objects[0]`.
+const DEPTH: usize = 5;
 
 /// Where a node stands in the document: the keys and indexes that lead to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

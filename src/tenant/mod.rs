@@ -2,6 +2,7 @@
 //!
 //! Start at [`load`]. Opens no connection. Every mistake in the file is found in one go.
 
+mod drift;
 mod interpolate;
 mod load;
 mod locate;
@@ -29,6 +30,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::Secret;
+use crate::schema::{Ignore, Include};
 use crate::sql::EngineKind;
 
 /// All servers and tenants of one `tenants.yaml`.
@@ -42,6 +44,50 @@ pub struct Fleet {
     pub servers: Vec<Server>,
     /// The tenants, in the file's order, quarantined ones too.
     pub tenants: Vec<Tenant>,
+    /// What counts as schema drift.
+    pub drift: DriftSettings,
+    /// When `up` checks that schemas are alike.
+    pub verify: Verify,
+}
+
+/// What counts as schema drift: the `drift:` key.
+#[derive(Clone, Debug, Default)]
+pub struct DriftSettings {
+    /// What is compared beside the schema itself.
+    pub include: Include,
+    /// What may differ.
+    pub ignore: Vec<Ignore>,
+}
+
+/// When `up` checks that the tenants of a cohort have one schema: the `verify:` key.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Verify {
+    /// Before the first step and after every one.
+    #[default]
+    Step,
+    /// Before the first step and at the end of the run.
+    Run,
+    /// Never: `up` neither looks at schemas nor records what they are.
+    Off,
+}
+
+impl Verify {
+    /// Every choice.
+    pub const ALL: [Verify; 3] = [Self::Step, Self::Run, Self::Off];
+
+    /// Returns the word for it in `tenants.yaml`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Step => "step",
+            Self::Run => "run",
+            Self::Off => "off",
+        }
+    }
+
+    /// Returns the choice that a word of `tenants.yaml` means.
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|verify| verify.as_str() == word)
+    }
 }
 
 impl Fleet {

@@ -399,6 +399,7 @@ fn a_run_inside_an_application_is_kept_out_by_its_sibling_and_leaves_nothing_whe
     let selection = [tenant::TenantId(0)];
     let scope = Scope { fleet: &tenants, changelog: &changelog, servers: &servers, selection: &selection };
     let options = |secs| UpOptions {
+        verify: mtmigrate::tenant::Verify::Off,
         target: None,
         jobs: None,
         lock_wait: Duration::from_secs(secs),

@@ -1,10 +1,10 @@
-//! The journal that a tenant has, pinned on every engine: format 1.
+//! The journal that a tenant has, pinned on every engine: format 2.
 
 use crate::support::fleet::Place;
 use crate::support::{Fleet, mariadb, postgres};
 
 /// The columns in their order. Programs read them: a change is a new format.
-const COLUMNS: [&str; 18] = [
+const COLUMNS: [&str; 21] = [
     "id",
     "format",
     "run_id",
@@ -23,6 +23,9 @@ const COLUMNS: [&str; 18] = [
     "finished_at",
     "duration_ms",
     "error",
+    "fingerprint",
+    "accepted",
+    "snapshot",
 ];
 
 fn one_of_each() -> Fleet {
@@ -39,7 +42,7 @@ fn cells(fleet: &Fleet, tenant: &str, sql: &str) -> Vec<String> {
 }
 
 #[test]
-fn the_columns_of_the_journal_are_those_of_format_1_on_every_engine() {
+fn the_columns_of_the_journal_are_those_of_format_2_on_every_engine() {
     let fleet = one_of_each();
     for tenant in ["pg", "maria", "lite"] {
         let columns = match fleet.place(tenant) {
@@ -64,11 +67,11 @@ fn an_applied_changeset_leaves_these_rows() {
                FROM mtmigrate_journal ORDER BY id";
     let checksum = "2521904705263802484";
     for tenant in ["pg", "maria", "lite"] {
-        let applied = format!("1|up|7|two|{checksum}|applied|NULL|NULL|NULL|NULL");
+        let applied = format!("2|up|7|two|{checksum}|applied|NULL|NULL|NULL|NULL");
         let expected = match tenant {
             "maria" => vec![
-                format!("1|up|7|two|{checksum}|started|1|2|d1fba762150c532c|NULL"),
-                format!("1|up|7|two|{checksum}|started|2|2|c3d24a2832fc2928|NULL"),
+                format!("2|up|7|two|{checksum}|started|1|2|d1fba762150c532c|NULL"),
+                format!("2|up|7|two|{checksum}|started|2|2|c3d24a2832fc2928|NULL"),
                 applied,
             ],
             _ => vec![applied],

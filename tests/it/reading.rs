@@ -12,7 +12,7 @@ fn changesets(fleet: &mut Fleet) -> &mut Fleet {
         .changeset("V2__lines.sql", "CREATE TABLE order_lines (id int);")
 }
 
-const READING: [&[&str]; 7] = [
+const READING: [&[&str]; 10] = [
     &["status", "--format", "json"],
     &["status", "--format", "csv"],
     &["status"],
@@ -20,6 +20,9 @@ const READING: [&[&str]; 7] = [
     &["plan", "--format", "json"],
     &["history"],
     &["history", "--format", "json"],
+    &["drift"],
+    &["drift", "--format", "json"],
+    &["drift", "--repair-sql"],
 ];
 
 #[test]

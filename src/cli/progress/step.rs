@@ -16,6 +16,8 @@ pub(super) struct Step {
     applied: usize,
     failed: usize,
     in_flight: usize,
+    /// How many tenants' schemas were found alike.
+    alike: Option<usize>,
     since: Instant,
     told: Instant,
 }
@@ -24,7 +26,7 @@ impl Step {
     /// Starts the step with this number of how many.
     pub fn new(title: &str, (step_no, steps): (usize, usize), tenants: usize, now: Instant) -> Self {
         let title = title.to_owned();
-        Self { title, step_no, steps, tenants, applied: 0, failed: 0, in_flight: 0, since: now, told: now }
+        Self { title, step_no, steps, tenants, applied: 0, failed: 0, in_flight: 0, alike: None, since: now, told: now }
     }
 
     /// Counts a tenant in.
@@ -44,9 +46,19 @@ impl Step {
         self.in_flight = self.in_flight.saturating_sub(1);
     }
 
+    /// Takes note that so many tenants' schemas are alike.
+    pub fn verified(&mut self, tenants: usize) {
+        self.alike = Some(tenants);
+    }
+
     /// Returns how long the last line is ago.
     pub fn silent_for(&self, now: Instant) -> Duration {
         now - self.told
+    }
+
+    /// Whether everybody has it, and the step goes on all the same.
+    fn is_checking(&self) -> bool {
+        self.tenants > 0 && self.applied == self.tenants
     }
 
     fn head(&self) -> String {
@@ -64,7 +76,10 @@ impl Step {
         if self.failed > 0 {
             line.push_str(&format!(", {} failed", self.failed));
         }
-        line.push_str(&format!(", {} in flight  {}", self.in_flight, clock(now - self.since)));
+        line.push_str(&match self.is_checking() {
+            true => format!(", comparing schemas  {}", clock(now - self.since)),
+            false => format!(", {} in flight  {}", self.in_flight, clock(now - self.since)),
+        });
         line
     }
 
@@ -75,7 +90,10 @@ impl Step {
         if self.failed > 0 {
             line.push_str(&format!(", {} failed", self.failed));
         }
-        line.push_str(&format!(", {} in flight after {}", self.in_flight, clock(now - self.since)));
+        line.push_str(&match self.is_checking() {
+            true => format!(", comparing schemas after {}", clock(now - self.since)),
+            false => format!(", {} in flight after {}", self.in_flight, clock(now - self.since)),
+        });
         line
     }
 
@@ -85,11 +103,16 @@ impl Step {
             (tally.failed, "failed"),
             (tally.half, "half applied"),
             (tally.unknown, "unknown"),
+            (tally.diverged, "diverged"),
+            (tally.unverified, "not looked at"),
             (tally.not_started, "not started"),
         ];
         let mut line = format!("{}  {} applied", self.head(), tally.applied);
         for (number, word) in counts.into_iter().filter(|(number, _)| *number > 0) {
             line.push_str(&format!(", {number} {word}"));
+        }
+        if let Some(alike) = self.alike {
+            line.push_str(&format!(", {alike} checked: alike"));
         }
         line.push_str(&format!(" in {}", spell(elapsed)));
         if halted {

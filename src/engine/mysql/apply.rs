@@ -12,9 +12,9 @@ use crate::engine::{Failure, Left, Moment, Order, Outcome, Record};
 use crate::error::{Code, Diagnostic};
 use crate::sql::{Dialect, SqlMode, Statement, split};
 
-use super::link::{ANSWER_LIMIT, Sets};
+use super::link::{ANSWER_LIMIT, Sets, Trouble};
 use super::steps::MySqlSteps;
-use super::{MySqlServer, NoSession, sql};
+use super::{MySqlServer, NoSession, fault, sql};
 
 /// What the intent adds to a statement's message, at most, in bytes.
 const INTENT_ROOM: usize = 8192;
@@ -53,7 +53,11 @@ pub(super) async fn record(server: &MySqlServer, record: &Record<'_>) -> Result<
         Ok(mark) => {
             let row = JournalRow::of_record(record, mark);
             let journal = sql::insert_journal(database, &row, &session.began);
-            let asked = lease.ask(&journal, ANSWER_LIMIT).await;
+            let mut asked = lease.ask(&journal, ANSWER_LIMIT).await;
+            if matches!(&asked, Err(Trouble::Refused { error, .. }) if error.code == fault::NO_COLUMN) {
+                // A journal of format 1. Only now: the row must not be written before the text was checked.
+                asked = lease.ask(&format!("{}; {journal}", sql::upgrade_journal(database)), ANSWER_LIMIT).await;
+            }
             asked.map(|_| ()).map_err(|trouble| stepwise::unrecorded(record, super::cause(trouble)))
         }
         Err(refused) => Err(refused),

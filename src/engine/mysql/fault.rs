@@ -18,6 +18,12 @@ pub(super) const TOO_MANY_CONNECTIONS: [u16; 3] = [1040, 1203, 1226];
 /// A duplicate key.
 pub(super) const DUPLICATE: u16 = 1062;
 
+/// A column that does not exist.
+pub(super) const NO_COLUMN: u16 = 1054;
+
+/// A column that is there already.
+pub(super) const DUPLICATE_COLUMN: u16 = 1060;
+
 /// A table that is not among those of LOCK TABLES.
 pub(super) const NOT_LOCKED: u16 = 1100;
 

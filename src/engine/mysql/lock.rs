@@ -11,7 +11,7 @@ use siphasher::sip128::{Hasher128, SipHasher13};
 
 use crate::engine::pool::Close;
 use crate::engine::tables::attempt;
-use crate::engine::{Holder, LockAttempt, RunIdentity};
+use crate::engine::{Holder, JournalFormat, LockAttempt, RunIdentity};
 use crate::error::{Code, Diagnostic, Result};
 use crate::tenant::{Access, Tenant};
 
@@ -206,7 +206,7 @@ async fn session_name(link: &mut Link, id: &str) -> Option<String> {
 }
 
 async fn last_writer(link: &mut Link, tenant: &Tenant) -> Option<String> {
-    let question = sql::select_journal(tenant.datasource.database(), 0, 1);
+    let question = sql::select_journal(tenant.datasource.database(), JournalFormat::One, 0, 1);
     let mut cells = link.ask(&question, ANSWER_LIMIT).await.ok()?.into_iter().flatten().next()?;
     cells.remove(0);
     let last = attempt(&tenant.name, &cells).ok()?;

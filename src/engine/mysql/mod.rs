@@ -5,14 +5,23 @@
 //! held its place serves to end running statements.
 
 mod apply;
+mod asking;
+mod catalog;
 mod connect;
+mod describe;
+mod expectation;
 mod fault;
+mod flavor;
+mod inspect;
 mod link;
 mod lock;
+mod own_name;
+mod programs;
 mod read;
 mod sql;
 mod steps;
 mod tls;
+mod words;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,10 +32,11 @@ use tokio::sync::Mutex;
 
 use crate::error::{Diagnostic, Result};
 use crate::history::Attempt;
+use crate::schema::{Include, Snapshot};
 use crate::tenant::{self, Access, Tenant};
 
 use super::pool::{Close, Lease, Pool};
-use super::{LockAttempt, Order, Outcome, Reading, Record, RunIdentity, Server};
+use super::{Acceptance, Gauge, Keep, LockAttempt, Order, Outcome, Reading, Record, RunIdentity, Server};
 
 use connect::Connector;
 use link::{ANSWER_LIMIT, Link, Sets, Trouble};
@@ -38,15 +48,17 @@ const KILL_LIMIT: Duration = Duration::from_secs(5);
 ///
 /// # Errors
 /// `MT900` for a server that is none of this engine.
-pub(crate) fn open(server: tenant::Server) -> Result<Arc<dyn Server>> {
+pub(crate) fn open(server: tenant::Server, include: Include) -> Result<Arc<dyn Server>> {
     let connector = Connector::new(&server)?;
     let orders = server.max_connections.get().saturating_sub(1) as usize;
-    Ok(Arc::new(MySqlServer { connector, pool: Pool::new(orders), lock: Mutex::new(None) }))
+    Ok(Arc::new(MySqlServer { connector, include, pool: Pool::new(orders), lock: Mutex::new(None) }))
 }
 
 /// One server of MySQL or MariaDB.
 struct MySqlServer {
     connector: Connector,
+    /// What is read beside the schemas.
+    include: Include,
     /// Everything but the lock's connection.
     pool: Pool<Arc<Access>, Link>,
     /// The lock's connection; whoever holds the mutex may use its place in the budget.
@@ -75,6 +87,28 @@ impl Server for MySqlServer {
 
     fn journal<'a>(&'a self, tenant: &'a Tenant, limit: u32) -> BoxFuture<'a, Result<Vec<Attempt>>> {
         read::attempts(self, tenant, limit).boxed()
+    }
+
+    fn inspect<'a>(&'a self, tenants: &'a [&'a Tenant]) -> BoxFuture<'a, Vec<Result<Arc<Snapshot>>>> {
+        inspect::inspect(self, tenants).boxed()
+    }
+
+    fn gauge<'a>(&'a self, tenants: &'a [(&'a Tenant, Option<Gauge>)]) -> BoxFuture<'a, Vec<Result<Gauge>>> {
+        // The server cannot tell what changed since: all of it is measured again.
+        async move { inspect::gauge(self, &tenants.iter().map(|(tenant, _)| *tenant).collect::<Vec<_>>()).await }
+            .boxed()
+    }
+
+    fn recorded<'a>(&'a self, tenant: &'a Tenant) -> BoxFuture<'a, Result<Option<Snapshot>>> {
+        expectation::recorded(self, tenant).boxed()
+    }
+
+    fn keep<'a>(&'a self, run: &'a RunIdentity, kept: &'a [Keep<'a>]) -> BoxFuture<'a, Vec<Result<()>>> {
+        expectation::keep(self, run, kept).boxed()
+    }
+
+    fn accept<'a>(&'a self, acceptance: Acceptance<'a>) -> BoxFuture<'a, Result<()>> {
+        async move { expectation::accept(self, &acceptance).await }.boxed()
     }
 
     fn try_lock<'a>(&'a self, run: &'a RunIdentity, tenants: &'a [&'a Tenant]) -> BoxFuture<'a, Result<LockAttempt>> {

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::changeset::Width;
-use crate::engine::tables::{HISTORY, JOURNAL, attempt};
-use crate::engine::{Reading, Tables};
+use crate::engine::tables::{HISTORY, JOURNAL, JOURNAL_ADDED, attempt};
+use crate::engine::{JournalFormat, Reading, Tables};
 use crate::error::{Code, Diagnostic, Result};
 use crate::history::{Attempt, Row};
 use crate::tenant::{Access, Tenant};
@@ -22,35 +22,52 @@ use super::{MySqlServer, NoSession, fault, sql};
 const CHUNK: usize = 100;
 
 /// The longest wait for a table that another session is altering.
-const LOCK_WAIT: Duration = Duration::from_secs(1);
+pub(super) const LOCK_WAIT: Duration = Duration::from_secs(1);
 
 /// Reads where tenants stand; one answer for each, in order.
 pub(super) async fn read(server: &MySqlServer, tenants: &[&Tenant]) -> Vec<Result<Reading>> {
-    let mut groups: Vec<(&Arc<Access>, Vec<usize>)> = Vec::new();
+    by_access(tenants, |access, members| async move {
+        match survey(server, access, &members).await {
+            Ok(readings) => readings,
+            Err(diagnostic) => members.iter().map(|_| Err(diagnostic.clone())).collect(),
+        }
+    })
+    .await
+}
+
+/// Asks about tenants that share credentials together; one answer for each tenant, in order.
+pub(super) async fn by_access<'t, T, F>(
+    tenants: &[&'t Tenant],
+    ask: impl Fn(&'t Arc<Access>, Vec<&'t Tenant>) -> F,
+) -> Vec<T>
+where
+    F: Future<Output = Vec<T>>,
+{
+    let mut groups: Vec<(&'t Arc<Access>, Vec<usize>)> = Vec::new();
     for (at, tenant) in tenants.iter().enumerate() {
         match groups.iter_mut().find(|(access, _)| **access == tenant.access) {
             Some((_, group)) => group.push(at),
             None => groups.push((&tenant.access, vec![at])),
         }
     }
-    let read = groups.into_iter().map(|(access, group)| async move {
-        let members: Vec<&Tenant> = group.iter().map(|at| tenants[*at]).collect();
-        let readings = match survey(server, access, &members).await {
-            Ok(readings) => readings,
-            Err(diagnostic) => members.iter().map(|_| Err(diagnostic.clone())).collect(),
-        };
-        group.into_iter().zip(readings).collect::<Vec<_>>()
+    let asked = groups.into_iter().map(|(access, group)| {
+        let asked = ask(access, group.iter().map(|at| tenants[*at]).collect());
+        async move { group.into_iter().zip(asked.await).collect::<Vec<_>>() }
     });
-    let mut read: Vec<_> = futures_util::future::join_all(read).await.into_iter().flatten().collect();
-    read.sort_by_key(|(at, _)| *at);
-    read.into_iter().map(|(_, reading)| reading).collect()
+    let mut answers: Vec<_> = futures_util::future::join_all(asked).await.into_iter().flatten().collect();
+    answers.sort_by_key(|(at, _)| *at);
+    answers.into_iter().map(|(_, answer)| answer).collect()
 }
 
 /// Reads a tenant's journal, newest first.
 pub(super) async fn attempts(server: &MySqlServer, tenant: &Tenant, limit: u32) -> Result<Vec<Attempt>> {
     let database = tenant.datasource.database();
     let (mut lease, _) = server.session(&tenant.access, &open()).await.map_err(|none| server.unopened(none, tenant))?;
-    let mut asked = lease.ask(&sql::select_journal(database, 0, limit), ANSWER_LIMIT).await;
+    let question = |format| sql::select_journal(database, format, 0, limit);
+    let mut asked = lease.ask(&question(JournalFormat::Two), ANSWER_LIMIT).await;
+    if matches!(&asked, Err(Trouble::Refused { error, .. }) if error.code == fault::NO_COLUMN) {
+        asked = lease.ask(&question(JournalFormat::One), ANSWER_LIMIT).await;
+    }
     if matches!(&asked, Err(Trouble::Refused { error, .. }) if error.code == fault::NO_TABLE) {
         // The server says the same of a table in a database that does not exist.
         asked = lease.ask(&format!("USE {}", sql::name(database)), ANSWER_LIMIT).await.map(|_| Sets::new());
@@ -69,11 +86,11 @@ struct Facts {
     folds_case: bool,
 }
 
-/// Our tables in each database: its name, the type of the history's version column, whether the journal is there.
+/// Our tables in a database: the type of the history's version column, and the journal's format.
 #[derive(Default)]
 struct Found {
     history: Option<Option<String>>,
-    journal: bool,
+    journal: Option<JournalFormat>,
 }
 
 async fn survey(server: &MySqlServer, access: &Arc<Access>, tenants: &[&Tenant]) -> Result<Vec<Result<Reading>>> {
@@ -100,7 +117,8 @@ async fn survey(server: &MySqlServer, access: &Arc<Access>, tenants: &[&Tenant])
         let [Some(schema), Some(table), Some(column), Some(kind)] = &row[..] else { continue };
         let entry = found.entry(fold(schema)).or_default();
         match table.as_str() {
-            JOURNAL => entry.journal = true,
+            JOURNAL if column == JOURNAL_ADDED[0] => entry.journal = Some(JournalFormat::Two),
+            JOURNAL => entry.journal = entry.journal.or(Some(JournalFormat::One)),
             HISTORY if column.eq_ignore_ascii_case("version") => entry.history = Some(Some(kind.clone())),
             HISTORY if entry.history.is_none() => entry.history = Some(None),
             _ => {}
@@ -123,7 +141,7 @@ async fn survey(server: &MySqlServer, access: &Arc<Access>, tenants: &[&Tenant])
 }
 
 /// Opens a session for reading.
-fn open() -> String {
+pub(super) fn open() -> String {
     format!("SET NAMES utf8mb4; SET SESSION lock_wait_timeout={}", LOCK_WAIT.as_secs())
 }
 
@@ -135,8 +153,9 @@ fn questions(tenants: &[&Tenant]) -> String {
          SELECT SCHEMA_NAME FROM information_schema.SCHEMATA WHERE SCHEMA_NAME IN ({databases}); \
          SELECT TABLE_SCHEMA, TABLE_NAME, COLUMN_NAME, DATA_TYPE FROM information_schema.COLUMNS \
          WHERE TABLE_SCHEMA IN ({databases}) AND TABLE_NAME IN ({}) \
-         AND (ORDINAL_POSITION = 1 OR COLUMN_NAME = 'version')",
-        sql::literals([HISTORY, JOURNAL])
+         AND (ORDINAL_POSITION = 1 OR COLUMN_NAME IN ('version', '{}'))",
+        sql::literals([HISTORY, JOURNAL]),
+        JOURNAL_ADDED[0]
     )
 }
 
@@ -174,7 +193,7 @@ fn tables(tenant: &Tenant, found: &Found) -> Result<Tables> {
 /// Asks why a database is not listed: it is not there, or the user has no right in it.
 async fn missing(server: &MySqlServer, link: &mut Link, tenant: &Tenant) -> Result<Tables> {
     match link.ask(&format!("USE {}", sql::name(tenant.datasource.database())), ANSWER_LIMIT).await {
-        Ok(_) => Ok(Tables { history: None, journal: false }),
+        Ok(_) => Ok(Tables { history: None, journal: None }),
         Err(trouble) => Err(server.trouble(trouble, tenant)),
     }
 }
@@ -226,9 +245,10 @@ struct Contents {
 async fn ask(link: &mut Link, tenants: &[(usize, &Tenant, Tables)]) -> Result<HashMap<usize, Contents>, Trouble> {
     let with_history = tenants.iter().filter(|(_, _, tables)| tables.history.is_some());
     let histories: Vec<_> = with_history.map(|(at, t, _)| sql::select_history(t.datasource.database(), *at)).collect();
-    let with_journal = tenants.iter().filter(|(_, _, tables)| tables.journal);
-    let journals: Vec<_> =
-        with_journal.map(|(at, t, _)| format!("({})", sql::select_journal(t.datasource.database(), *at, 1))).collect();
+    let with_journal = tenants.iter().filter_map(|(at, tenant, tables)| Some((*at, tenant, tables.journal?)));
+    let journals: Vec<_> = with_journal
+        .map(|(at, tenant, format)| format!("({})", sql::select_journal(tenant.datasource.database(), format, at, 1)))
+        .collect();
     let mut contents: HashMap<usize, Contents> = HashMap::new();
     if !histories.is_empty() {
         for (at, cells) in rows(link.ask(&histories.join(" UNION ALL "), ANSWER_LIMIT).await?) {

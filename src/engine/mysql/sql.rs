@@ -7,10 +7,11 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use crate::changeset::{Version, Width};
-use crate::engine::RunIdentity;
 use crate::engine::tables::{
-    HISTORY, JOURNAL, JOURNAL_COLUMNS, JOURNAL_FORMAT, JournalRow, applied_on_now, version_type,
+    HISTORY, JOURNAL, JOURNAL_ADDED, JOURNAL_COLUMNS, JOURNAL_FORMAT, JournalRow, SNAPSHOT, applied_on_now,
+    version_type,
 };
+use crate::engine::{JournalFormat, RunIdentity};
 use crate::history::AttemptOutcome;
 use crate::tenant::Limits;
 
@@ -103,11 +104,23 @@ pub(super) fn rewrite_checksums(database: &str, rewrite: &[(Version, u64)]) -> O
 
 /// Makes the journal.
 pub(super) fn create_journal(database: &str) -> String {
-    let columns = JOURNAL_COLUMNS.map(|column| format!("{} {}", name(column), journal_type(column))).join(", ");
+    let columns: Vec<String> = JOURNAL_COLUMNS.into_iter().chain([SNAPSHOT]).map(journal_column).collect();
     format!(
-        "CREATE TABLE IF NOT EXISTS {} (`id` BIGINT NOT NULL AUTO_INCREMENT PRIMARY KEY, {columns}) {TABLE_OPTIONS}",
-        table(database, JOURNAL)
+        "CREATE TABLE IF NOT EXISTS {} (`id` BIGINT NOT NULL AUTO_INCREMENT PRIMARY KEY, {}) {TABLE_OPTIONS}",
+        table(database, JOURNAL),
+        columns.join(", ")
     )
+}
+
+/// Gives a journal of format 1 the columns of format 2. Where it has them, the server says
+/// [`DUPLICATE_COLUMN`](super::fault::DUPLICATE_COLUMN): MySQL knows no `IF NOT EXISTS` here.
+pub(super) fn upgrade_journal(database: &str) -> String {
+    let columns = JOURNAL_ADDED.map(|column| format!("ADD COLUMN {}", journal_column(column))).join(", ");
+    format!("ALTER TABLE {} {columns}", table(database, JOURNAL))
+}
+
+fn journal_column(column: &str) -> String {
+    format!("{} {}", name(column), journal_type(column))
 }
 
 fn journal_type(column: &str) -> &'static str {
@@ -116,7 +129,8 @@ fn journal_type(column: &str) -> &'static str {
         "version" | "duration_ms" => "BIGINT NOT NULL",
         "statement_no" | "statements" => "INT UNSIGNED NULL",
         "started_at" | "finished_at" => "DATETIME(6) NOT NULL",
-        "prefix" => "VARCHAR(255) NULL",
+        "prefix" | "fingerprint" => "VARCHAR(255) NULL",
+        "accepted" | SNAPSHOT => "LONGTEXT NULL",
         "error" => "TEXT NULL",
         _ => "VARCHAR(255) NOT NULL",
     }
@@ -139,13 +153,15 @@ pub(super) fn insert_journal(database: &str, row: &JournalRow<'_>, began: &str) 
     const NOW: &str = "UTC_TIMESTAMP(6)";
     let began = match row.outcome {
         AttemptOutcome::Started => NOW.to_owned(),
-        AttemptOutcome::Applied | AttemptOutcome::Failed => literal(began),
+        AttemptOutcome::Applied | AttemptOutcome::Failed | AttemptOutcome::Accepted => literal(began),
     };
     let duration = format!("TIMESTAMPDIFF(MICROSECOND, {began}, {NOW}) DIV 1000");
     let text = |text: Option<&str>| text.map_or("NULL".to_owned(), literal);
     let number = |number: Option<u32>| number.map_or("NULL".to_owned(), |n| n.to_string());
     let mark = row.statement.as_ref();
     let values = JOURNAL_COLUMNS.map(|column| match column {
+        "fingerprint" => text(row.fingerprint),
+        "accepted" => text(row.accepted),
         "format" => JOURNAL_FORMAT.to_string(),
         "run_id" => literal(&row.run.run_id),
         "action" => literal(row.action),
@@ -178,9 +194,11 @@ pub(super) fn select_history(database: &str, key: usize) -> String {
     format!("SELECT {key}, {columns} FROM {}", table(database, HISTORY))
 }
 
-/// Reads a journal's last rows, newest first: `key`, the row's number, and [`JOURNAL_COLUMNS`], all as text.
-pub(super) fn select_journal(database: &str, key: usize, limit: u32) -> String {
+/// Reads a journal's last rows, newest first: `key`, the row's number, and [`JOURNAL_COLUMNS`], all as text; NULL for
+/// those that its format does not have.
+pub(super) fn select_journal(database: &str, format: JournalFormat, key: usize, limit: u32) -> String {
     let column = |name| match name {
+        _ if format == JournalFormat::One && JOURNAL_ADDED.contains(&name) => "CAST(NULL AS CHAR)".to_owned(),
         "started_at" | "finished_at" => format!("DATE_FORMAT({}, '%Y-%m-%dT%H:%i:%s.%fZ')", self::name(name)),
         _ => as_text(name),
     };
@@ -189,6 +207,54 @@ pub(super) fn select_journal(database: &str, key: usize, limit: u32) -> String {
         "SELECT {key}, {}, {columns} FROM {} ORDER BY `id` DESC LIMIT {limit}",
         as_text("id"),
         table(database, JOURNAL)
+    )
+}
+
+/// Reads the schema that a journal keeps; nothing if none.
+pub(super) fn select_snapshot(database: &str) -> String {
+    let column = name(SNAPSHOT);
+    let journal = table(database, JOURNAL);
+    format!("SELECT {column} FROM {journal} WHERE {column} IS NOT NULL ORDER BY `id` DESC LIMIT 1")
+}
+
+/// Sends a snapshot that several journals are to keep.
+pub(super) fn remember_snapshot(text: &str) -> String {
+    format!("SET @mtmigrate_snapshot = {}", literal(text))
+}
+
+/// Gives the journal's last row, if it is this run's, the snapshot that was sent before.
+pub(super) fn keep_snapshot(database: &str, run_id: &str, fingerprint: &str, accepted: Option<&str>) -> String {
+    format!(
+        "UPDATE {} SET `fingerprint` = {}, `accepted` = {}, {} = @mtmigrate_snapshot WHERE `id` = {}",
+        table(database, JOURNAL),
+        literal(fingerprint),
+        accepted.map_or("NULL".to_owned(), literal),
+        name(SNAPSHOT),
+        last_row_of(database, run_id)
+    )
+}
+
+/// Gives the row that this session has just inserted its snapshot.
+pub(super) fn set_snapshot(database: &str, text: &str) -> String {
+    let (journal, column) = (table(database, JOURNAL), name(SNAPSHOT));
+    format!("UPDATE {journal} SET {column} = {} WHERE `id` = LAST_INSERT_ID()", literal(text))
+}
+
+/// Takes the snapshots off all rows but the last, if that is this run's.
+pub(super) fn forget_snapshots(database: &str, run_id: &str) -> String {
+    let (journal, column) = (table(database, JOURNAL), name(SNAPSHOT));
+    let last = last_row_of(database, run_id);
+    format!("UPDATE {journal} SET {column} = NULL WHERE {column} IS NOT NULL AND `id` < {last}")
+}
+
+/// Finds the journal's last row, if it is this run's: NULL otherwise. In tables of its own, as the servers do not read
+/// a table that they update (1093).
+fn last_row_of(database: &str, run_id: &str) -> String {
+    let journal = table(database, JOURNAL);
+    format!(
+        "(SELECT `id` FROM (SELECT `id`, `run_id` FROM {journal} ORDER BY `id` DESC LIMIT 1) AS `last` \
+         WHERE `run_id` = {})",
+        literal(run_id)
     )
 }
 

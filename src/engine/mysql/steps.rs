@@ -11,13 +11,13 @@ use mysql_async::ServerError;
 use crate::changeset::Width;
 use crate::engine::stepwise::{Fault, Steps, failed};
 use crate::engine::tables::{HISTORY, JournalRow, StatementMark};
-use crate::engine::{Left, NOTICE_LIMIT, Order, Outcome};
+use crate::engine::{JournalFormat, Left, NOTICE_LIMIT, Order, Outcome};
 use crate::error::{Code, Diagnostic, Place, short};
 use crate::history::prefix_hash;
 use crate::sql::Statement;
 
 use super::apply::Session;
-use super::fault::{self, DUPLICATE, Ended, NOT_LOCKED};
+use super::fault::{self, DUPLICATE, DUPLICATE_COLUMN, Ended, NOT_LOCKED};
 use super::link::{ANSWER_LIMIT, Cells, Sets, Trouble};
 use super::{Leased, MySqlServer, sql};
 
@@ -59,13 +59,19 @@ impl Steps for MySqlSteps<'_> {
             }
             _ => {}
         }
-        if !self.order.tables.journal {
-            missing.push(sql::create_journal(self.database));
+        match self.order.tables.journal {
+            None => missing.push(sql::create_journal(self.database)),
+            Some(JournalFormat::One) => missing.push(sql::upgrade_journal(self.database)),
+            Some(JournalFormat::Two) => {}
         }
         if missing.is_empty() {
             return Ok(());
         }
-        let (sent, ended) = self.send(&missing.join("; ")).await;
+        let (mut sent, ended) = self.send(&missing.join("; ")).await;
+        if matches!(&sent, Err(Trouble::Refused { error, .. }) if error.code == DUPLICATE_COLUMN) {
+            // The upgrade is the last of them; a try of this order before this one made it.
+            sent = Ok(());
+        }
         sent.map_err(|trouble| self.fault(trouble, ended))
     }
 

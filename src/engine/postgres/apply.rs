@@ -254,10 +254,7 @@ impl Going<'_> {
         row: JournalRow<'_>,
         diagnostic: Diagnostic,
     ) -> Diagnostic {
-        let mut sql = String::new();
-        if !self.order.tables.journal {
-            sql.push_str(&make_journal(schema));
-        }
+        let mut sql = make_journal(self.order.tables.journal, schema);
         let began = self.began.elapsed().as_millis();
         let started = format!("(pg_catalog.clock_timestamp() - interval '{began} milliseconds')");
         sql.push_str(&insert_journal(&row, schema, &started));

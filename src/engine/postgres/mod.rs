@@ -5,8 +5,11 @@
 
 mod apply;
 mod fault;
+mod groups;
 mod lock;
+mod places;
 mod read;
+mod schema;
 mod session;
 mod socket;
 mod sql;
@@ -20,9 +23,10 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
 use crate::engine::pool::{Lease, Pool};
-use crate::engine::{LockAttempt, Order, Outcome, Reading, Record, RunIdentity, Server};
+use crate::engine::{Acceptance, Gauge, Keep, LockAttempt, Order, Outcome, Reading, Record, RunIdentity, Server};
 use crate::error::Result;
 use crate::history::Attempt;
+use crate::schema::{Include, Snapshot};
 use crate::tenant::{self, Tenant};
 
 use lock::Locked;
@@ -31,6 +35,8 @@ use session::{Key, Session};
 /// One PostgreSQL server.
 pub(super) struct Postgres {
     server: tenant::Server,
+    /// What belongs to a schema.
+    include: Include,
     /// What the sessions call themselves, so that others can name the run that holds a lock.
     name: Mutex<String>,
     pool: Pool<Key, Session>,
@@ -43,10 +49,11 @@ pub(super) struct Postgres {
 
 impl Postgres {
     /// Makes the server; connects only when it is asked something.
-    pub fn new(server: tenant::Server) -> Self {
+    pub fn new(server: tenant::Server, include: Include) -> Self {
         let limit = server.max_connections.get() as usize - 1;
         Self {
             server,
+            include,
             name: Mutex::new(concat!("mtmigrate ", env!("CARGO_PKG_VERSION")).to_owned()),
             pool: Pool::new(limit),
             locked: tokio::sync::Mutex::new(None),
@@ -99,6 +106,26 @@ impl Server for Postgres {
 
     fn journal<'a>(&'a self, tenant: &'a Tenant, limit: u32) -> BoxFuture<'a, Result<Vec<Attempt>>> {
         read::journal(self, tenant, limit).boxed()
+    }
+
+    fn inspect<'a>(&'a self, tenants: &'a [&'a Tenant]) -> BoxFuture<'a, Vec<Result<Arc<Snapshot>>>> {
+        schema::inspect(self, tenants).boxed()
+    }
+
+    fn gauge<'a>(&'a self, tenants: &'a [(&'a Tenant, Option<Gauge>)]) -> BoxFuture<'a, Vec<Result<Gauge>>> {
+        schema::gauge(self, tenants).boxed()
+    }
+
+    fn recorded<'a>(&'a self, tenant: &'a Tenant) -> BoxFuture<'a, Result<Option<Snapshot>>> {
+        schema::recorded(self, tenant).boxed()
+    }
+
+    fn keep<'a>(&'a self, run: &'a RunIdentity, kept: &'a [Keep<'a>]) -> BoxFuture<'a, Vec<Result<()>>> {
+        schema::keep(self, run, kept).boxed()
+    }
+
+    fn accept<'a>(&'a self, acceptance: Acceptance<'a>) -> BoxFuture<'a, Result<()>> {
+        async move { schema::accept(self, &acceptance).await }.boxed()
     }
 
     fn try_lock<'a>(&'a self, run: &'a RunIdentity, tenants: &'a [&'a Tenant]) -> BoxFuture<'a, Result<LockAttempt>> {

@@ -4,10 +4,10 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use crate::changeset::Width;
-use crate::engine::Order;
 use crate::engine::tables::{
-    HISTORY, JOURNAL, JOURNAL_COLUMNS, JOURNAL_FORMAT, JournalRow, applied_on_now, version_type,
+    HISTORY, JOURNAL, JOURNAL_ADDED, JOURNAL_COLUMNS, JOURNAL_FORMAT, JournalRow, applied_on_now, version_type,
 };
+use crate::engine::{JournalFormat, Order};
 
 /// Quotes an identifier, whatever characters it holds.
 pub(super) fn ident(name: &str) -> String {
@@ -35,9 +35,7 @@ pub(super) fn make_tables(order: &Order<'_>, schema: &str) -> String {
         Some(Width::Int4) if order.width == Width::Int8 => sql.push_str(&widen(order, schema)),
         Some(_) => {}
     }
-    if !order.tables.journal {
-        sql.push_str(&make_journal(schema));
-    }
+    sql.push_str(&make_journal(order.tables.journal, schema));
     sql
 }
 
@@ -84,15 +82,28 @@ pub(super) fn under_own_role(own: &str) -> String {
     )
 }
 
-/// The journal, format 1.
-pub(super) fn make_journal(schema: &str) -> String {
+/// Returns the statement that makes the journal of format 2, whatever of it is there. Empty where all is.
+pub(super) fn make_journal(there: Option<JournalFormat>, schema: &str) -> String {
+    match there {
+        None => new_journal(schema),
+        Some(JournalFormat::One) => {
+            let added = JOURNAL_ADDED.map(|name| format!("ADD COLUMN IF NOT EXISTS {name} text"));
+            format!("ALTER TABLE {} {};\n", table(schema, JOURNAL), added.join(", "))
+        }
+        Some(JournalFormat::Two) => String::new(),
+    }
+}
+
+fn new_journal(schema: &str) -> String {
+    let added = JOURNAL_ADDED.map(|name| format!("{name} text"));
     format!(
         "CREATE TABLE IF NOT EXISTS {} (id int8 GENERATED ALWAYS AS IDENTITY PRIMARY KEY, format int2 NOT NULL, \
          run_id varchar(36) NOT NULL, action varchar(16) NOT NULL, version int8 NOT NULL, name varchar(255) NOT NULL, \
          checksum varchar(20) NOT NULL, outcome varchar(16) NOT NULL, statement_no int4, statements int4, \
          prefix varchar(16), who varchar(255) NOT NULL, host varchar(255) NOT NULL, tool varchar(64) NOT NULL, \
-         started_at timestamptz NOT NULL, finished_at timestamptz NOT NULL, duration_ms int8 NOT NULL, error text);\n",
+         started_at timestamptz NOT NULL, finished_at timestamptz NOT NULL, duration_ms int8 NOT NULL, error text, {});\n",
         table(schema, JOURNAL),
+        added.join(", "),
     )
 }
 
@@ -134,7 +145,7 @@ pub(super) fn insert_journal(row: &JournalRow<'_>, schema: &str, started: &str) 
     let mark = row.statement.as_ref();
     format!(
         "INSERT INTO {} ({}) SELECT {JOURNAL_FORMAT}, {}, '{}', {}, {}, '{}', '{}', {}, {}, {}, {}, {}, {}, \
-         started, now, (EXTRACT(epoch FROM now - started) * 1000)::int8, {} \
+         started, now, (EXTRACT(epoch FROM now - started) * 1000)::int8, {}, {}, {} \
          FROM (SELECT ({started})::timestamptz AS started, pg_catalog.clock_timestamp() AS now) AS clock;\n",
         table(schema, JOURNAL),
         JOURNAL_COLUMNS.join(", "),
@@ -151,12 +162,15 @@ pub(super) fn insert_journal(row: &JournalRow<'_>, schema: &str, started: &str) 
         literal(&row.run.host),
         literal(&row.run.tool),
         text(row.error.as_deref()),
+        text(row.fingerprint),
+        text(row.accepted),
     )
 }
 
-/// Returns the journal's columns as text, times in RFC 3339.
-pub(super) fn journal_columns() -> String {
+/// Returns the journal's columns as text, times in RFC 3339; NULL for what its format lacks.
+pub(super) fn journal_columns(format: JournalFormat) -> String {
     let column = |name: &&str| match *name {
+        name if format == JournalFormat::One && JOURNAL_ADDED.contains(&name) => "NULL::text".to_owned(),
         "started_at" | "finished_at" => {
             format!("to_char({name} AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')")
         }

@@ -16,9 +16,10 @@ use crate::sql::{Dialect, Statement, split};
 use super::apply::mentions;
 use super::session::{Key, Session};
 use super::sql::{
-    AS_WE_CAME_FOR_NOW, Settings, insert_history, insert_journal, literal, make_tables, table, under_own_role,
+    AS_WE_CAME_FOR_NOW, Settings, insert_history, insert_journal, literal, make_journal, make_tables, table,
+    under_own_role,
 };
-use super::{Postgres, fault, home};
+use super::{Postgres, fault, home, places};
 
 /// How long a cancelled statement may take to end.
 const CANCELLED: Duration = Duration::from_secs(10);
@@ -87,10 +88,11 @@ pub(super) async fn record(server: &Postgres, record: &Record<'_>) -> Result<(),
     let Some(schema) = home(record.tenant, &session) else {
         return Err(fault::no_schema(&server.server, record.tenant.datasource.database(), None));
     };
-    let sql = insert_journal(&row, &schema, "pg_catalog.clock_timestamp()");
+    let insert = insert_journal(&row, &schema, "pg_catalog.clock_timestamp()");
     let writing = async {
         session.reset().await?;
-        session.ask(&sql).await
+        let there = places::journal_format(&session, &schema).await?;
+        session.ask(&format!("{}{insert}", make_journal(there, &schema))).await
     };
     let written = timeout(RECORDED, writing).await;
     session.discard().await;

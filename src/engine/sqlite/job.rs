@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio_util::sync::CancellationToken;
 
 use crate::changeset::{Changeset, Text, Version, Width};
-use crate::engine::{Order, Resume, RunIdentity, Tables};
+use crate::engine::{Known, Order, Resume, RunIdentity, Tables};
 use crate::tenant::{Limits, Tenant};
 
 /// An [`Order`] without borrows; SQLite works on threads that outlive no borrow.
@@ -19,6 +19,7 @@ pub(super) struct Job {
     tables: Tables,
     rewrite: Vec<(Version, u64)>,
     resume: Option<Resume>,
+    known: Known,
     limits: Limits,
     cancel: CancellationToken,
 }
@@ -44,6 +45,7 @@ impl Job {
             tables: order.tables,
             rewrite: order.rewrite.clone(),
             resume: order.resume.clone(),
+            known: order.known.clone(),
             limits: order.limits,
             cancel: order.cancel.clone(),
         }
@@ -60,6 +62,7 @@ impl Job {
             tables: self.tables,
             rewrite: self.rewrite.clone(),
             resume: self.resume.clone(),
+            known: self.known.clone(),
             limits: self.limits,
             cancel: self.cancel.clone(),
         }

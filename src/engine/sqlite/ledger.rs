@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use rusqlite::{Connection, Error, ErrorCode, OptionalExtension, params};
 
-use super::fault;
-use crate::engine::Order;
+use super::{fault, reading};
 use crate::engine::stepwise::failed;
 use crate::engine::tables::{
-    HISTORY, JOURNAL, JOURNAL_COLUMNS, JOURNAL_FORMAT, JournalRow, applied_on_now, version_type,
+    HISTORY, JOURNAL, JOURNAL_ADDED, JOURNAL_COLUMNS, JOURNAL_FORMAT, JournalRow, applied_on_now, version_type,
 };
+use crate::engine::{JournalFormat, Order};
 use crate::error::{Code, Diagnostic};
 
 /// This instant by SQLite's clock.
@@ -55,8 +55,8 @@ pub(super) fn make_tables(connection: &Connection, order: &Order<'_>) -> rusqlit
     make_journal(connection)
 }
 
-/// Makes the journal if it is missing.
-fn make_journal(connection: &Connection) -> rusqlite::Result<()> {
+/// Makes the journal if it is missing; gives one of format 1, made by an older mtmigrate, what it lacks.
+pub(super) fn make_journal(connection: &Connection) -> rusqlite::Result<()> {
     connection.execute_batch(&format!(
         "CREATE TABLE IF NOT EXISTS main.{JOURNAL}(
              id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -76,8 +76,17 @@ fn make_journal(connection: &Connection) -> rusqlite::Result<()> {
              started_at TEXT NOT NULL,
              finished_at TEXT NOT NULL,
              duration_ms INTEGER NOT NULL,
-             error TEXT)"
-    ))
+             error TEXT,
+             fingerprint TEXT,
+             accepted TEXT,
+             snapshot TEXT)"
+    ))?;
+    if reading::journal_format(connection)? == Some(JournalFormat::One) {
+        for column in JOURNAL_ADDED {
+            connection.execute_batch(&format!("ALTER TABLE main.{JOURNAL} ADD COLUMN {column} TEXT"))?;
+        }
+    }
+    Ok(())
 }
 
 /// Writes the history row of an order.
@@ -93,7 +102,7 @@ pub(super) fn insert_journal(connection: &Connection, start: &Start, row: &Journ
     let columns = JOURNAL_COLUMNS.join(", ");
     let sql = format!(
         "INSERT INTO main.{JOURNAL} ({columns})
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, {NOW}, ?15, ?16)"
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, {NOW}, ?15, ?16, ?17, ?18)"
     );
     let statement = row.statement.as_ref();
     connection
@@ -116,6 +125,8 @@ pub(super) fn insert_journal(connection: &Connection, start: &Start, row: &Journ
                 start.text,
                 i64::try_from(start.elapsed().as_millis()).unwrap_or(i64::MAX),
                 row.error,
+                row.fingerprint,
+                row.accepted,
             ],
         )
         .map(drop)

@@ -8,6 +8,7 @@
 mod apply;
 mod brake;
 mod codes;
+mod expectation;
 mod fault;
 mod file;
 mod foreign_keys;
@@ -15,6 +16,7 @@ mod job;
 mod ledger;
 mod lock;
 mod reading;
+mod schema;
 mod steps;
 #[cfg(test)]
 mod tests;
@@ -31,22 +33,27 @@ use tokio::task::JoinError;
 
 use super::stepwise;
 use super::tables::JournalRow;
-use super::{Failure, Left, LockAttempt, Moment, Order, Outcome, Reading, Record, RunIdentity, Server};
+use super::{
+    Acceptance, Failure, Gauge, Keep, Left, LockAttempt, Moment, Order, Outcome, Reading, Record, RunIdentity, Server,
+};
 use crate::error::{Code, Diagnostic, Result};
 use crate::history::Attempt;
+use crate::schema::{Include, Snapshot};
 use crate::sql::{Dialect, split};
 use crate::tenant::{self, Address, Datasource, Tenant};
 use brake::Brake;
+use expectation::Kept;
 use file::File;
 use job::{Job, LastText};
 use ledger::Start;
 use lock::Lock;
+use schema::Seen;
 
 /// Makes the server of a directory of SQLite files; opens nothing yet.
 ///
 /// # Errors
 /// `MT900` for an address that is no directory.
-pub(crate) fn open(server: tenant::Server) -> Result<Arc<dyn Server>> {
+pub(crate) fn open(server: tenant::Server, include: Include) -> Result<Arc<dyn Server>> {
     let Address::Directory(directory) = server.address else {
         return Err(Diagnostic::new(Code::BUG, format!("server {} is not a directory of SQLite files", server.name)));
     };
@@ -54,6 +61,7 @@ pub(crate) fn open(server: tenant::Server) -> Result<Arc<dyn Server>> {
     Ok(Arc::new(Directory {
         directory,
         width,
+        include,
         permits: Semaphore::new(width.min(Semaphore::MAX_PERMITS)),
         texts: LastText::default(),
         lock: Mutex::new(None),
@@ -64,6 +72,8 @@ pub(crate) fn open(server: tenant::Server) -> Result<Arc<dyn Server>> {
 struct Directory {
     directory: PathBuf,
     width: usize,
+    /// What descriptions of schemas are to hold.
+    include: Include,
     /// One for each connection.
     permits: Semaphore,
     texts: LastText,
@@ -80,6 +90,15 @@ impl Directory {
     async fn on_thread<T: Send + 'static>(&self, work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
         let _permit = self.permit().await?;
         tokio::task::spawn_blocking(work).await.map_err(died)?
+    }
+
+    /// Does so many pieces of work, and answers in order; each is made just before it begins.
+    async fn on_threads<T, W>(&self, count: usize, piece: impl Fn(usize) -> W + Send) -> Vec<Result<T>>
+    where
+        T: Send + 'static,
+        W: FnOnce() -> Result<T> + Send + 'static,
+    {
+        stream::iter(0..count).map(|at| self.on_thread(piece(at))).buffered(self.width).collect().await
     }
 
     async fn apply_one(&self, order: &Order<'_>) -> Result<Outcome> {
@@ -104,19 +123,69 @@ impl Server for Directory {
     }
 
     fn read<'a>(&'a self, tenants: &'a [&'a Tenant]) -> BoxFuture<'a, Vec<Result<Reading>>> {
-        let one = |tenant: &Tenant| {
-            let tenant = tenant.clone();
-            self.on_thread(move || reading::read(&tenant))
-        };
-        Box::pin(async move {
-            let readings: Vec<_> = tenants.iter().map(|tenant| one(tenant)).collect();
-            stream::iter(readings).buffered(self.width).collect().await
-        })
+        Box::pin(self.on_threads(tenants.len(), |at| {
+            let tenant = tenants[at].clone();
+            move || reading::read(&tenant)
+        }))
     }
 
     fn journal<'a>(&'a self, tenant: &'a Tenant, limit: u32) -> BoxFuture<'a, Result<Vec<Attempt>>> {
         let tenant = tenant.clone();
         Box::pin(self.on_thread(move || reading::journal(&tenant, limit)))
+    }
+
+    fn inspect<'a>(&'a self, tenants: &'a [&'a Tenant]) -> BoxFuture<'a, Vec<Result<Arc<Snapshot>>>> {
+        let seen = Seen::new(self.include);
+        Box::pin(self.on_threads(tenants.len(), move |at| {
+            let (tenant, seen) = (tenants[at].clone(), seen.clone());
+            move || schema::inspect(&tenant, &seen)
+        }))
+    }
+
+    /// Every gauge is of the whole schema: nothing of the one before is needed.
+    fn gauge<'a>(&'a self, tenants: &'a [(&'a Tenant, Option<Gauge>)]) -> BoxFuture<'a, Vec<Result<Gauge>>> {
+        Box::pin(self.on_threads(tenants.len(), |at| {
+            let tenant = tenants[at].0.clone();
+            move || schema::gauge(&tenant)
+        }))
+    }
+
+    fn recorded<'a>(&'a self, tenant: &'a Tenant) -> BoxFuture<'a, Result<Option<Snapshot>>> {
+        let tenant = tenant.clone();
+        Box::pin(self.on_thread(move || expectation::recorded(&tenant)))
+    }
+
+    fn keep<'a>(&'a self, run: &'a RunIdentity, kept: &'a [Keep<'a>]) -> BoxFuture<'a, Vec<Result<()>>> {
+        Box::pin(self.on_threads(kept.len(), |at| {
+            let Keep { tenant, snapshot, record, accepted } = &kept[at];
+            let tenant = (*tenant).clone();
+            let kept = Kept {
+                run_id: run.run_id.clone(),
+                fingerprint: (*record).to_owned(),
+                accepted: accepted.map(str::to_owned),
+                snapshot: snapshot.to_text(),
+            };
+            move || expectation::keep(&tenant, &kept)
+        }))
+    }
+
+    fn accept<'a>(&'a self, acceptance: Acceptance<'a>) -> BoxFuture<'a, Result<()>> {
+        let (tenant, tables, run) = (acceptance.tenant.clone(), acceptance.tables, acceptance.run.clone());
+        let (version, name) = (acceptance.version.0, acceptance.version.1.to_owned());
+        let (snapshot, words) = (acceptance.snapshot.clone(), acceptance.words.to_owned());
+        let (record, accepted) = (acceptance.record.to_owned(), acceptance.accepted.map(str::to_owned));
+        Box::pin(self.on_thread(move || {
+            expectation::accept(&Acceptance {
+                tenant: &tenant,
+                tables,
+                run: &run,
+                version: (version, &name),
+                snapshot: &snapshot,
+                record: &record,
+                accepted: accepted.as_deref(),
+                words: &words,
+            })
+        }))
     }
 
     fn try_lock<'a>(&'a self, run: &'a RunIdentity, tenants: &'a [&'a Tenant]) -> BoxFuture<'a, Result<LockAttempt>> {
@@ -147,7 +216,18 @@ impl Server for Directory {
             let (action, version, checksum, outcome) = (row.action, row.version, row.checksum, row.outcome);
             let (statement, error) = (row.statement, row.error);
             let written = self.on_thread(move || {
-                let row = JournalRow { run: &run, action, version, name: &name, checksum, outcome, statement, error };
+                let row = JournalRow {
+                    run: &run,
+                    action,
+                    version,
+                    name: &name,
+                    checksum,
+                    outcome,
+                    statement,
+                    error,
+                    fingerprint: None,
+                    accepted: None,
+                };
                 let connection = File::of(&tenant)?.to_write()?;
                 let noted = Start::now(&connection).and_then(|start| ledger::note(&connection, &start, &row));
                 Ok(noted.map_err(|error| fault::cause(&error)))

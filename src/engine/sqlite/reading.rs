@@ -5,8 +5,8 @@ use rusqlite::{Connection, OptionalExtension, Row};
 
 use super::file::File;
 use crate::changeset::Width;
-use crate::engine::tables::{HISTORY, JOURNAL, JOURNAL_COLUMNS, attempt};
-use crate::engine::{Reading, Tables};
+use crate::engine::tables::{HISTORY, JOURNAL, JOURNAL_ADDED, JOURNAL_COLUMNS, attempt};
+use crate::engine::{JournalFormat, Reading, Tables};
 use crate::error::Result;
 use crate::history::{self, Attempt};
 use crate::tenant::Tenant;
@@ -17,10 +17,10 @@ pub(super) fn read(tenant: &Tenant) -> Result<Reading> {
     let found = file.read(|connection| {
         let tables = tables(connection)?;
         let rows = if tables.history.is_some() { history_rows(connection)? } else { Vec::new() };
-        let last = if tables.journal { journal_rows(connection, 1)? } else { Vec::new() };
+        let last = journal_rows(connection, tables.journal, 1)?;
         Ok((tables, rows, last))
     })?;
-    let (tables, rows, last) = found.unwrap_or((Tables { history: None, journal: false }, Vec::new(), Vec::new()));
+    let (tables, rows, last) = found.unwrap_or((Tables { history: None, journal: None }, Vec::new(), Vec::new()));
     let last = last.first().map(|row| attempt(&tenant.name, row)).transpose()?;
     let read_only = (!file.takes_writes()).then(|| "the file is write-protected for this user".to_owned());
     let server_version = rusqlite::version().to_owned();
@@ -30,16 +30,14 @@ pub(super) fn read(tenant: &Tenant) -> Result<Reading> {
 /// Reads the newest rows of a tenant's journal.
 pub(super) fn journal(tenant: &Tenant, limit: u32) -> Result<Vec<Attempt>> {
     let file = File::of(tenant)?;
-    let found = file.read(|connection| match tables(connection)?.journal {
-        true => journal_rows(connection, limit),
-        false => Ok(Vec::new()),
-    })?;
+    let found = file.read(|connection| journal_rows(connection, tables(connection)?.journal, limit))?;
     found.unwrap_or_default().iter().map(|row| attempt(&tenant.name, row)).collect()
 }
 
+/// Looks which of our tables there are.
 fn tables(connection: &Connection) -> rusqlite::Result<Tables> {
     let is_there = "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?1 COLLATE NOCASE";
-    let journal = connection.query_row(is_there, [JOURNAL], |_| Ok(())).optional()?.is_some();
+    let journal = journal_format(connection)?;
     let declared = "SELECT type FROM pragma_table_info(?1) WHERE name = 'version' COLLATE NOCASE";
     let history = match connection.query_row(is_there, [HISTORY], |_| Ok(())).optional()? {
         Some(()) => connection.query_row(declared, [HISTORY], |row| row.get::<_, String>(0)).optional()?,
@@ -48,6 +46,15 @@ fn tables(connection: &Connection) -> rusqlite::Result<Tables> {
     // A table without such a column fails when its rows are read.
     let wide = history.is_some_and(|declared| ["int8", "bigint"].contains(&declared.to_ascii_lowercase().as_str()));
     Ok(Tables { history: Some(if wide { Width::Int8 } else { Width::Int4 }), journal })
+}
+
+/// Looks of which format the journal is.
+pub(super) fn journal_format(connection: &Connection) -> rusqlite::Result<Option<JournalFormat>> {
+    let is_there =
+        "SELECT EXISTS (SELECT 1 FROM pragma_table_info(?1, 'main') WHERE name = 'fingerprint' COLLATE NOCASE)
+                    FROM sqlite_schema WHERE type = 'table' AND name = ?1 COLLATE NOCASE";
+    let format = |two: bool| if two { JournalFormat::Two } else { JournalFormat::One };
+    connection.query_row(is_there, [JOURNAL], |row| Ok(format(row.get(0)?))).optional()
 }
 
 fn history_rows(connection: &Connection) -> rusqlite::Result<Vec<history::Row>> {
@@ -66,9 +73,18 @@ fn history_rows(connection: &Connection) -> rusqlite::Result<Vec<history::Row>> 
     rows.collect()
 }
 
-/// Reads journal rows, newest first.
-fn journal_rows(connection: &Connection, limit: u32) -> rusqlite::Result<Vec<Vec<Option<String>>>> {
-    let columns = JOURNAL_COLUMNS.map(|name| format!("CAST({name} AS TEXT)")).join(", ");
+/// Reads journal rows, newest first; what its format has no column for is NULL.
+fn journal_rows(
+    connection: &Connection,
+    format: Option<JournalFormat>,
+    limit: u32,
+) -> rusqlite::Result<Vec<Vec<Option<String>>>> {
+    let Some(format) = format else { return Ok(Vec::new()) };
+    let column = |name: &str| match format == JournalFormat::One && JOURNAL_ADDED.contains(&name) {
+        true => "NULL".to_owned(),
+        false => format!("CAST({name} AS TEXT)"),
+    };
+    let columns = JOURNAL_COLUMNS.map(column).join(", ");
     let sql = format!("SELECT id, {columns} FROM {JOURNAL} ORDER BY id DESC LIMIT ?1");
     let mut statement = connection.prepare(&sql)?;
     let rows = statement.query_map([limit], |row| (0..=JOURNAL_COLUMNS.len()).map(|at| text(row, at)).collect())?;
@@ -76,7 +92,7 @@ fn journal_rows(connection: &Connection, limit: u32) -> rusqlite::Result<Vec<Vec
 }
 
 /// Returns a column's text, whatever bytes are in it.
-fn text(row: &Row<'_>, at: usize) -> rusqlite::Result<Option<String>> {
+pub(super) fn text(row: &Row<'_>, at: usize) -> rusqlite::Result<Option<String>> {
     Ok(match row.get_ref(at)? {
         ValueRef::Text(bytes) | ValueRef::Blob(bytes) => Some(String::from_utf8_lossy(bytes).into_owned()),
         ValueRef::Null => None,

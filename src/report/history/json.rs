@@ -1,6 +1,7 @@
 //! `mtmigrate.history/1`: a contract, described in `docs/formats.md`.
 
 use serde::Serialize;
+use serde_json::Value;
 
 use crate::history::Attempt;
 use crate::report::wire::{WireError, WireVersion, pretty, rfc3339};
@@ -41,6 +42,8 @@ struct WireAttempt<'a> {
     finished_at: String,
     duration_ms: i64,
     error: Option<&'a str>,
+    fingerprint: Option<&'a str>,
+    accepted: Option<Value>,
 }
 
 impl<'a> Tenant<'a> {
@@ -72,6 +75,9 @@ impl<'a> WireAttempt<'a> {
             finished_at: rfc3339(attempt.finished_at),
             duration_ms: attempt.duration_ms,
             error: attempt.error.as_deref(),
+            fingerprint: attempt.fingerprint.as_deref(),
+            // What a stranger wrote there may be no JSON.
+            accepted: attempt.accepted.as_deref().and_then(|text| serde_json::from_str(text).ok()),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::changeset::Version;
 use crate::error::{Paint, render as diagnostic, short};
 use crate::history::{Attempt, AttemptOutcome};
 use crate::report::grid::{Column, Grid};
@@ -37,7 +38,7 @@ fn one(entry: &TenantHistory, paint: Paint, width: Option<usize>) -> String {
         Err(error) => format!("{name}\n{}\n", diagnostic(error, paint)),
         Ok(attempts) if attempts.is_empty() => format!("{name}\nno attempts in its journal\n"),
         Ok(attempts) => {
-            let mut grid = Grid::new(&COLUMNS, "error", paint);
+            let mut grid = Grid::new(&COLUMNS, "error, or why", paint);
             for attempt in attempts {
                 let error = on_a_line(attempt.error.as_deref().unwrap_or_default());
                 grid.row(cells(attempt), (OUTCOME, tone(attempt.outcome)), &short(&error, ERROR_LIMIT));
@@ -55,9 +56,14 @@ fn cells(attempt: &Attempt) -> [String; 8] {
         (Some(no), Some(all)) if no > all => format!("after {all}"),
         (Some(no), Some(all)) => format!("{no} of {all}"),
     };
+    // Who has no version yet has 0 in the row of an acceptance.
+    let version = match attempt.version {
+        Version(0) if attempt.outcome == AttemptOutcome::Accepted => "-".to_owned(),
+        version => format!("V{version}"),
+    };
     [
         second(attempt.finished_at),
-        format!("V{}", attempt.version),
+        version,
         attempt.name.clone(),
         attempt.outcome.as_str().into(),
         statement,
@@ -69,7 +75,7 @@ fn cells(attempt: &Attempt) -> [String; 8] {
 
 fn tone(outcome: AttemptOutcome) -> Tone {
     match outcome {
-        AttemptOutcome::Applied => Tone::Good,
+        AttemptOutcome::Applied | AttemptOutcome::Accepted => Tone::Good,
         AttemptOutcome::Started => Tone::Caution,
         AttemptOutcome::Failed => Tone::Alarm,
     }

@@ -1,5 +1,5 @@
 use crate::error::{Code, Diagnostic, ExitStatus, Paint};
-use crate::history::AttemptOutcome::{Applied, Failed, Started};
+use crate::history::AttemptOutcome::{Accepted, Applied, Failed, Started};
 use crate::report::sample::attempt;
 
 use super::{HistoryFormat, HistoryReport, TenantHistory};
@@ -16,7 +16,16 @@ fn two_tenants() -> HistoryReport {
     let gone = Diagnostic::new(Code::NO_DATABASE, "tenant demo's database does not exist")
         .cause("unable to open database file")
         .hint("make it first");
-    HistoryReport::new(vec![entry("acme", Ok(vec![attempt(1, Applied), failed])), entry("demo", Err(gone))])
+    let mut applied = attempt(1, Applied);
+    applied.fingerprint = Some("1/postgres-15/0123456789abcdef0123456789abcdef".into());
+    let mut accepted = attempt(1, Accepted);
+    accepted.id = 3;
+    accepted.fingerprint = Some("1/postgres-15/3fa1c2d4001122334455667788990000".into());
+    accepted.error = Some("ticket 812: a report needs it: column `orders.note` is not expected".into());
+    let difference =
+        r#"[{"kind":"column","parent":"orders","object":"orders.note","expected":null,"found":"varchar(80)"}]"#;
+    accepted.accepted = Some(difference.into());
+    HistoryReport::new(vec![entry("acme", Ok(vec![applied, failed, accepted])), entry("demo", Err(gone))])
 }
 
 #[test]
@@ -31,9 +40,10 @@ fn each_tenant_has_its_attempts_newest_first_or_why_there_are_none() {
         two_tenants().render(HistoryFormat::Table, Paint::Plain, None),
         "\
 acme
-when (UTC)           version  changeset  outcome  statement   took  run            by           error
-2026-11-21 09:30:00       V2  change_2   failed   3 of 5     41 ms  019aa5d2-7c10  deploy@ci-7  1062: duplicate entry 'A-17'
-2026-11-21 09:30:00       V1  change_1   applied             41 ms  019aa5d2-7c10  deploy@ci-7
+when (UTC)           version  changeset  outcome   statement   took  run            by           error, or why
+2026-11-21 09:30:00       V1  change_1   accepted             41 ms  019aa5d2-7c10  deploy@ci-7  ticket 812: a report needs it: column `orders.note` is not expected
+2026-11-21 09:30:00       V2  change_2   failed    3 of 5     41 ms  019aa5d2-7c10  deploy@ci-7  1062: duplicate entry 'A-17'
+2026-11-21 09:30:00       V1  change_1   applied              41 ms  019aa5d2-7c10  deploy@ci-7
 
 demo
 error[MT312]: tenant demo's database does not exist
@@ -49,6 +59,18 @@ fn a_tenant_without_a_journal_says_so() {
     let report = HistoryReport::new(vec![entry("acme", Ok(Vec::new()))]);
     let text = report.render(HistoryFormat::Table, Paint::Plain, None);
     assert_eq!((text.as_str(), report.exit()), ("acme\nno attempts in its journal\n", ExitStatus::Done));
+}
+
+#[test]
+fn an_acceptance_of_a_tenant_without_a_version_has_none_and_what_is_no_json_is_not_shown_as_it() {
+    let mut accepted = attempt(0, Accepted);
+    (accepted.name, accepted.accepted) = (String::new(), Some("[{".into()));
+    let report = HistoryReport::new(vec![entry("acme", Ok(vec![accepted]))]);
+    let text = report.render(HistoryFormat::Table, Paint::Plain, None);
+    assert!(!text.contains("V0") && text.contains("  -  "), "{text}");
+    let read: serde_json::Value =
+        serde_json::from_str(&report.render(HistoryFormat::Json, Paint::Plain, None)).expect("the report is JSON");
+    assert!(read["tenants"][0]["attempts"][0]["accepted"].is_null(), "{read}");
 }
 
 #[test]

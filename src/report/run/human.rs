@@ -94,13 +94,15 @@ fn outcomes(step: &Step) -> String {
     applied.into_iter().chain(lacking(step)).collect::<Vec<_>>().join(", ")
 }
 
-/// Returns `1 failed` and `16 not started`: those that did not get the version.
+/// Returns `1 failed` and `16 not started`: those that did not get the version, or of whom a person must look after it.
 fn lacking(step: &Step) -> impl Iterator<Item = String> {
     let tally = step.barrier.map(|barrier| barrier.tally).unwrap_or_default();
     let counted = [
         (tally.half, "half applied"),
         (tally.failed, "failed"),
         (tally.unknown, "of unknown outcome"),
+        (tally.diverged, "diverged"),
+        (tally.unverified, "not looked at"),
         (step.not_started(), "not started"),
     ];
     counted.into_iter().filter(|(n, _)| *n > 0).map(|(n, word)| format!("{n} {word}"))
@@ -183,7 +185,13 @@ fn stopped(how: &str, report: &RunReport, ending: &Ending) -> String {
     // A step holds every tenant that lacks its version: those outside it have it.
     let having = report.tenants.len().saturating_sub(step.tenants) + applied;
     let have = format!("{} {} it", count(having, "tenant"), have(having));
-    let fleet: Vec<String> = [have].into_iter().chain(lacking(step)).collect();
+    let mut fleet: Vec<String> = [have].into_iter().chain(lacking(step)).collect();
+    // What was found at the end of the run stands in no step's tally.
+    if step.barrier.is_none_or(|barrier| barrier.tally.diverged == 0)
+        && let diverged @ 1.. = report.diverged()
+    {
+        fleet.push(format!("{diverged} diverged"));
+    }
     let before = match report.steps.len() - 1 {
         0 => String::new(),
         n => format!("; {} before it done", count(n, "step")),

@@ -18,6 +18,7 @@ pub(super) fn render(report: &RunReport) -> String {
         started_at: rfc3339(report.started_at),
         duration_ms: ending.map(|ending| millis(ending.elapsed)),
         tenants_total: report.tenants.len(),
+        recorded: report.recorded,
         quarantined: report
             .quarantined
             .iter()
@@ -39,6 +40,7 @@ struct Document<'a> {
     started_at: String,
     duration_ms: Option<u64>,
     tenants_total: usize,
+    recorded: Option<usize>,
     quarantined: Vec<WireQuarantined<'a>>,
     steps: Vec<WireStep<'a>>,
     tenants: Vec<Tenant<'a>>,
@@ -54,7 +56,10 @@ struct WireStep<'a> {
     failed: usize,
     half_applied: usize,
     unknown: usize,
+    diverged: usize,
+    unverified: usize,
     not_started: usize,
+    verified: bool,
     outcome: Option<&'static str>,
     duration_ms: Option<u64>,
 }
@@ -82,7 +87,10 @@ impl<'a> WireStep<'a> {
             failed: tally.failed,
             half_applied: tally.half,
             unknown: tally.unknown,
+            diverged: tally.diverged,
+            unverified: tally.unverified,
             not_started: step.not_started(),
+            verified: step.verified,
             outcome: step.barrier.map(|barrier| match barrier.decision {
                 Decision::Proceed => "proceeded",
                 Decision::Halt(_) => "halted",
@@ -101,6 +109,7 @@ impl<'a> Tenant<'a> {
             // In flight when the report was made: nobody knows either.
             Some(Turn::Unknown | Turn::InFlight) => "unknown",
             Some(Turn::NotStarted) => "not-started",
+            Some(Turn::Diverged) => "diverged",
             None if complete => "up-to-date",
             None => "not-reached",
         };

@@ -34,6 +34,8 @@ pub struct RunReport {
     steps: Vec<Step>,
     notices: usize,
     notices_kept: usize,
+    /// How many tenants' schemas stand in their journals now; nothing, if none was to be recorded.
+    recorded: Option<usize>,
     ending: Option<Ending>,
 }
 
@@ -69,6 +71,8 @@ enum Turn {
     HalfApplied,
     Unknown,
     NotStarted,
+    /// It has the changeset, and another schema than its cohort.
+    Diverged,
 }
 
 /// One step.
@@ -77,6 +81,8 @@ struct Step {
     version: Version,
     title: String,
     tenants: usize,
+    /// Whether the schemas were compared after it, and are alike.
+    verified: bool,
     barrier: Option<Barrier>,
 }
 
@@ -107,6 +113,7 @@ impl RunReport {
             steps: Vec::new(),
             notices: 0,
             notices_kept: 0,
+            recorded: None,
             ending: None,
         }
     }
@@ -120,7 +127,7 @@ impl RunReport {
             }
             Event::StepStarted { version, title, tenants, .. } => {
                 let (version, title, tenants) = (*version, title.clone(), *tenants);
-                self.steps.push(Step { version, title, tenants, barrier: None });
+                self.steps.push(Step { version, title, tenants, verified: false, barrier: None });
             }
             Event::TenantStarted { tenant, .. } => self.turn(*tenant, Turn::InFlight),
             Event::TenantNotStarted { tenant, .. } => self.turn(*tenant, Turn::NotStarted),
@@ -138,6 +145,13 @@ impl RunReport {
                 }
             }
             Event::RunFinished(ending) => self.ending = Some(ending.clone()),
+            Event::Verified { version, .. } => {
+                if let Some(step) = self.steps.iter_mut().rev().find(|step| step.version == *version) {
+                    step.verified = true;
+                }
+            }
+            Event::Diverged { tenant, .. } => self.turn(*tenant, Turn::Diverged),
+            Event::Recorded { tenants, .. } => self.recorded = Some(*tenants),
             Event::Surveyed { .. } | Event::LockWaiting { .. } | Event::LockTaken { .. } | Event::Stopping { .. } => {}
         }
     }
@@ -195,6 +209,11 @@ impl RunReport {
     fn complete(&self) -> bool {
         let outcome = self.ending.as_ref().map(|ending| ending.outcome);
         matches!(outcome, Some(RunOutcome::Applied | RunOutcome::UpToDate))
+    }
+
+    /// Returns how many tenants have another schema than their cohort.
+    fn diverged(&self) -> usize {
+        self.tenants.iter().filter(|tenant| tenant.turn == Some(Turn::Diverged)).count()
     }
 
     /// Returns how many changesets were applied, over all tenants.

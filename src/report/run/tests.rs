@@ -99,6 +99,7 @@ fn halted() -> RunReport {
         .step(1, 2)
         .applied(0, 1, &["NOTICE: relation \"orders\" exists, skipping"])
         .applied(1, 1, &[])
+        .fold(verified(1, 2))
         .barrier(1, tally(2, 0, 0), Decision::Proceed)
         .step(2, 3)
         .fold(retried)
@@ -106,7 +107,12 @@ fn halted() -> RunReport {
         .failed(1, 2, Left::Unchanged)
         .fold(Event::TenantNotStarted { tenant: TenantId(2), version: Version(2) })
         .barrier(2, tally(1, 1, 1), Decision::Halt(Reason::Failed))
+        .fold(Event::Recorded { tenants: 2, elapsed: Duration::from_millis(5) })
         .ended(RunOutcome::Halted, ExitStatus::Failed, vec![verdict("globex")])
+}
+
+fn verified(version: i64, tenants: usize) -> Event {
+    Event::Verified { version: Version(version), tenants, cohorts: 1, elapsed: Duration::from_millis(5) }
 }
 
 #[test]
@@ -256,6 +262,43 @@ fn half_applied_and_unknown_tenants_are_told_apart() {
     assert_eq!(outcomes, ["half-applied", "unknown", "unknown"]);
     assert_eq!((json["outcome"].as_str(), told.0.exit()), (None, ExitStatus::Bug));
     assert!(told.0.human(Paint::Plain).ends_with("the run has not ended\n"));
+}
+
+fn deviates() -> Diagnostic {
+    Diagnostic::new(Code::SCHEMA_DEVIATES, "V1__change_1 left tenant globex with another schema than its cohort")
+        .cause("column `orders.note` is `varchar(80)`, expected `text`")
+        .diff("--- expected\n+++ globex\n@@ -1,2 +1,2 @@\n table orders\n-  column orders.note: text\n+  column orders.note: varchar(80)\n")
+        .state("2 tenants have V1")
+}
+
+#[test]
+fn a_step_after_which_schemas_differ_says_who_diverged_and_shows_the_difference() {
+    let sample = Sample::named(&["acme", "globex"]);
+    let told = Told::of(&sample).step(1, 2).applied(0, 1, &[]).applied(1, 1, &[]);
+    let told = told.fold(Event::Diverged { tenant: TenantId(1), version: Version(1) });
+    let diverged = Tally { applied: 2, diverged: 1, ..Tally::default() };
+    let told = told.barrier(1, diverged, Decision::Halt(Reason::Diverged));
+    let report = told.ended(RunOutcome::Halted, ExitStatus::Drift, vec![deviates()]);
+    let text = report.human(Paint::Plain);
+    assert!(text.contains("\n-  column orders.note: text\n+  column orders.note: varchar(80)\nstate: "), "{text}");
+    assert!(text.contains("V1__change_1: halted after 620 ms, 2 tenants: 2 applied, 1 diverged\n"), "{text}");
+    assert!(text.contains("\nhalted at V1__change_1: 2 tenants have it, 1 diverged; 2 changesets applied"), "{text}");
+    let json: serde_json::Value = serde_json::from_str(&report.json()).expect("the report is JSON");
+    let step = &json["steps"][0];
+    assert_eq!((&step["diverged"], &step["verified"], &step["outcome"]), (&1.into(), &false.into(), &"halted".into()));
+    assert_eq!([&json["tenants"][0]["outcome"], &json["tenants"][1]["outcome"]], ["applied", "diverged"]);
+    assert!(json["diagnostics"][0]["diff"].as_str().is_some_and(|diff| diff.starts_with("--- expected\n")), "{json}");
+    assert_eq!((&json["exit_status"], &json["recorded"]), (&3.into(), &serde_json::Value::Null));
+}
+
+#[test]
+fn what_the_end_of_a_run_finds_is_counted_though_every_step_went_through() {
+    let sample = Sample::named(&["acme", "globex"]);
+    let told = Told::of(&sample).step(1, 2).applied(0, 1, &[]).applied(1, 1, &[]);
+    let told = told.barrier(1, tally(2, 0, 0), Decision::Proceed);
+    let told = told.fold(Event::Diverged { tenant: TenantId(1), version: Version(1) });
+    let text = told.ended(RunOutcome::Halted, ExitStatus::Drift, vec![deviates()]).human(Paint::Plain);
+    assert!(text.contains("\nhalted at V1__change_1: 2 tenants have it, 1 diverged; 2 changesets applied"), "{text}");
 }
 
 #[test]

@@ -11,7 +11,7 @@ use crate::report::wire::{cause, rfc3339};
 use super::{Drift, Row, StatusReport};
 
 /// The header row.
-const HEADER: [&str; 22] = [
+const HEADER: [&str; 23] = [
     "name",
     "engine",
     "server",
@@ -34,6 +34,7 @@ const HEADER: [&str; 22] = [
     "error_cause",
     "error_hint",
     "quarantined",
+    "fingerprint",
 ];
 
 pub(super) fn render(report: &StatusReport) -> String {
@@ -69,6 +70,7 @@ fn fields(row: &Row) -> [String; HEADER.len()] {
         or_empty(error.and_then(cause)),
         or_empty(error.and_then(Diagnostic::what_next)),
         or_empty(row.quarantined.as_ref()),
+        or_empty(row.fingerprint.as_ref()),
     ]
 }
 
@@ -81,9 +83,11 @@ fn joined(versions: &[Version]) -> String {
 }
 
 fn finding(drift: &Drift) -> String {
-    match drift.version {
-        Some(version) => format!("{} {version}: {}", drift.kind, drift.detail),
-        None => format!("{}: {}", drift.kind, drift.detail),
+    match (&drift.object, drift.version) {
+        // The sentence begins with the kind and the name.
+        (Some(_), _) => drift.detail.clone(),
+        (None, Some(version)) => format!("{} {version}: {}", drift.kind, drift.detail),
+        (None, None) => format!("{}: {}", drift.kind, drift.detail),
     }
 }
 

@@ -5,6 +5,7 @@ use serde::{Serialize, Serializer};
 
 use crate::history::Attempt;
 use crate::lockstep::State;
+use crate::report::cohorts::WireCohort;
 use crate::report::wire::{WireError, WireVersion, WireVersions, pretty, rfc3339};
 
 use super::{Row, StatusReport};
@@ -15,6 +16,7 @@ pub(super) fn render(report: &StatusReport) -> String {
         target: report.target.map(WireVersion),
         summary: Summary(report),
         tenants: report.rows.iter().map(Tenant::of).collect(),
+        cohorts: report.cohorts.iter().map(WireCohort::of).collect(),
     })
 }
 
@@ -24,6 +26,7 @@ struct Document<'a> {
     target: Option<WireVersion>,
     summary: Summary<'a>,
     tenants: Vec<Tenant<'a>>,
+    cohorts: Vec<WireCohort<'a>>,
 }
 
 /// The number of tenants, and of those in each state.
@@ -53,6 +56,7 @@ struct Tenant<'a> {
     version: Option<WireVersion>,
     pending: Option<WireVersions<'a>>,
     drift: Option<Vec<Drift<'a>>>,
+    fingerprint: Option<String>,
     last: Option<Last<'a>>,
     error: Option<WireError<'a>>,
     quarantined: Option<&'a str>,
@@ -62,6 +66,9 @@ struct Tenant<'a> {
 struct Drift<'a> {
     kind: &'a str,
     version: Option<WireVersion>,
+    object: Option<&'a str>,
+    expected: Option<&'a str>,
+    found: Option<&'a str>,
     detail: &'a str,
 }
 
@@ -78,8 +85,11 @@ struct Last<'a> {
 impl<'a> Tenant<'a> {
     fn of(row: &'a Row) -> Self {
         let drift = row.drift.iter().map(|found| Drift {
-            kind: &found.kind,
+            kind: found.kind,
             version: found.version.map(WireVersion),
+            object: found.object.as_deref(),
+            expected: found.expected.as_deref(),
+            found: found.found.as_deref(),
             detail: &found.detail,
         });
         Self {
@@ -95,6 +105,7 @@ impl<'a> Tenant<'a> {
             // A tenant that was not read lacks nothing that is known, which is not the same as nothing.
             pending: row.pending.as_ref().map(|pending| WireVersions(pending.versions())),
             drift: row.pending.is_some().then(|| drift.collect()),
+            fingerprint: row.fingerprint.as_ref().map(ToString::to_string),
             last: row.last.as_ref().map(Last::of),
             error: row.error.as_ref().map(WireError::of),
             quarantined: row.quarantined.as_deref(),

@@ -1,8 +1,7 @@
 //! The table as GitHub shows it, for a pull request or a wiki.
 
-use crate::error::plain;
-
 use crate::report::grid::Column;
+use crate::report::words::escaped;
 
 use super::StatusReport;
 use super::table::{COLUMNS, NOTE, cells, note};
@@ -22,19 +21,4 @@ pub(super) fn render(report: &StatusReport) -> String {
 
 fn line(cells: [String; COLUMNS.len()], note: &str) -> String {
     format!("| {} | {note} |\n", cells.join(" | "))
-}
-
-/// Returns a stranger's text as GitHub shows it unchanged, in one cell: no markup, no markup's end, no new line.
-///
-/// <https://github.github.com/gfm/#backslash-escapes>
-fn escaped(text: &str) -> String {
-    let mut made = String::with_capacity(text.len());
-    for c in plain(text).chars() {
-        match c {
-            '\n' => made.push(' '),
-            '\\' | '|' | '`' | '*' | '_' | '[' | ']' | '<' | '>' | '&' | '~' => made.extend(['\\', c]),
-            c => made.push(c),
-        }
-    }
-    made
 }

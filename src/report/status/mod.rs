@@ -8,13 +8,19 @@ mod table;
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashSet;
 use std::sync::Arc;
+
+use time::Date;
 
 use crate::changeset::Version;
 use crate::error::{Diagnostic, ExitStatus, Paint, count};
-use crate::history::{Attempt, Unfinished};
+use crate::history::{Attempt, Finding, Unfinished};
 use crate::lockstep::{Found, Position, Scope, Standing, State, Survey};
+use crate::schema::{Difference, Fingerprint, Kind, Verdict};
 use crate::sql::EngineKind;
+
+use super::cohorts::{self, Cohort, in_short};
 
 /// The forms of a status report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +41,8 @@ pub struct StatusReport {
     target: Option<Version>,
     /// By urgency of state, then by name.
     rows: Vec<Row>,
+    /// Empty if schemas were not looked at.
+    cohorts: Vec<Cohort>,
 }
 
 /// One tenant's facts.
@@ -51,6 +59,8 @@ struct Row {
     version: Option<Version>,
     pending: Option<Pending>,
     drift: Vec<Drift>,
+    /// Of the live schema, if it was looked at.
+    fingerprint: Option<Fingerprint>,
     unfinished: Option<Unfinished>,
     last: Option<Attempt>,
     error: Option<Diagnostic>,
@@ -70,21 +80,65 @@ impl Pending {
     }
 }
 
-/// One finding of history drift.
+/// One finding of history drift, or one difference of the schema.
 #[derive(Clone, Debug)]
 struct Drift {
-    kind: String,
+    kind: &'static str,
+    /// Of the history.
     version: Option<Version>,
+    /// Of the schema: its name, and what was expected and found of it.
+    object: Option<String>,
+    expected: Option<String>,
+    found: Option<String>,
     detail: String,
+    /// Whether another entry says it too: of what belongs to a table that is missing.
+    implied: bool,
+}
+
+impl Drift {
+    /// Tells a schema of which no difference is known.
+    fn schema(detail: &str) -> Self {
+        let kind = Kind::Schema.as_str();
+        Self {
+            kind,
+            version: None,
+            object: None,
+            expected: None,
+            found: None,
+            detail: detail.to_owned(),
+            implied: false,
+        }
+    }
+}
+
+impl From<&Finding> for Drift {
+    fn from(finding: &Finding) -> Self {
+        let (kind, version, detail) = (finding.kind(), finding.version(), finding.detail());
+        Self { kind, version, object: None, expected: None, found: None, detail, implied: false }
+    }
+}
+
+impl From<&Difference> for Drift {
+    fn from(difference: &Difference) -> Self {
+        Self {
+            kind: difference.kind.as_str(),
+            version: None,
+            object: Some(difference.object.clone()),
+            expected: difference.expected.clone(),
+            found: difference.found.clone(),
+            detail: difference.sentence(),
+            implied: false,
+        }
+    }
 }
 
 impl StatusReport {
     /// Folds a survey. Without a target, tenants are measured against the changelog's newest version.
-    pub fn new(scope: &Scope<'_>, survey: &Survey, target: Option<Version>) -> Self {
+    pub fn new(scope: &Scope<'_>, survey: &Survey, target: Option<Version>, today: Date) -> Self {
         let target = target.or(scope.changelog.newest());
         let mut rows: Vec<Row> = survey.standings.iter().map(|standing| Row::of(scope, standing, target)).collect();
         rows.sort_by(|a, b| (a.state, &a.name).cmp(&(b.state, &b.name)));
-        Self { target, rows }
+        Self { target, rows, cohorts: cohorts::of(scope, survey, today) }
     }
 
     /// Returns the report as text that ends with a line feed.
@@ -134,6 +188,24 @@ impl StatusReport {
     }
 }
 
+/// Returns what a verdict finds wrong.
+fn schema_drift(verdict: &Verdict) -> Vec<Drift> {
+    let told: HashSet<&Difference> = in_short(verdict.differences()).into_iter().collect();
+    let implied = |difference: &Difference| !told.contains(difference);
+    let differences: Vec<Drift> =
+        verdict.differences().iter().map(|one| Drift { implied: implied(one), ..Drift::from(one) }).collect();
+    match verdict {
+        Verdict::Undecided => vec![Drift::schema("its cohort has several schemas, and nothing says which is right")],
+        Verdict::Changed { expected: None, .. } if differences.is_empty() => {
+            vec![Drift::schema("changed by hand; what was recorded is not known any more")]
+        }
+        Verdict::Changed { .. } if differences.is_empty() => {
+            vec![Drift::schema("changed by hand; it is what others of its cohort have, and not what was recorded")]
+        }
+        _ => differences,
+    }
+}
+
 impl Row {
     fn of(scope: &Scope<'_>, standing: &Standing, target: Option<Version>) -> Self {
         let tenant = &scope.fleet.tenants[standing.tenant.0];
@@ -149,6 +221,7 @@ impl Row {
             version: None,
             pending: None,
             drift: Vec::new(),
+            fingerprint: None,
             unfinished: None,
             last: None,
             error: None,
@@ -164,11 +237,8 @@ impl Row {
     fn read(self, position: &Position, target: Option<Version>) -> Self {
         let all = position.pending.clone();
         let len = target.map_or(all.len(), |target| all.partition_point(|version| *version <= target));
-        let drift = position.findings.iter().map(|finding| Drift {
-            kind: finding.kind().to_string(),
-            version: finding.version(),
-            detail: finding.detail().to_string(),
-        });
+        let mut drift: Vec<Drift> = position.findings.iter().map(Drift::from).collect();
+        drift.extend(position.verdict.iter().flat_map(schema_drift));
         Self {
             server_version: Some(position.server_version.clone()),
             // What lies beyond the target is not lacked.
@@ -178,7 +248,8 @@ impl Row {
             },
             version: position.newest,
             pending: Some(Pending { all, len }),
-            drift: drift.collect(),
+            drift,
+            fingerprint: position.schema.as_ref().map(|schema| schema.fingerprint().clone()),
             unfinished: position.unfinished.clone(),
             last: position.last.clone(),
             ..self

@@ -1,6 +1,5 @@
 //! The table for a person: a line a tenant, and a summary.
 
-use crate::changeset::Version;
 use crate::error::{Paint, short};
 use crate::history::Unfinished;
 use crate::lockstep::State;
@@ -99,11 +98,17 @@ fn failed(what: impl std::fmt::Display, error: Option<&str>) -> String {
 }
 
 fn drift(findings: &[Drift]) -> Option<String> {
-    let (first, rest) = findings.split_first()?;
-    let version = first.version.map_or_else(String::new, |version: Version| format!(" V{version}"));
-    let more = match rest.len() {
+    let mut told = findings.iter().filter(|found| !found.implied);
+    let first = told.next()?;
+    let more = match told.count() {
         0 => String::new(),
-        n => format!(" (and {n} more)"),
+        n => format!("; +{n} more"),
     };
-    Some(format!("{}{version}: {}{more}", first.kind, first.detail))
+    let said = match (&first.object, first.version) {
+        // The sentence begins with the kind and the name.
+        (Some(_), _) => first.detail.clone(),
+        (None, Some(version)) => format!("{} V{version}: {}", first.kind, first.detail),
+        (None, None) => format!("{}: {}", first.kind, first.detail),
+    };
+    Some(format!("{}{more}", short(&said, NOTE_LIMIT - more.len())))
 }

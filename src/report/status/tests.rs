@@ -1,8 +1,12 @@
+use std::sync::Arc;
+
 use crate::changeset::Version;
 use crate::error::{Code, Diagnostic, ExitStatus, Paint};
 use crate::history::{AttemptOutcome, Unfinished};
 use crate::lockstep::{Found, State};
-use crate::report::sample::{Sample, attempt};
+use crate::report::sample::{AT, Sample, Told, attempt, on, schema};
+use crate::schema::Kind::{Column, Index};
+use crate::schema::{Snapshot, Verdict};
 use crate::sql::EngineKind::{MySql, Postgres, Sqlite};
 
 use super::{Drift, StatusFormat, StatusReport};
@@ -49,11 +53,19 @@ fn fleet() -> StatusReport {
 fn drifted(mut report: StatusReport, name: &str) -> StatusReport {
     for row in report.rows.iter_mut().filter(|row| row.name == name) {
         let detail = "the history has checksum 17, the file 4".to_owned();
-        row.drift = vec![Drift { kind: "changed".into(), version: Some(Version(2)), detail }];
+        let version = Some(Version(2));
+        row.drift.insert(
+            0,
+            Drift { kind: "changed", version, object: None, expected: None, found: None, detail, implied: false },
+        );
         row.state = State::Drifted;
     }
     report.rows.sort_by(|a, b| (a.state, &a.name).cmp(&(b.state, &b.name)));
     report
+}
+
+fn orders() -> Arc<Snapshot> {
+    schema(&[(Column, "orders.note", "text"), (Index, "orders_ref", "CREATE INDEX orders_ref ON orders (ref)")])
 }
 
 fn plain(report: &StatusReport, format: StatusFormat) -> String {
@@ -114,6 +126,9 @@ fn the_json_format_is_pinned() {
         last.error = Some("UNIQUE constraint failed: orders.ref".into());
         (position.last, position.server_version) = (Some(last), "3.46.0".into());
     });
+    let sample = sample
+        .cohort(vec![Told::of(0, &schema(&[(Column, "orders.note", "varchar(80)")])).was(&orders())])
+        .cohort(vec![Told::of(1, &on("sqlite-3", &[(Column, "orders.note", "TEXT")]))]);
     let report = drifted(sample.status(), "acme");
     assert_eq!(plain(&report, StatusFormat::Json), include_str!("../pinned/status.json"));
 }
@@ -126,15 +141,15 @@ fn the_csv_format_has_the_same_facts_flat() {
         lines[0],
         "name,engine,server,server_version,database,schema,labels,state,version,pending,drift,last_outcome,\
          last_version,last_at,last_duration_ms,last_run_id,last_error,error_code,error_message,error_cause,\
-         error_hint,quarantined"
+         error_hint,quarantined,fingerprint"
     );
     assert_eq!(
         lines[1],
         "initech,mysql,us,15.8,initech,,eu prod,half-applied,2,3 4,,failed,3,2026-11-21T09:30:00.291Z,41,\
-         019aa5d2-7c10-7b3e-9d55-0c1f4a6b8e21,\"1062: duplicate\nentry 'A-17'\",,,,,"
+         019aa5d2-7c10-7b3e-9d55-0c1f4a6b8e21,\"1062: duplicate\nentry 'A-17'\",,,,,,"
     );
     assert!(text.contains("wayne,postgres,eu,15.8,shared,wayne,eu prod,drifted,4,,\"changed 2: the history"));
-    assert!(text.contains("MT310,server eu cannot be reached,connection refused,look whether the server runs,\r\n"));
+    assert!(text.contains("MT310,server eu cannot be reached,connection refused,look whether the server runs,,\r\n"));
 }
 
 #[test]
@@ -158,6 +173,45 @@ fn the_markdown_table_keeps_hostile_names_in_their_cells() {
 }
 
 #[test]
+fn a_schema_that_is_not_as_expected_is_drift_in_every_form() {
+    let sample = Sample::named(&["acme", "globex", "initech"]);
+    let changed = schema(&[(Column, "orders.note", "varchar(80)")]);
+    let sample =
+        sample.cohort(vec![Told::of(0, &changed).was(&orders()), Told::of(1, &orders()), Told::of(2, &orders())]);
+    let report = sample.status();
+    let table = plain(&report, StatusFormat::Table);
+    assert!(table.contains("acme     drifted  V2"), "{table}");
+    assert!(table.contains("column `orders.note` is `varchar(80)`, expected `text`; +1 more\n"), "{table}");
+    let csv = plain(&report, StatusFormat::Csv);
+    let found = "\"column `orders.note` is `varchar(80)`, expected `text`; index `orders_ref` is missing\"";
+    assert!(csv.contains(found) && csv.contains(&format!(",{}\r\n", changed.fingerprint())), "{csv}");
+    assert_eq!(report.exit(true), ExitStatus::Drift);
+    let json: serde_json::Value =
+        serde_json::from_str(&plain(&report, StatusFormat::Json)).expect("the report is JSON");
+    let (drift, groups) = (&json["tenants"][0]["drift"], &json["cohorts"][0]["groups"]);
+    assert_eq!((&drift[1]["kind"], &drift[1]["object"]), (&"index".into(), &"orders_ref".into()));
+    assert!(drift[1]["found"].is_null() && drift[1]["version"].is_null(), "{drift}");
+    assert_eq!((&groups[0]["state"], &groups[1]["state"]), (&"expected".into(), &"changed".into()));
+    assert!(groups[0]["diff"].is_null() && groups[1]["diff"].is_string(), "{groups}");
+}
+
+#[test]
+fn a_schema_of_which_no_difference_is_known_is_one_entry_that_says_so() {
+    let sample = Sample::named(&["acme", "globex"]);
+    let changed = schema(&[(Column, "orders.note", "varchar(80)")]);
+    let sample = sample.cohort(vec![Told::of(0, &changed).unrecorded(), Told::of(1, &orders()).unrecorded()]);
+    let json: serde_json::Value =
+        serde_json::from_str(&plain(&sample.status(), StatusFormat::Json)).expect("the report is JSON");
+    let drift = &json["tenants"][0]["drift"];
+    assert_eq!((drift.as_array().map(Vec::len), &drift[0]["kind"]), (Some(1), &"schema".into()));
+    assert!(drift[0]["object"].is_null() && drift[0]["detail"].is_string(), "{drift}");
+    let changed = |expected| Verdict::Changed { expected, differences: Vec::new().into() };
+    for expected in [None, Some(orders())] {
+        assert_eq!(super::schema_drift(&changed(expected)).len(), 1);
+    }
+}
+
+#[test]
 fn hostile_names_neither_break_the_table_nor_change_in_json() {
     let names = ["a|b", "line\nfeed", "x\"; DROP", "\u{1b}[2J", "Größe", "株式会社"];
     let report = Sample::named(&names).status();
@@ -178,7 +232,7 @@ fn a_target_below_the_newest_makes_later_changesets_no_concern() {
     let sample = Sample::named(&["acme", "globex"]);
     let (first, none) = (sample.at(1), sample.at(0));
     let sample = sample.found(0, first).found(1, none);
-    let report = StatusReport::new(&sample.scope(), &sample.survey, Some(Version(1)));
+    let report = StatusReport::new(&sample.scope(), &sample.survey, Some(Version(1)), AT.date());
     let table = plain(&report, StatusFormat::Table);
     assert!(table.ends_with("\n\n2 tenants: 1 new, 1 current; target V1\n"), "{table}");
 }

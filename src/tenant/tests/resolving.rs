@@ -3,9 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::super::{Address, Datasource, Limits, TenantId, TlsMode};
+use time::macros::date;
+
+use super::super::{Address, Datasource, Limits, TenantId, TlsMode, Verify};
 use super::*;
 use crate::error::{Code, Secret};
+use crate::schema::Include;
 
 const DESIGN: &str = r#"
 defaults:
@@ -255,4 +258,41 @@ fn the_folder_of_changesets_is_known_without_the_servers_secrets() {
         let expected = expected.map(std::path::PathBuf::from);
         assert_eq!(found.map_err(|mistakes| mistakes[0].code()), expected, "{text}");
     }
+}
+
+#[test]
+fn what_counts_as_drift_and_when_it_is_looked_for_is_the_files_to_say() {
+    let tenants = "tenants: [{ name: a, url: \"sqlite://a.db\", labels: [eu] }]\n";
+    let silent = fleet(tenants);
+    assert_eq!((silent.verify, silent.drift.include, silent.drift.ignore.len()), (Verify::Step, Include::default(), 0));
+    let empty = fleet(&format!("verify:\ndrift: {{ include: [], ignore: }}\n{tenants}"));
+    assert_eq!((empty.verify, empty.drift.include, empty.drift.ignore.len()), (Verify::Step, Include::default(), 0));
+    // YAML 1.1 read `off` as a truth value; here it is a word.
+    for (word, verify) in [("step", Verify::Step), ("run", Verify::Run), ("off", Verify::Off)] {
+        assert_eq!(fleet(&format!("verify: {word}\n{tenants}")).verify, verify);
+    }
+    let drift = "
+drift:
+  include: [grants]
+  ignore:
+    - { objects: [\"table tmp_*\", \"*.legacy_*\"], labels: [eu], reason: \"ticket 9\", until: 2026-12-31 }
+    - { objects: [x], reason: for ever }
+";
+    let drift = fleet(&format!("{tenants}{drift}")).drift;
+    assert_eq!(drift.include, Include { comments: false, grants: true });
+    let told: Vec<_> = drift
+        .ignore
+        .iter()
+        .map(|rule| {
+            let objects: Vec<&str> = rule.objects.iter().map(|pattern| pattern.as_str()).collect();
+            (objects.join(" | "), rule.labels.join(" "), rule.reason.as_str(), rule.until)
+        })
+        .collect();
+    assert_eq!(
+        told,
+        [
+            ("table tmp_* | *.legacy_*".to_owned(), "eu".to_owned(), "ticket 9", Some(date!(2026 - 12 - 31))),
+            ("x".to_owned(), String::new(), "for ever", None),
+        ]
+    );
 }

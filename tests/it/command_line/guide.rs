@@ -37,7 +37,9 @@ fn the_commands_of_the_readme_work_in_the_order_shown() {
 #[test]
 fn every_option_of_mtmigrate_that_a_document_shows_exists() {
     let fleet = Fleet::new();
-    for name in ["README.md", "docs/changesets.md", "docs/tenants.md", "docs/formats.md", "docs/errors.md"] {
+    for name in
+        ["README.md", "docs/changesets.md", "docs/tenants.md", "docs/formats.md", "docs/errors.md", "docs/drift.md"]
+    {
         let text = document(name);
         // In code, to its end: `mtmigrate up --lock-wait 10m`.
         for code in text.split('`').skip(1).step_by(2).filter_map(|code| code.strip_prefix("mtmigrate ")) {

@@ -6,7 +6,7 @@ use super::sqlite_fleet;
 fn quiet_prints_nothing_on_stderr_when_all_is_well_and_errors_when_not() {
     let mut fleet = sqlite_fleet(2);
     fleet.changeset("V2__empty.sql", "");
-    for verb in ["validate", "plan", "up", "status", "history"] {
+    for verb in ["validate", "plan", "up", "status", "history", "drift"] {
         let output = fleet.run(&["-q", verb]).expect(0);
         assert!(output.stderr.is_empty(), "{verb}: {output}");
         assert!(!output.stdout.is_empty(), "{verb}: data is data");
@@ -30,6 +30,8 @@ fn json_on_stdout_is_one_document_for_every_verb_whatever_happens() {
     assert_eq!(again["outcome"], "up-to-date");
     let status = parse(&fleet.run(&["status", "--format", "json"]).expect(0));
     assert_eq!((&status["schema"], &status["summary"]["current"]), (&"mtmigrate.status/1".into(), &3.into()));
+    let drift = parse(&fleet.run(&["drift", "--format", "json"]).expect(0));
+    assert_eq!((&drift["schema"], &drift["summary"]["expected"]), (&"mtmigrate.drift/1".into(), &3.into()));
     let history = parse(&fleet.run(&["history", "--format", "json"]).expect(0));
     assert_eq!(history["tenants"][2]["attempts"][0]["outcome"], "applied");
     fleet.changeset("V2__bad.sql", "SELEKT 1;");
@@ -109,9 +111,9 @@ fn the_summary_of_300_tenants_fits_a_screen_also_when_one_failed() {
     assert!(output.stdout.contains("300 tenants"), "{output}");
     rusqlite::Connection::open(fleet.folder().join("data/t150.db"))
         .unwrap()
-        .execute_batch("CREATE TABLE u (a)")
+        .execute_batch("INSERT INTO t VALUES (1), (1)")
         .unwrap();
-    fleet.changeset("V2__u.sql", "CREATE TABLE u (a int);");
+    fleet.changeset("V2__u.sql", "CREATE UNIQUE INDEX t_a ON t (a);");
     let output = fleet.run(&["up"]).expect(1);
     assert!(output.stderr.lines().count() <= 25, "{output}");
     assert!(output.stderr.contains("t150") && output.stderr.contains("V2__u.sql:1:"), "{output}");

@@ -1,5 +1,7 @@
 //! Verbs, options, help, and mistakes with them.
 
+use std::fs;
+
 use crate::support::Fleet;
 
 use super::sqlite_fleet;
@@ -9,7 +11,7 @@ fn every_verb_has_a_help_on_stdout_with_examples_and_status_0() {
     let fleet = Fleet::new();
     let whole = fleet.run(&["--help"]).expect(0);
     assert!(whole.stdout.contains("Exit status") && whole.stderr.is_empty(), "{whole}");
-    for verb in ["init", "new", "validate", "plan", "up", "status", "history"] {
+    for verb in ["init", "new", "validate", "plan", "up", "status", "history", "drift", "accept", "repair"] {
         assert!(whole.stdout.contains(&format!("\n  {verb} ")), "{verb}");
         for args in [[verb, "--help"], [verb, "-h"], ["help", verb]] {
             let help = fleet.run(&args).expect(0);
@@ -34,6 +36,14 @@ fn what_is_not_understood_is_said_on_stderr_with_status_2() {
         &["up", "extra"],
         &["-q", "-v", "up"],
         &["--color", "blue", "status"],
+        &["up", "--verify", "always"],
+        &["drift", "--format", "csv"],
+        &["drift", "--repair-sql", "--format", "text"],
+        &["drift", "--repair-sql", "--against", "t001"],
+        &["accept", "--tenant", "t001"],
+        &["accept", "--reason", "x"],
+        &["accept", "--tenant", "t001", "--reason", " "],
+        &["accept", "--tenant", "t001", "--reason", "x", "--label", "eu"],
     ] {
         let output = fleet.run(args).expect(2);
         assert!(output.stdout.is_empty() && !output.stderr.is_empty(), "{args:?}: {output}");
@@ -84,7 +94,7 @@ fn files_that_are_not_there_are_named_with_what_to_do() {
 #[test]
 fn a_selection_that_matches_nothing_or_is_no_glob_is_an_error() {
     let fleet = sqlite_fleet(3);
-    for verb in ["plan", "up", "status", "history"] {
+    for verb in ["plan", "up", "status", "history", "drift"] {
         for args in [[verb, "--tenant", "nobody"], [verb, "--label", "nothing"]] {
             let output = fleet.run(&args).expect(2);
             assert!(output.stderr.contains("MT110") && output.stdout.is_empty(), "{output}");
@@ -96,6 +106,22 @@ fn a_selection_that_matches_nothing_or_is_no_glob_is_an_error() {
     assert!(output.stderr.contains("t0O2"), "{output}");
     fleet.run(&["up", "--tenant", "t00[12]"]).expect(0);
     assert!(fleet.folder().join("data/t002.db").exists() && !fleet.folder().join("data/t003.db").exists());
+}
+
+#[test]
+fn one_tenant_is_named_and_never_meant_by_a_pattern() {
+    let fleet = sqlite_fleet(3);
+    for (name, code) in [("t00*", "MT114"), ("t0O2", "MT110")] {
+        for args in [&["accept", "--reason", "x", "--tenant", name][..], &["drift", "--against", name]] {
+            let output = fleet.run(args).expect(2);
+            assert!(output.stderr.contains(code) && output.stdout.is_empty(), "{args:?}: {output}");
+        }
+    }
+    let alone = fleet.run(&["drift", "--tenant", "t001", "--against", "t001"]).expect(2);
+    assert!(alone.stderr.contains("no other tenant"), "{alone}");
+    assert!(
+        !fleet.folder().join("data").exists() || fs::read_dir(fleet.folder().join("data")).unwrap().next().is_none()
+    );
 }
 
 #[test]

@@ -1,6 +1,5 @@
 //! A simulated server: tenants in memory, scripted faults, virtual time. It keeps the trait's contract, and logs.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -9,69 +8,29 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use mtmigrate::changeset::Width;
 use mtmigrate::engine::{
-    Applied, Failure, Holder, Left, LockAttempt, Mark, Moment, Order, Outcome, Reading, Record, RunIdentity, Server,
-    Tables,
+    Acceptance, Applied, Failure, Gauge, Holder, JournalFormat, Keep, Left, LockAttempt, Mark, Moment, Order, Outcome,
+    Reading, Record, RunIdentity, Server, Tables,
 };
 use mtmigrate::error::{Code, Diagnostic, Result};
 use mtmigrate::history::{Attempt, AttemptOutcome, Row, prefix_hash};
+use mtmigrate::schema::{Basis, Include, Snapshot};
 use mtmigrate::tenant::Tenant;
 use time::OffsetDateTime;
 
-/// What goes wrong for a tenant at a version, once.
-#[derive(Clone, Debug)]
-pub enum Fault {
-    /// The text fails and is rolled back.
-    Fails,
-    /// It fails with what may pass, this many times.
-    Passing(u32),
-    /// The connection is lost before the commit.
-    LostBefore,
-    /// The connection is lost after the commit: the row is there.
-    LostAfter,
-    /// Statement 3 of 5 fails, two are committed.
-    Half,
-    /// The runner dies while statement 3 of 5 runs.
-    DiesHalf,
-    /// It hangs until it is cancelled.
-    Hangs,
-}
-
-/// What a tenant has.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct State {
-    pub rows: Vec<Row>,
-    pub journal: Vec<Attempt>,
-    /// How often each version's text took effect: more than once is the bug that we look for.
-    pub effects: BTreeMap<i64, u32>,
-}
-
-/// What outlives a runner: the tenants, their faults, the lock.
-#[derive(Default)]
-pub struct World {
-    pub tenants: BTreeMap<String, State>,
-    pub faults: BTreeMap<(String, i64), Fault>,
-    pub unreachable: BTreeSet<String>,
-    pub read_only: Option<String>,
-    pub slow_ms: BTreeMap<String, u64>,
-    pub lock: Option<String>,
-    pub lock_lost: bool,
-    pub log: Vec<String>,
-    pub in_flight_peak: usize,
-    /// The resume that each order of a tenant carried.
-    pub resumes: Vec<(String, Option<u32>)>,
-}
+use super::world::{Fault, State, World};
 
 /// One server of the simulated world.
 pub struct Fake {
     pub world: Arc<Mutex<World>>,
+    no: usize,
     width: usize,
     in_flight: AtomicUsize,
     holds: Mutex<Option<String>>,
 }
 
 impl Fake {
-    pub fn new(world: Arc<Mutex<World>>, width: usize) -> Self {
-        Self { world, width, in_flight: AtomicUsize::new(0), holds: Mutex::new(None) }
+    pub fn new(world: Arc<Mutex<World>>, no: usize, width: usize) -> Self {
+        Self { world, no, width, in_flight: AtomicUsize::new(0), holds: Mutex::new(None) }
     }
 
     fn world(&self) -> MutexGuard<'_, World> {
@@ -125,7 +84,8 @@ impl Fake {
     /// Text, history row and journal row in one piece, as PostgreSQL does it.
     fn commit(&self, order: &Order<'_>) -> Outcome {
         let mut world = self.world();
-        let state = world.tenants.entry(order.tenant.name.clone()).or_default();
+        let World { tenants, effects, after, .. } = &mut *world;
+        let state = tenants.entry(order.tenant.name.clone()).or_default();
         let version = order.changeset.version;
         let applied = Applied { duration: Duration::from_millis(1), notices: Vec::new(), by_another: true };
         if state.rows.iter().any(|row| row.version == Some(version.to_string())) {
@@ -138,7 +98,12 @@ impl Fake {
             applied_on: Some("2026-11-21T00:00:00Z".into()),
             checksum: Some(order.text.checksum(order.width).to_string()),
         });
-        state.journal.push(attempt(order, AttemptOutcome::Applied, None));
+        let effect = effects.get(&(order.tenant.name.clone(), version.0));
+        state.take_effect(version.0, effect);
+        if let Some(object) = after.remove(&(order.tenant.name.clone(), version.0)) {
+            state.add(object);
+        }
+        state.journalled(attempt(order, AttemptOutcome::Applied, None));
         world.log.push(format!("{} V{version}", order.tenant.name));
         Outcome::Applied(Applied { by_another: false, ..applied })
     }
@@ -147,7 +112,7 @@ impl Fake {
         let mut world = self.world();
         let state = world.tenants.entry(order.tenant.name.clone()).or_default();
         let (no, word) = statement.map_or((None, AttemptOutcome::Failed), |(no, word)| (Some(no), word));
-        state.journal.push(attempt(order, word, no));
+        state.journalled(attempt(order, word, no));
         outcome
     }
 }
@@ -169,7 +134,31 @@ fn attempt(order: &Order<'_>, outcome: AttemptOutcome, statement_no: Option<u32>
         finished_at: OffsetDateTime::UNIX_EPOCH,
         duration_ms: 1,
         error: None,
+        fingerprint: order
+            .known
+            .fingerprint
+            .clone()
+            .filter(|_| outcome == AttemptOutcome::Failed && statement_no.is_none()),
+        accepted: order.known.accepted.clone(),
     }
+}
+
+/// Returns a tenant's schema, or why it cannot be read.
+fn seen(world: &World, tenant: &Tenant) -> Result<State> {
+    let state = world.tenants.get(&tenant.name).cloned().unwrap_or_default();
+    let versions = state.rows.iter().filter_map(|row| row.version.as_ref()?.parse::<i64>().ok());
+    let blind = world.blind_from.get(&tenant.name).is_some_and(|from| versions.max().unwrap_or(0) >= *from);
+    if blind || world.unreachable.contains(&tenant.name) {
+        return Err(Diagnostic::new(Code::UNREACHABLE, "cannot reach server fake").cause("gone"));
+    }
+    Ok(state)
+}
+
+fn hash(parts: &impl std::hash::Hash) -> u128 {
+    use std::hash::Hasher;
+    let mut hasher = std::hash::DefaultHasher::new();
+    parts.hash(&mut hasher);
+    hasher.finish().into()
 }
 
 fn failure(order: &Order<'_>, code: Code, left: Left, retry: bool) -> Outcome {
@@ -198,7 +187,7 @@ impl Server for Fake {
             Ok(Reading {
                 tables: Tables {
                     history: (!state.rows.is_empty()).then_some(Width::Int4),
-                    journal: !state.journal.is_empty(),
+                    journal: (!state.journal.is_empty()).then_some(JournalFormat::Two),
                 },
                 rows: state.rows,
                 last: state.journal.last().cloned(),
@@ -217,8 +206,104 @@ impl Server for Fake {
         async move { Ok(found) }.boxed()
     }
 
+    fn inspect<'a>(&'a self, tenants: &'a [&'a Tenant]) -> BoxFuture<'a, Vec<Result<Arc<Snapshot>>>> {
+        async move {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            let mut world = self.world();
+            world.inspected.extend(tenants.iter().map(|tenant| tenant.name.clone()));
+            let World { busy, tenants: states, .. } = &mut *world;
+            for name in tenants.iter().map(|tenant| &tenant.name).filter(|name| busy.contains(*name)) {
+                let state = states.entry(name.clone()).or_default();
+                let row = state.journal.last().cloned();
+                state.add_column("t1", &format!("c{}", state.journal.len()));
+                row.into_iter().for_each(|row| state.journalled(row));
+            }
+            let snapshot = |tenant: &&Tenant| {
+                let state = seen(&world, tenant)?;
+                let engine = if world.upgraded.contains(&tenant.name) { "fake-2" } else { "fake-1" };
+                Ok(Arc::new(Snapshot::new(&Basis::new(engine, Include::default()), state.objects)))
+            };
+            tenants.iter().map(snapshot).collect()
+        }
+        .boxed()
+    }
+
+    /// As an engine that only looks at what changed since: comparable with who was measured by the same calls.
+    fn gauge<'a>(&'a self, tenants: &'a [(&'a Tenant, Option<Gauge>)]) -> BoxFuture<'a, Vec<Result<Gauge>>> {
+        async move {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            let world = self.world();
+            let gauge = |(tenant, before): &(&Tenant, Option<Gauge>)| {
+                let state = seen(&world, tenant)?;
+                let mark = state.changes.len() as u64;
+                let Some(before) = before else { return Ok(Gauge { value: 0, mark }) };
+                let odd = world.odd_gauges.contains(&tenant.name).then_some(&tenant.name);
+                let value = hash(&(before.value, &state.changes[before.mark as usize..], odd));
+                Ok(Gauge { value, mark })
+            };
+            tenants.iter().map(gauge).collect()
+        }
+        .boxed()
+    }
+
+    fn recorded<'a>(&'a self, tenant: &'a Tenant) -> BoxFuture<'a, Result<Option<Snapshot>>> {
+        let kept = self.world().tenants.get(&tenant.name).and_then(|state| state.kept.clone());
+        async move { Ok(kept.and_then(|text| Snapshot::parse(&text).ok())) }.boxed()
+    }
+
+    fn keep<'a>(&'a self, run: &'a RunIdentity, kept: &'a [Keep<'a>]) -> BoxFuture<'a, Vec<Result<()>>> {
+        let mut world = self.world();
+        let keep = |keep: &Keep<'_>| {
+            let name = &keep.tenant.name;
+            if world.keep_fails.contains(name) {
+                return Err(
+                    Diagnostic::new(Code::JOURNAL_NOT_WRITTEN, "the journal could not be written").cause("full")
+                );
+            }
+            let Some(state) = world.tenants.get_mut(name) else { return Ok(()) };
+            if let Some(last) = state.journal.last_mut().filter(|last| last.run_id == run.run_id) {
+                last.fingerprint = Some(keep.record.to_owned());
+                last.accepted = keep.accepted.map(str::to_owned);
+                state.kept = Some(keep.snapshot.to_text());
+            }
+            Ok(())
+        };
+        let answers: Vec<_> = kept.iter().map(keep).collect();
+        async move { answers }.boxed()
+    }
+
+    fn accept<'a>(&'a self, acceptance: Acceptance<'a>) -> BoxFuture<'a, Result<()>> {
+        let mut world = self.world();
+        let state = world.tenants.entry(acceptance.tenant.name.clone()).or_default();
+        state.kept = Some(acceptance.snapshot.to_text());
+        state.journalled(Attempt {
+            id: 0,
+            run_id: acceptance.run.run_id.clone(),
+            version: acceptance.version.0,
+            name: acceptance.version.1.into(),
+            outcome: AttemptOutcome::Accepted,
+            statement_no: None,
+            statements: None,
+            prefix: None,
+            who: "tester".into(),
+            host: "here".into(),
+            tool: "mtmigrate".into(),
+            started_at: OffsetDateTime::UNIX_EPOCH,
+            finished_at: OffsetDateTime::UNIX_EPOCH,
+            duration_ms: 0,
+            error: Some(acceptance.words.into()),
+            fingerprint: Some(acceptance.record.to_owned()),
+            accepted: acceptance.accepted.map(str::to_owned),
+        });
+        async { Ok(()) }.boxed()
+    }
+
     fn try_lock<'a>(&'a self, run: &'a RunIdentity, _tenants: &'a [&'a Tenant]) -> BoxFuture<'a, Result<LockAttempt>> {
         let mut world = self.world();
+        // The lock of the first server stands for all.
+        if self.no > 0 {
+            return async { Ok(LockAttempt::Taken) }.boxed();
+        }
         let answer = match &world.lock {
             Some(holder) => {
                 LockAttempt::Held(Holder { description: format!("run {holder}"), run_id: Some(holder.clone()) })
@@ -274,7 +359,9 @@ impl Server for Fake {
                 Mark::Undone => record.at.statement_no,
             };
             let outcome = AttemptOutcome::Failed;
-            state.journal.push(Attempt { outcome, statement_no: Some(statement_no), ..last });
+            let accepted = record.accepted.map(str::to_owned);
+            let (fingerprint, statement_no) = (None, Some(statement_no));
+            state.journalled(Attempt { outcome, statement_no, fingerprint, accepted, ..last });
         }
         async { Ok(()) }.boxed()
     }

@@ -1,6 +1,8 @@
 //! The lockstep over a simulated engine: order, halts, locks, stops, in virtual time.
 
 mod fake;
+mod schemas;
+mod world;
 
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
@@ -8,13 +10,14 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use fake::{Fake, Fault, World};
+use fake::Fake;
 use mtmigrate::changeset::{self, Changelog, Version};
 use mtmigrate::engine::{Mark, RunIdentity, Server, Servers};
 use mtmigrate::error::{Code, Diagnostic, ExitStatus};
 use mtmigrate::history::OutOfOrder;
 use mtmigrate::lockstep::{self, Ending, Event, Repair, Repaired, RunOutcome, Scope, Signal, State, Stop, UpOptions};
-use mtmigrate::tenant::{self, Fleet, TenantId};
+use mtmigrate::tenant::{self, Fleet, TenantId, Verify};
+use world::{Fault, World};
 
 struct NoEnvironment;
 
@@ -47,13 +50,22 @@ impl Sim {
             let file = folder.path().join(format!("V{version}__c{version}.sql"));
             std::fs::write(file, format!("CREATE TABLE t{version} (a int);\n")).unwrap();
         }
-        let lines: Vec<String> =
-            tenants.iter().map(|name| format!("  - {{ name: {name}, url: \"postgres://u@h/{name}\" }}\n")).collect();
+        // `a@h2` is tenant `a` on server `h2`.
+        let line = |name: &&str| {
+            let (name, host) = name.split_once('@').unwrap_or((name, "h"));
+            format!("  - {{ name: {name}, url: \"postgres://u@{host}/{name}\" }}\n")
+        };
+        let lines: Vec<String> = tenants.iter().map(line).collect();
         let text = format!("tenants:\n{}", lines.concat());
         let fleet = tenant::parse(Path::new("tenants.yaml"), &text, &NoEnvironment).unwrap();
         let changelog = changeset::load(folder.path()).unwrap().changelog;
-        let options =
-            UpOptions { target: None, jobs: None, lock_wait: Duration::ZERO, out_of_order: OutOfOrder::Refuse };
+        let options = UpOptions {
+            target: None,
+            jobs: None,
+            lock_wait: Duration::ZERO,
+            out_of_order: OutOfOrder::Refuse,
+            verify: Verify::Step,
+        };
         let world = Arc::new(Mutex::new(World::default()));
         Self { fleet, changelog, world, width: 4, options, stop: Stop::default(), _folder: folder }
     }
@@ -68,10 +80,15 @@ impl Sim {
         self
     }
 
+    /// Opens the servers as a process of its own would.
+    fn servers(&self) -> Servers {
+        let fake = |no| -> Arc<dyn Server> { Arc::new(Fake::new(self.world.clone(), no, self.width)) };
+        (0..self.fleet.servers.len()).map(fake).collect()
+    }
+
     /// Runs `up` as a process of its own would.
     async fn up(&self) -> (Ending, Vec<Event>) {
-        let fake: Arc<dyn Server> = Arc::new(Fake::new(self.world.clone(), self.width));
-        let servers: Servers = vec![fake; self.fleet.servers.len()];
+        let servers = self.servers();
         let selection: Vec<TenantId> = (0..self.fleet.tenants.len()).map(TenantId).collect();
         let scope = Scope { fleet: &self.fleet, changelog: &self.changelog, servers: &servers, selection: &selection };
         let events = Mutex::new(Vec::new());
@@ -81,8 +98,7 @@ impl Sim {
     }
 
     async fn repair(&self, tenant: &str, mark: Mark) -> Result<Repaired, Diagnostic> {
-        let fake: Arc<dyn Server> = Arc::new(Fake::new(self.world.clone(), self.width));
-        let servers: Servers = vec![fake; self.fleet.servers.len()];
+        let servers = self.servers();
         let scope = Scope { fleet: &self.fleet, changelog: &self.changelog, servers: &servers, selection: &[] };
         let tenant = self.fleet.tenants.iter().find(|t| t.name == tenant).unwrap().id;
         let asked = Repair { tenant, mark, reason: "seen", lock_wait: Duration::ZERO };
@@ -90,11 +106,10 @@ impl Sim {
     }
 
     async fn states(&self) -> BTreeMap<String, State> {
-        let fake: Arc<dyn Server> = Arc::new(Fake::new(self.world.clone(), self.width));
-        let servers: Servers = vec![fake; self.fleet.servers.len()];
+        let servers = self.servers();
         let selection: Vec<TenantId> = (0..self.fleet.tenants.len()).map(TenantId).collect();
         let scope = Scope { fleet: &self.fleet, changelog: &self.changelog, servers: &servers, selection: &selection };
-        let survey = lockstep::survey(&scope, OutOfOrder::Refuse).await;
+        let survey = lockstep::survey(&scope, OutOfOrder::Refuse, lockstep::Depth::Histories).await;
         let name = |id: TenantId| self.fleet.tenants[id.0].name.clone();
         survey.standings.iter().map(|s| (name(s.tenant), s.state())).collect()
     }
@@ -308,8 +323,7 @@ async fn an_interrupt_while_another_run_holds_the_lock_is_an_interrupt() {
 #[tokio::test(start_paused = true)]
 async fn a_run_that_is_dropped_gives_its_lock_back() {
     let sim = Sim::new(&FIVE, 2).fault("c", 1, Fault::Hangs);
-    let fake = Arc::new(Fake::new(sim.world.clone(), 4));
-    let servers: Servers = vec![fake.clone() as Arc<dyn Server>; sim.fleet.servers.len()];
+    let servers = sim.servers();
     let selection: Vec<TenantId> = (0..5).map(TenantId).collect();
     let scope = Scope { fleet: &sim.fleet, changelog: &sim.changelog, servers: &servers, selection: &selection };
     let run = RunIdentity::new();

@@ -23,6 +23,8 @@ pub struct Fleet {
     /// Named servers: their keys in `tenants.yaml`, values as YAML.
     servers: BTreeMap<String, BTreeMap<String, String>>,
     env: BTreeMap<String, String>,
+    /// Further keys of `tenants.yaml`, values as YAML.
+    top: BTreeMap<String, String>,
 }
 
 struct Tenant {
@@ -50,7 +52,8 @@ impl Fleet {
         let folder = sandbox().root().join(unique(&format!("fleet-{test}")));
         fs::create_dir_all(folder.join("migrations")).expect("a folder");
         fs::create_dir_all(folder.join("data")).expect("a folder");
-        let fleet = Fleet { folder, tenants: Vec::new(), servers: BTreeMap::new(), env: BTreeMap::new() };
+        let (servers, env, top) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        let fleet = Fleet { folder, tenants: Vec::new(), servers, env, top };
         fleet.write();
         fleet
     }
@@ -152,6 +155,13 @@ impl Fleet {
     pub fn set_server(&mut self, name: &str, key: &str, yaml: &str) -> &mut Fleet {
         let keys = self.servers.entry(name.into()).or_default();
         keys.insert(key.into(), yaml.into());
+        self.write();
+        self
+    }
+
+    /// Sets a key of `tenants.yaml` itself to a value in YAML: `("verify", "run")`.
+    pub fn set_top(&mut self, key: &str, yaml: &str) -> &mut Fleet {
+        self.top.insert(key.into(), yaml.into());
         self.write();
         self
     }
@@ -286,6 +296,9 @@ impl Fleet {
         for (name, keys) in &self.servers {
             let keys = with_comma(keys);
             text += &format!("\n  {name}: {{ {} }}", keys.trim_start_matches(", "));
+        }
+        for (key, yaml) in &self.top {
+            text += &format!("\n{key}: {yaml}");
         }
         fs::write(self.folder.join("tenants.yaml"), text + "\n").expect("tenants.yaml");
     }

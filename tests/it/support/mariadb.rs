@@ -1,8 +1,9 @@
 //! Private MariaDB servers.
 
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::{Arc, LazyLock};
 
 use mysql_async::prelude::Queryable;
@@ -106,6 +107,21 @@ impl MariaDb {
         let errors = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "mariadb-dump {database}: {errors}");
         with_sorted_inserts(&String::from_utf8_lossy(&output.stdout))
+    }
+
+    /// Runs a dump in a database, with the client that knows DELIMITER.
+    pub fn restore(&self, database: &str, dump: &str) {
+        let mut client = Command::new(installed(&["mariadb", "mysql"]))
+            .args(["--no-defaults", "--protocol=tcp", "--host=127.0.0.1", "--skip-ssl"])
+            .arg(format!("--port={}", self.0.port))
+            .arg(format!("--user={HARNESS}"))
+            .arg(format!("--database={database}"))
+            .env("MYSQL_PWD", CANARY)
+            .stdin(Stdio::piped())
+            .spawn()
+            .expect("mariadb");
+        client.stdin.take().expect("a pipe").write_all(dump.as_bytes()).expect("a dump");
+        assert!(client.wait().is_ok_and(|status| status.success()), "mariadb < dump of {database}");
     }
 
     /// How many sessions other than the harness's own are connected.

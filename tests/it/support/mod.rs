@@ -89,7 +89,7 @@ pub fn percent_encoded(text: &str) -> String {
 }
 
 /// `name` as an SQL identifier in this kind of quotes.
-fn quoted(name: &str, quote: char) -> String {
+pub fn quoted(name: &str, quote: char) -> String {
     let doubled: String = [quote, quote].iter().collect();
     format!("{quote}{}{quote}", name.replace(quote, &doubled))
 }

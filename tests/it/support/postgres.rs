@@ -112,7 +112,16 @@ impl Postgres {
         self.pg_dump(database, &["--schema", &quoted(schema, '"')])
     }
 
+    /// Everything in one schema, as statements that make it again.
+    pub fn restorable(&self, database: &str, schema: &str) -> String {
+        self.raw_dump(database, &["--schema", &quoted(schema, '"')])
+    }
+
     fn pg_dump(&self, database: &str, options: &[&str]) -> String {
+        with_sorted_inserts(&self.raw_dump(database, options))
+    }
+
+    fn raw_dump(&self, database: &str, options: &[&str]) -> String {
         let output = Command::new(program("pg_dump"))
             .args(["--inserts", "--no-password", "--host=127.0.0.1"])
             .args(options)
@@ -127,7 +136,7 @@ impl Postgres {
         assert!(output.status.success(), "pg_dump {database}: {errors}");
         let dump = String::from_utf8(output.stdout).expect("a dump in UTF-8");
         let lines: Vec<&str> = dump.lines().filter(|line| !is_noise(line)).collect();
-        with_sorted_inserts(&lines.join("\n"))
+        lines.join("\n")
     }
 
     /// How many sessions other than the harness's own are connected.

@@ -24,9 +24,12 @@ async fn text_history_and_journal_are_recorded_in_full() {
         scene.rows(
             &acme,
             "SELECT id, format, run_id, action, version, name, checksum, outcome, statement_no, statements, prefix,
-                    who, host, tool, error FROM mtmigrate_journal"
+                    who, host, tool, error, fingerprint, accepted, snapshot FROM mtmigrate_journal"
         ),
-        [format!("1|1|{}|up|7|x|{sum}|applied|NULL|NULL|NULL|{}|{}|{}|NULL", run.run_id, run.who, run.host, run.tool)]
+        [format!(
+            "1|2|{}|up|7|x|{sum}|applied|NULL|NULL|NULL|{}|{}|{}|NULL|NULL|NULL|NULL",
+            run.run_id, run.who, run.host, run.tool
+        )]
     );
     let times = "SELECT count(*) FROM mtmigrate_journal WHERE started_at GLOB '20??-??-??T??:??:??.???Z'
                  AND finished_at >= started_at AND length(finished_at) = 24 AND duration_ms BETWEEN 0 AND 60000";
@@ -51,7 +54,8 @@ async fn both_tables_are_as_written_down() {
         columns("mtmigrate_journal"),
         "id INTEGER 1, format INTEGER 0, run_id TEXT 0, action TEXT 0, version INTEGER 0, name TEXT 0, \
          checksum TEXT 0, outcome TEXT 0, statement_no INTEGER 0, statements INTEGER 0, prefix TEXT 0, who TEXT 0, \
-         host TEXT 0, tool TEXT 0, started_at TEXT 0, finished_at TEXT 0, duration_ms INTEGER 0, error TEXT 0"
+         host TEXT 0, tool TEXT 0, started_at TEXT 0, finished_at TEXT 0, duration_ms INTEGER 0, error TEXT 0, \
+         fingerprint TEXT 0, accepted TEXT 0, snapshot TEXT 0"
     );
 }
 

@@ -3,8 +3,10 @@
 mod applying;
 mod broken_files;
 mod foreign_keys;
+mod journal;
 mod locks;
 mod reading;
+mod schemas;
 mod stopping;
 mod without_transaction;
 
@@ -20,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::changeset::{Changeset, Checksums, Directives, Kind, Text, Version, Width};
 use crate::engine::{Failure, Order, Outcome, Resume, RunIdentity, Server, Tables};
+use crate::schema::Include;
 use crate::sql::EngineKind;
 use crate::tenant::{self, Access, Address, Datasource, Limits, ServerId, Tenant, TenantId, Tls};
 
@@ -110,9 +113,10 @@ impl Scene {
                 text: &text,
                 width: self.width,
                 run: &self.run,
-                tables: Tables { history: None, journal: false },
+                tables: Tables { history: None, journal: None },
                 rewrite: Vec::new(),
                 resume: self.resume.clone(),
+                known: Default::default(),
                 limits: self.limits,
                 cancel: self.cancel.clone(),
             })
@@ -135,15 +139,15 @@ impl Scene {
 }
 
 fn server_of(folder: &Path) -> Arc<dyn Server> {
-    super::open(tenant::Server {
+    let server = tenant::Server {
         name: "data".into(),
         engine: EngineKind::Sqlite,
         address: Address::Directory(folder.to_owned()),
         max_connections: NonZeroU32::new(4).unwrap(),
         connect_timeout: Duration::from_secs(1),
         lock_database: String::new(),
-    })
-    .unwrap()
+    };
+    super::open(server, Include::default()).unwrap()
 }
 
 fn changeset(version: i64, sql: &str, no_transaction: bool) -> (Changeset, Text) {

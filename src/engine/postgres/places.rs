@@ -1,0 +1,170 @@
+//! Where tenants live: which schema is a tenant's, whether it may be read, and what it has of our tables.
+
+use crate::changeset::Width;
+use crate::engine::tables::{HISTORY, JOURNAL, JOURNAL_ADDED};
+use crate::engine::{JournalFormat, Tables};
+use crate::error::{Code, Diagnostic, Result};
+use crate::tenant::Tenant;
+
+use super::groups::{Answers, Member};
+use super::session::Session;
+use super::sql::{ident, literal, table};
+use super::{Postgres, fault};
+
+/// What a tenant's schema has of ours.
+pub(super) struct Place {
+    /// The tenant's index in the slice.
+    pub idx: usize,
+    /// Its OID.
+    pub oid: String,
+    pub schema: String,
+    pub tables: Tables,
+}
+
+/// What is true of the server, as a session of its user sees it.
+pub(super) struct Facts {
+    pub server_version: String,
+    /// `server_version_num`: 150008.
+    pub version_num: u32,
+    pub read_only: Option<String>,
+    /// The schema that an unqualified name means.
+    pub home: Option<String>,
+    /// The schema of the first history on the search_path.
+    history_at: Option<String>,
+}
+
+/// Finds the places of tenants of one database. Those that have none, or one that may not be read, have an answer.
+pub(super) async fn places<T>(
+    server: &Postgres,
+    session: &Session,
+    members: &[Member<'_>],
+    facts: &Facts,
+) -> Result<(Vec<Place>, Answers<T>), tokio_postgres::Error> {
+    let schema = |tenant: &Tenant| tenant.datasource.schema().map(str::to_owned).or_else(|| facts.home.clone());
+    let schemas: Vec<Option<String>> = members.iter().map(|(_, tenant)| schema(tenant)).collect();
+    let found = session.ask(&places_query(&schemas)).await?;
+    let (mut places, mut answers) = (Vec::with_capacity(members.len()), Vec::new());
+    for ((idx, tenant), row) in members.iter().zip(&found) {
+        match place(server, *idx, tenant, facts, row) {
+            Ok(place) => places.push(place),
+            Err(diagnostic) => answers.push((*idx, Err(diagnostic))),
+        }
+    }
+    Ok((places, answers))
+}
+
+/// Reads what is true of the server.
+pub(super) async fn facts(session: &Session) -> Result<Facts, tokio_postgres::Error> {
+    let sql = format!(
+        "SELECT current_setting('server_version'), pg_is_in_recovery()::text, \
+         current_setting('default_transaction_read_only'), current_schema(), \
+         (SELECT n.nspname FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+         WHERE c.oid = pg_catalog.to_regclass('{HISTORY}')), current_setting('server_version_num')"
+    );
+    let rows = session.ask(&sql).await?;
+    let schema = |i: usize| rows.first().and_then(|row| row.get(i)?.clone());
+    let cell = |i: usize| rows.first().and_then(|row| row.get(i)?.as_deref()).unwrap_or_default();
+    let read_only = match (cell(1), cell(2)) {
+        ("true", _) => Some("it is a standby (pg_is_in_recovery)".to_owned()),
+        (_, "on") => Some("default_transaction_read_only is on".to_owned()),
+        _ => None,
+    };
+    // Distributions add their own words: `15.8 (Debian 15.8-0+deb12u1)`.
+    let server_version = cell(0).split(' ').next().unwrap_or_default().to_owned();
+    let version_num = cell(5).parse().unwrap_or(0);
+    Ok(Facts { server_version, version_num, read_only, home: schema(3), history_at: schema(4) })
+}
+
+/// Returns the format of a schema's journal, by its columns.
+pub(super) async fn journal_format(
+    session: &Session,
+    schema: &str,
+) -> Result<Option<JournalFormat>, tokio_postgres::Error> {
+    let found = session.ask(&places_query(&[Some(schema.to_owned())])).await?;
+    let cell = |i: usize| found.first().and_then(|row| row.get(i)?.as_deref());
+    Ok(format_of(cell(6), cell(7)))
+}
+
+fn format_of(table: Option<&str>, added: Option<&str>) -> Option<JournalFormat> {
+    table.map(|_| if added.is_some() { JournalFormat::Two } else { JournalFormat::One })
+}
+
+/// One row for each schema, in order: does it exist, may it be used, and what has it of our tables.
+fn places_query(schemas: &[Option<String>]) -> String {
+    let names: Vec<String> = schemas.iter().map(|s| s.as_deref().map_or("NULL".into(), literal)).collect();
+    let class = |alias: &str, name: &str| {
+        format!(
+            "LEFT JOIN pg_catalog.pg_class {alias} ON {alias}.relnamespace = n.oid AND {alias}.relname = '{name}' \
+             AND {alias}.relkind IN ('r', 'p', 'v', 'm', 'f')"
+        )
+    };
+    format!(
+        "SELECT n.oid::text, pg_catalog.has_schema_privilege(n.oid, 'USAGE')::text, a.atttypid::regtype::text, \
+         pg_catalog.has_table_privilege(h.oid, 'SELECT')::text, h.oid::text, \
+         pg_catalog.has_table_privilege(j.oid, 'SELECT')::text, j.oid::text, f.attnum::text \
+         FROM unnest(ARRAY[{}]::text[]) WITH ORDINALITY AS s (name, at) \
+         LEFT JOIN pg_catalog.pg_namespace n ON n.nspname = s.name {} \
+         LEFT JOIN pg_catalog.pg_attribute a ON a.attrelid = h.oid AND a.attname = 'version' AND a.attnum > 0 {} \
+         LEFT JOIN pg_catalog.pg_attribute f ON f.attrelid = j.oid AND f.attname = '{}' AND f.attnum > 0 \
+         ORDER BY s.at",
+        names.join(", "),
+        class("h", HISTORY),
+        class("j", JOURNAL),
+        JOURNAL_ADDED[0],
+    )
+}
+
+fn place(server: &Postgres, idx: usize, tenant: &Tenant, facts: &Facts, row: &[Option<String>]) -> Result<Place> {
+    let cell = |i: usize| row.get(i).and_then(Option::as_deref);
+    let database = tenant.datasource.database();
+    let Some(schema) = tenant.datasource.schema().or(facts.home.as_deref()) else {
+        return Err(fault::no_schema(&server.server, database, None));
+    };
+    if let (None, Some(behind)) = (tenant.datasource.schema(), facts.history_at.as_deref().filter(|at| *at != schema)) {
+        // As if it were new, it would get every changeset a second time.
+        let message =
+            format!("database `{database}` has its history in schema `{behind}`, and its sessions begin in `{schema}`");
+        return Err(Diagnostic::new(Code::READ_FAILED, message)
+            .cause("both are in the search_path; schema \"$user\" stands before public as soon as it exists")
+            .hint(format!(
+                "say where the tenant lives, `schema: {behind}` in tenants.yaml, or correct the role's search_path"
+            )));
+    }
+    if cell(0).is_none() {
+        return Err(fault::no_schema(&server.server, database, Some(schema)));
+    }
+    let user = tenant.access.user.as_deref().unwrap_or("(none)");
+    let refused = |what: String, grant: String| {
+        let diagnostic = Diagnostic::new(Code::NO_PRIVILEGE, format!("user {user} may not read {what}"));
+        Err(diagnostic.hint(format!("{grant} TO {}", ident(user))))
+    };
+    if cell(1) != Some("true") {
+        return refused(format!("schema `{schema}`"), format!("GRANT USAGE ON SCHEMA {}", ident(schema)));
+    }
+    for (name, at) in [(HISTORY, 3), (JOURNAL, 5)] {
+        if cell(at) == Some("false") {
+            return refused(format!("table `{schema}.{name}`"), format!("GRANT SELECT ON {}", table(schema, name)));
+        }
+    }
+    let width = if cell(2) == Some("bigint") { Width::Int8 } else { Width::Int4 };
+    let tables = Tables { history: cell(4).map(|_| width), journal: format_of(cell(6), cell(7)) };
+    Ok(Place { idx, oid: cell(0).unwrap_or_default().to_owned(), schema: schema.to_owned(), tables })
+}
+
+/// Finds the place of one tenant.
+///
+/// # Errors
+/// `MT31x` where it has none, or one that may not be read.
+pub(super) async fn place_of(server: &Postgres, session: &Session, tenant: &Tenant) -> Result<Place> {
+    let found = async {
+        let facts = facts(session).await?;
+        places::<()>(server, session, &[(0, tenant)], &facts).await
+    };
+    let (places, answers) =
+        found.await.map_err(|error| fault::connecting(&server.server, &super::groups::key(tenant), &error))?;
+    for (_, answer) in answers {
+        answer?;
+    }
+    let bug = || Diagnostic::new(Code::BUG, "a tenant was not asked about");
+    places.into_iter().next().ok_or_else(bug)
+}

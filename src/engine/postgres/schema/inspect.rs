@@ -1,0 +1,209 @@
+//! Reads what tenants' schemas are: those of one database together. The server says which are alike, and one of each
+//! is transferred.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+
+use crate::engine::postgres::groups::{self, Answers, Member, Question};
+use crate::engine::postgres::places::{Place, facts, places};
+use crate::engine::postgres::session::Session;
+use crate::engine::postgres::{Postgres, fault};
+use crate::error::{Code, Diagnostic, Result};
+use crate::schema::{Basis, Fingerprint, Include, Object, Snapshot};
+use crate::tenant::Tenant;
+
+use super::catalog::{BEGIN, Catalog, WIDTH, Wanted};
+use super::parts::Part;
+use super::parts_types::{BODY, SETTINGS};
+use super::raw::Own;
+
+/// How often a question is asked that met an object in the moment of its end.
+const TRIES: usize = 3;
+
+/// What are their schemas?
+struct Inspection {
+    include: Include,
+}
+
+pub(in crate::engine::postgres) async fn inspect(server: &Postgres, tenants: &[&Tenant]) -> Vec<Result<Arc<Snapshot>>> {
+    let mut answers = groups::ask(server, tenants, &Inspection { include: server.include }).await;
+    // What databases are alike in is not known before their descriptions are.
+    let mut known: HashMap<Fingerprint, Arc<Snapshot>> = HashMap::new();
+    for snapshot in answers.iter_mut().flatten() {
+        *snapshot = known.entry(snapshot.fingerprint().clone()).or_insert_with(|| snapshot.clone()).clone();
+    }
+    answers
+}
+
+impl Question for Inspection {
+    type Answer = Arc<Snapshot>;
+
+    fn ask<'a>(
+        &'a self,
+        server: &'a Postgres,
+        session: &'a Session,
+        members: &'a [Member<'a>],
+    ) -> BoxFuture<'a, Result<Answers<Arc<Snapshot>>, tokio_postgres::Error>> {
+        async move {
+            let facts = facts(session).await?;
+            let (places, mut answers) = places(server, session, members, &facts).await?;
+            let catalog = Catalog { version: facts.version_num, include: self.include };
+            let wanted: Vec<Wanted> = places.iter().map(|place| wanted(place, members)).collect();
+            match snapshots(session, &catalog, &wanted).await {
+                Ok(found) => answers.extend(places.iter().zip(found).map(|(place, found)| (place.idx, Ok(found)))),
+                // One that cannot be described spoils the joint question: only its own tenant shall fail.
+                Err(error) if !fault::is_lost(&error) => {
+                    for (place, wanted) in places.iter().zip(&wanted) {
+                        let found = snapshots(session, &catalog, std::slice::from_ref(wanted)).await;
+                        let found = match found {
+                            Err(error) if fault::is_lost(&error) => return Err(error),
+                            Err(error) => Err(indescribable(place, &error)),
+                            Ok(mut found) => found.pop().ok_or_else(|| indescribable(place, &error)),
+                        };
+                        answers.push((place.idx, found));
+                    }
+                }
+                Err(error) => return Err(error),
+            }
+            Ok(answers)
+        }
+        .boxed()
+    }
+}
+
+/// Returns what to look at for a tenant. One without a schema of its own has the whole database.
+pub(super) fn wanted(place: &Place, members: &[Member<'_>]) -> Wanted {
+    let whole = members.iter().any(|(idx, tenant)| *idx == place.idx && tenant.datasource.schema().is_none());
+    Wanted { oid: place.oid.clone(), schema: place.schema.clone(), whole }
+}
+
+/// Says that a schema cannot be read.
+pub(super) fn indescribable(place: &Place, error: &tokio_postgres::Error) -> Diagnostic {
+    Diagnostic::new(Code::READ_FAILED, format!("schema `{}` cannot be described", place.schema))
+        .cause(fault::words(error))
+        .hint("an object of it may have been changed at this moment: try again")
+}
+
+/// Describes schemas; one answer for each, in order. Leaves the session as it was.
+async fn snapshots(
+    session: &Session,
+    catalog: &Catalog,
+    wanted: &[Wanted],
+) -> Result<Vec<Arc<Snapshot>>, tokio_postgres::Error> {
+    let mut tried = 0;
+    loop {
+        tried += 1;
+        match look(session, catalog, wanted).await {
+            Err(error) if !fault::is_lost(&error) => {
+                session.ask("ROLLBACK").await?;
+                if tried == TRIES {
+                    return Err(error);
+                }
+            }
+            found => return found,
+        }
+    }
+}
+
+async fn look(
+    session: &Session,
+    catalog: &Catalog,
+    wanted: &[Wanted],
+) -> Result<Vec<Arc<Snapshot>>, tokio_postgres::Error> {
+    let mut begin = BEGIN;
+    // Of each distinct hash, the first schema with it.
+    let mut distinct: Vec<Wanted> = Vec::new();
+    let mut which: Vec<usize> = Vec::with_capacity(wanted.len());
+    if wanted.len() > 1 {
+        let hashes = hashes(&session.ask(&format!("{begin}{}", catalog.hashes(wanted))).await?, wanted.len());
+        begin = "";
+        let mut seen: HashMap<(&Hash, bool), usize> = HashMap::new();
+        for (hash, wanted) in hashes.iter().zip(wanted) {
+            which.push(*seen.entry((hash, wanted.whole)).or_insert_with(|| {
+                distinct.push(wanted.clone());
+                distinct.len() - 1
+            }));
+        }
+    } else {
+        distinct.extend_from_slice(wanted);
+        which.extend(0..wanted.len());
+    }
+    let rows = session.ask(&format!("{begin}{};\nCOMMIT", catalog.rows(&distinct))).await?;
+    let basis = Basis::new(format!("postgres-{}", catalog.version / 10_000), catalog.include);
+    let described: Vec<Arc<Snapshot>> =
+        objects(rows, catalog, &distinct).into_iter().map(|objects| Arc::new(Snapshot::new(&basis, objects))).collect();
+    Ok(which.into_iter().filter_map(|at| described.get(at).cloned()).collect())
+}
+
+/// What the server says of a schema: two sums of hashes; nothing of an empty one.
+pub(super) type Hash = Option<(String, String)>;
+
+/// Reads rows of an index from 1 and two sums.
+pub(super) fn hashes(rows: &[Vec<Option<String>>], count: usize) -> Vec<Hash> {
+    let mut hashes = vec![None; count];
+    for row in rows {
+        let [Some(idx), Some(one), Some(other)] = row.as_slice() else { continue };
+        if let Some(at) = position(idx).filter(|at| *at < count) {
+            hashes[at] = Some((one.clone(), other.clone()));
+        }
+    }
+    hashes
+}
+
+fn position(idx: &str) -> Option<usize> {
+    idx.parse::<usize>().ok()?.checked_sub(1)
+}
+
+/// Makes the objects of each schema from rows: see [`Catalog::rows`].
+fn objects(rows: Vec<Vec<Option<String>>>, catalog: &Catalog, wanted: &[Wanted]) -> Vec<Vec<Object>> {
+    let parts = catalog.parts();
+    let mut made: Vec<Vec<Object>> = wanted.iter().map(|_| Vec::new()).collect();
+    for row in rows {
+        let mut cells = row.into_iter();
+        let mut cell = || cells.next().flatten();
+        let at = cell().as_deref().and_then(position);
+        let part = cell().and_then(|no| parts.get(no.parse::<usize>().ok()?).copied());
+        let (Some(objects), Some(part)) = (at.and_then(|at| made.get_mut(at)), part) else { continue };
+        let (parent, name) = (cell(), cell().unwrap_or_default());
+        let values: Vec<Option<String>> = (0..WIDTH).map(|_| cell()).collect();
+        objects.push(object(part, parent.as_deref(), name, values));
+    }
+    for (objects, wanted) in made.iter_mut().zip(wanted) {
+        without_own_name(objects, &wanted.schema);
+    }
+    made
+}
+
+fn object(part: &Part, parent: Option<&str>, name: String, values: Vec<Option<String>>) -> Object {
+    let names = part.attributes.iter().map(|(name, _)| *name);
+    let gap = WIDTH - 2 - part.attributes.len();
+    let names = names.chain(std::iter::repeat_n("", gap)).chain(["comment", "grants"]);
+    names.zip(values).fold(Object::new(part.kind, parent, name), |object, (name, value)| object.with_some(name, value))
+}
+
+/// Takes the schema's own name out of what the server keeps as it was written.
+fn without_own_name(objects: &mut [Object], schema: &str) {
+    let is_raw = |object: &Object| object.get(BODY).is_some() || object.get(SETTINGS).is_some();
+    if !objects.iter().any(is_raw) {
+        return;
+    }
+    let names: Vec<String> = objects
+        .iter()
+        .filter(|object| object.parent.is_none())
+        .map(|object| object.name.split('(').next().unwrap_or_default().to_owned())
+        .collect();
+    let own = Own { schema, names: names.iter().map(String::as_str).collect() };
+    for object in objects.iter_mut().filter(|object| is_raw(object)) {
+        let is_sql = matches!(object.get("language"), Some("sql" | "plpgsql"));
+        for attribute in &mut object.attributes {
+            match &*attribute.name {
+                BODY if is_sql => attribute.value = own.out_of_body(&attribute.value),
+                SETTINGS => attribute.value = own.out_of_settings(&attribute.value),
+                _ => {}
+            }
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! The steps of a run: one version after the other, each with its check and its barrier.
+
+use std::collections::BTreeSet;
+use std::num::NonZeroUsize;
+
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
+
+use crate::changeset::{Changeset, Version};
+use crate::error::{Code, Diagnostic, ExitStatus};
+use crate::plan::Plan;
+use crate::sql::{EngineKind, is_plain};
+use crate::tenant::{TenantId, Verify};
+
+use super::barrier::{self, Decision, Reason};
+use super::converge::Watch;
+use super::event::{Ending, Event, RunOutcome};
+use super::judge::Refusal;
+use super::ledger::Ledger;
+use super::locks::Locks;
+use super::run::{Run, ended, refused};
+use super::step::{StepResult, Stepping};
+use super::survey::Survey;
+use super::verdict::Verdict;
+use super::words::{Telling, When};
+
+/// How the steps went.
+pub(crate) struct Steps {
+    pub ending: Ending,
+    /// The last version that was begun, and what came of it.
+    pub last: Option<(Version, StepResult)>,
+    /// How the fleet stands now, in words.
+    pub fleet: String,
+    /// The tenants whose drift is in the ending.
+    pub told: BTreeSet<TenantId>,
+}
+
+/// What a step left that is not alike.
+#[derive(Default)]
+struct Apart {
+    said: Vec<Diagnostic>,
+    tenants: BTreeSet<TenantId>,
+}
+
+impl Run<'_> {
+    /// Goes step by step to the end or to the first barrier that does not open.
+    pub(crate) async fn steps(
+        &self,
+        locks: &Locks<'_>,
+        survey: &Survey,
+        plan: &Plan,
+        mut watch: Option<&mut Watch<'_>>,
+    ) -> Result<Steps, Refusal> {
+        let jobs = Semaphore::new(self.options.jobs.map_or(Semaphore::MAX_PERMITS, NonZeroUsize::get));
+        let ledger = Ledger::new(survey);
+        let stepping = Stepping {
+            scope: self.scope,
+            run: self.run,
+            stop: self.stop,
+            events: self.events,
+            jitter: self.jitter,
+            jobs: &jobs,
+            ledger: &ledger,
+        };
+        let mut done = None;
+        for (idx, &version) in plan.steps().iter().enumerate() {
+            let Some(changeset) = self.scope.changelog.get(version) else {
+                return Err(refused(Diagnostic::new(Code::BUG, format!("step {version} is not in the changelog"))));
+            };
+            let tenants = plan.tenants_at(version);
+            let began = Instant::now();
+            (self.events)(Event::StepStarted {
+                version,
+                title: changeset.to_string(),
+                tenants: tenants.len(),
+                step_no: idx + 1,
+                steps: plan.steps().len(),
+            });
+            let lock = locks.check().await;
+            let mut result = match &lock {
+                Ok(()) => stepping.run(changeset, &tenants).await,
+                Err(_) => stepping.none(version, &tenants),
+            };
+            result.tally.lock_lost = lock.is_err();
+            let last = idx + 1 == plan.steps().len();
+            result.tally.interrupted &= !last;
+            let verdict = Verdict { scope: self.scope, survey, plan, version };
+            let mut apart = Apart::default();
+            if let Some(watch) = watch.as_deref_mut() {
+                watch.applied(version, &result.applied);
+                if self.options.verify == Verify::Step && barrier::decide(&result.tally) == Decision::Proceed {
+                    apart = self.converge(&verdict, watch, changeset, &mut result).await;
+                    result.tally.interrupted &= !last;
+                }
+            }
+            let decision = barrier::decide(&result.tally);
+            (self.events)(Event::Barrier { version, tally: result.tally, decision, elapsed: began.elapsed() });
+            if let Decision::Halt(reason) = decision {
+                let said = match reason {
+                    Reason::Diverged | Reason::Unverified => apart.said,
+                    _ => verdict.diagnostics(&result, lock.err()),
+                };
+                let (ending, fleet) = (self.halted(reason, said), verdict.fleet(&result));
+                return Ok(Steps { ending, last: Some((version, result)), fleet, told: apart.tenants });
+            }
+            done = Some((version, result));
+        }
+        let ending = ended(RunOutcome::Applied, ExitStatus::Done);
+        Ok(Steps { ending, last: done, fleet: "every changeset of this run is applied".into(), told: BTreeSet::new() })
+    }
+
+    /// Checks that a step had the same effect on all; what it finds goes into the tally.
+    async fn converge(
+        &self,
+        verdict: &Verdict<'_>,
+        watch: &mut Watch<'_>,
+        changeset: &Changeset,
+        result: &mut StepResult,
+    ) -> Apart {
+        let (began, version) = (Instant::now(), changeset.version);
+        let plain = |engine: EngineKind| {
+            let text = changeset.text(engine).filter(|text| !text.directives.no_transaction && !result.by_another);
+            text.is_some_and(|text| is_plain(&text.sql, engine))
+        };
+        let engines = self.scope.fleet.servers.iter().map(|server| server.engine);
+        let plain: BTreeSet<EngineKind> = engines.filter(|engine| plain(*engine)).collect();
+        // As with the survey: reading changes nothing, so it does not hold up the stop. The end of the run reads all.
+        let checked = tokio::select! {
+            biased;
+            checked = watch.check(&result.applied, &plain) => checked,
+            () = self.stop.wait() => {
+                result.tally.interrupted = true;
+                return Apart::default();
+            }
+        };
+        match checked {
+            Ok(checked) if !checked.drift.is_drift() => {
+                let (tenants, elapsed) = (result.applied.len(), began.elapsed());
+                (self.events)(Event::Verified { version, tenants, cohorts: checked.cohorts, elapsed });
+                Apart::default()
+            }
+            Ok(checked) => {
+                let tenants: BTreeSet<TenantId> = checked.drift.deviating().collect();
+                result.tally.diverged = tenants.len();
+                for &tenant in &tenants {
+                    (self.events)(Event::Diverged { tenant, version });
+                }
+                let (fleet, title) = (verdict.fleet(result), changeset.to_string());
+                let step = result.applied.iter().copied().collect();
+                let when = When::Step { changeset: &title, tenants: &step, fleet: &fleet };
+                let telling = Telling { scope: &self.scope, survey: verdict.survey, drift: &checked.drift, when };
+                Apart { said: telling.diagnostics(), tenants }
+            }
+            Err(failed) => {
+                result.tally.unverified = failed.len();
+                Apart { said: verdict.unverified(result, &failed), tenants: BTreeSet::new() }
+            }
+        }
+    }
+
+    fn halted(&self, reason: Reason, diagnostics: Vec<Diagnostic>) -> Ending {
+        let (outcome, exit) = match reason {
+            Reason::HalfApplied => (RunOutcome::Halted, ExitStatus::HalfApplied),
+            Reason::Failed | Reason::LockLost => (RunOutcome::Halted, ExitStatus::Failed),
+            Reason::Diverged => (RunOutcome::Halted, ExitStatus::Drift),
+            Reason::Unverified => {
+                let gone = |d: &Diagnostic| d.code().exit() == ExitStatus::Unreachable;
+                let exit = if diagnostics.iter().all(gone) { ExitStatus::Unreachable } else { ExitStatus::Failed };
+                (RunOutcome::Halted, exit)
+            }
+            Reason::Interrupted => (RunOutcome::Interrupted, self.stop.exit()),
+        };
+        // A changeset that was rolled back because somebody insisted is no failure of its own.
+        let cancelled = |d: &Diagnostic| d.code() == Code::CANCELLED;
+        if reason == Reason::Failed && !diagnostics.is_empty() && diagnostics.iter().all(cancelled) {
+            return Ending { diagnostics, ..ended(RunOutcome::Interrupted, self.stop.exit()) };
+        }
+        Ending { diagnostics, ..ended(outcome, exit) }
+    }
+}
