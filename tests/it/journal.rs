@@ -82,3 +82,49 @@ fn an_applied_changeset_leaves_these_rows() {
         assert_eq!(cells(&fleet, tenant, whole), [expected.len().to_string()], "{tenant}");
     }
 }
+
+/// The description of one table on every engine, as the journal keeps it: a change is a new `schema::FORMAT`.
+#[test]
+fn the_schema_that_a_run_recorded_is_kept_in_these_lines() {
+    let mut fleet = Fleet::new();
+    fleet.postgres_database("pg", postgres(0)).mariadb("maria", mariadb(0)).sqlite("lite");
+    let table = "CREATE TABLE a (x int PRIMARY KEY, note varchar(80) NOT NULL DEFAULT 'it''s')";
+    let index = "CREATE INDEX a_note ON a (note)";
+    fleet.changeset("V7__two.sql", &format!("{table};\n{index};\n"));
+    // The default is another from release to release.
+    let in_full = format!("{table} CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;\n{index};\n");
+    fleet.variant("mysql", "V7__two.sql", &in_full);
+    fleet.run(&["up"]).expect(0);
+    for (tenant, engine, lines) in [
+        ("pg", "1/postgres-", POSTGRES),
+        ("maria", "1/mariadb-", MARIADB),
+        ("lite", "1/sqlite-3/00d70eb735600db98f0244a1bc57e8bb", SQLITE),
+    ] {
+        let kept = fleet.cell(tenant, "SELECT snapshot FROM mtmigrate_journal WHERE outcome = 'applied'");
+        let (fingerprint, objects) = kept.split_once('\n').unwrap();
+        assert!(fingerprint.starts_with(engine), "{tenant}: {fingerprint}");
+        assert_eq!(objects, lines, "{tenant}");
+        // The versions' hash is that of `7`.
+        let record = fleet.cell(tenant, "SELECT fingerprint FROM mtmigrate_journal WHERE outcome = 'applied'");
+        assert_eq!(record, format!("{fingerprint}@72b7f98a464cd917"), "{tenant}");
+    }
+}
+
+const POSTGRES: &str = r#"["table",null,"a",[]]
+["column","a","a.note",[["type","character varying(80)"],["null","not null"],["default","'it''s'::character varying"]]]
+["column","a","a.x",[["type","integer"],["null","not null"]]]
+["constraint","a","a.a_pkey",[["definition","PRIMARY KEY (x)"]]]
+["index","a","a_note",[["definition","CREATE INDEX a_note ON a USING btree (note)"]]]
+"#;
+const MARIADB: &str = r#"["table",null,"a",[["character set","utf8mb4"],["collation","utf8mb4_bin"]]]
+["column","a","a.note",[["type","varchar(80)"],["null","not null"],["default","'it''s'"]]]
+["column","a","a.x",[["type","int"],["null","not null"]]]
+["constraint","a","a.primary key",[["columns","x"]]]
+["index","a","a_note",[["columns","note"]]]
+"#;
+const SQLITE: &str = r#"["table",null,"a",[]]
+["column","a","a.note",[["type","varchar(80)"],["null","not null"],["default","'it''s'"]]]
+["column","a","a.x",[["type","int"]]]
+["constraint","a","a.primary key",[["primary key","x"]]]
+["index","a","a_note",[["columns","note"]]]
+"#;
