@@ -5,7 +5,7 @@ use clap::{Args, ValueEnum};
 
 use crate::changeset::Version;
 use crate::history::OutOfOrder;
-use crate::lockstep;
+use crate::lockstep::{self, Depth};
 use crate::report::{PlanFormat, PlanOptions, PlanReport};
 
 use super::args::{Selecting, version};
@@ -23,7 +23,7 @@ Exit status: 0 planned; 2 usage or configuration; 3 drift; 4 changesets are pend
 
 /// Shows what `up` would do, step by step.
 ///
-/// Writes to tenants: no. It connects, reads every selected tenant's history, and judges it as `up` would.
+/// Writes to tenants: no. It connects, reads every selected tenant's history and schema, and judges them as `up` would.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct PlanArgs {
@@ -65,7 +65,7 @@ pub(super) fn run(args: &PlanArgs, context: &Context) -> Outcome {
     let walk = Walk { context, selecting: &args.selecting, target: args.to };
     walk.run(async |scope| {
         let out_of_order = if args.allow_out_of_order { OutOfOrder::Allow } else { OutOfOrder::Refuse };
-        let survey = lockstep::survey(&scope, out_of_order, lockstep::Depth::Histories).await;
+        let survey = lockstep::survey(&scope, out_of_order, Depth::of(scope.fleet.verify)).await;
         let plan = match lockstep::judge(&scope, &survey, args.to) {
             Ok(plan) => plan,
             Err(refusal) => {

@@ -126,10 +126,7 @@ impl Run<'_> {
     /// Somebody asked to stop meanwhile.
     async fn survey(&self) -> Result<Surveyed, Refusal> {
         let began = Instant::now();
-        let depth = match self.options.verify {
-            Verify::Step | Verify::Run => Depth::Schemas,
-            Verify::Off => Depth::Histories,
-        };
+        let depth = Depth::of(self.options.verify);
         // Reading changes nothing, so it is not waited for: a server that does not answer would hold up the stop.
         let (survey, schemas) = tokio::select! {
             biased;

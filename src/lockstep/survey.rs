@@ -10,7 +10,7 @@ use crate::changeset::{Changelog, Version};
 use crate::engine::{Reading, Servers};
 use crate::error::Result;
 use crate::history::{self, OutOfOrder, Unfinished};
-use crate::tenant::{Fleet, ServerId, Tenant, TenantId};
+use crate::tenant::{Fleet, ServerId, Tenant, TenantId, Verify};
 
 use super::drift::SchemaDrift;
 use super::expected::{Expectations, contradicted};
@@ -68,6 +68,16 @@ pub enum Depth {
     Histories,
     /// Its live schema too.
     Schemas,
+}
+
+impl Depth {
+    /// Returns how much `up` reads.
+    pub fn of(verify: Verify) -> Self {
+        match verify {
+            Verify::Step | Verify::Run => Self::Schemas,
+            Verify::Off => Self::Histories,
+        }
+    }
 }
 
 impl Survey {

@@ -43,7 +43,10 @@ fn is_plain_statement(statement: &str) -> bool {
         match token.kind {
             Kind::Word => {
                 let word = written.to_ascii_uppercase();
-                if DEPENDING.contains(&word.as_str()) {
+                // What is dropped with its dependents may take something of a neighbour's with it.
+                let drops_more =
+                    word == "CASCADE" && !matches!(words.last().map(String::as_str), Some("DELETE" | "UPDATE"));
+                if drops_more || DEPENDING.contains(&word.as_str()) {
                     return false;
                 }
                 words.push(word);
@@ -89,6 +92,8 @@ mod tests {
         for text in [
             "CREATE TABLE IF NOT EXISTS a (id int)",
             "DROP TABLE IF EXISTS a",
+            "DROP TABLE a CASCADE",
+            "ALTER TABLE a DROP COLUMN b CASCADE",
             "ALTER TABLE a ADD COLUMN IF NOT EXISTS b int",
             "CREATE TABLE a (LIKE b)",
             "CREATE TABLE a AS TABLE b",

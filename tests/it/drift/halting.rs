@@ -21,7 +21,7 @@ const UNDONE: &str = "ALTER TABLE orders DROP COLUMN note;";
 #[track_caller]
 fn assert_halts(fleet: &Fleet, tenant: &str) {
     let before = fleet.dumps();
-    for args in [&["up"][..], &["up", "--verify", "run"], &["drift"], &["drift", "--format", "markdown"]] {
+    for args in [&["up"][..], &["up", "--verify", "run"], &["plan"], &["drift"], &["drift", "--format", "markdown"]] {
         let output = fleet.run(args).expect(3);
         let all = format!("{}{}", output.stdout, output.stderr);
         for text in [tenant, "orders.note", "+  column orders.note"] {
