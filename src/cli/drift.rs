@@ -3,7 +3,7 @@
 use clap::builder::PossibleValue;
 use clap::{Args, ValueEnum};
 
-use crate::error::{Code, Diagnostic, ExitStatus};
+use crate::error::{Code, Diagnostic, ExitStatus, count, names};
 use crate::history::OutOfOrder;
 use crate::lockstep::{self, Depth, Scope, Survey};
 use crate::report::{DriftFormat, DriftReport, repair_draft};
@@ -27,7 +27,7 @@ What to do about it: undo the change; or `mtmigrate accept` if it is right; or a
 `drift: ignore:` in tenants.yaml. docs/drift.md says what is compared on each engine.
 
 Exit status: 0 no drift; 2 usage or configuration; 3 drift, of schemas or of histories, or --against
-  found a difference; 5 a tenant cannot be reached";
+  found a difference; 5 a tenant cannot be reached; 6 a tenant is half applied, and was not judged";
 
 /// Shows whose schema is not what was recorded, or not what the tenants with the same changesets have.
 ///
@@ -61,6 +61,9 @@ impl ValueEnum for DriftFormat {
         }))
     }
 }
+
+/// How many tenants one message names.
+const NAMED: usize = 5;
 
 /// Reads every tenant's schema, prints the report on stdout, and on stderr what to do about it.
 pub(super) fn run(args: &DriftArgs, context: &Context) -> Outcome {
@@ -96,7 +99,23 @@ fn whole(args: &DriftArgs, scope: &Scope<'_>, survey: &Survey, console: &Console
         console.tell(&over(scope.fleet, today()));
     }
     told(scope, survey, console);
-    Ok(report.exit())
+    Ok(report.exit().worst(half_applied(scope, survey, console)))
+}
+
+/// Tells of tenants that are half applied: their schemas are between two changesets, and nobody judged them.
+fn half_applied(scope: &Scope<'_>, survey: &Survey, console: &Console) -> ExitStatus {
+    let open = survey.positions().filter(|(_, position)| position.unfinished.is_some());
+    let open: Vec<&str> = open.map(|(tenant, _)| scope.fleet.tenant(tenant).name.as_str()).collect();
+    if open.is_empty() {
+        return ExitStatus::Done;
+    }
+    let message = format!("{} half applied, and not judged: {}", count(open.len(), "tenant"), names(open, NAMED));
+    console.tell(&[Diagnostic::new(Code::HALF_APPLIED, message)
+        .state("their schemas are between two changesets")
+        .hint(
+            "`mtmigrate status` says at which statement; `mtmigrate up` continues, or says what a person must find out",
+        )]);
+    ExitStatus::HalfApplied
 }
 
 async fn against(args: &DriftArgs, name: &str, scope: Scope<'_>, console: &Console) -> Outcome {

@@ -14,6 +14,7 @@ use super::drift::schema_drift;
 use super::event::RunOutcome;
 use super::standing::{Found, Position, Standing};
 use super::survey::{Scope, Survey};
+use super::words::minute;
 
 /// How many tenants one message names.
 const NAMES: usize = 5;
@@ -151,8 +152,13 @@ fn half(
         Diagnostic::new(Code::HALF_APPLIED, format!("{} is half applied on tenant {name}", title(*version)))
             .cause(what);
     if let Some(last) = last {
-        diagnostic =
-            diagnostic.cause(format!("run {} by {}@{} at {}", last.run_id, last.who, last.host, last.finished_at));
+        diagnostic = diagnostic.cause(format!(
+            "run {} by {}@{} at {}",
+            last.run_id,
+            last.who,
+            last.host,
+            minute(last.finished_at)
+        ));
     }
     Some(diagnostic.state("nothing was changed by this run").hint(hint))
 }

@@ -274,7 +274,7 @@ fn failed_last<'p>(group: &Group<TenantId>, positions: &HashMap<TenantId, &'p Po
 }
 
 /// Returns a time as people say it, in UTC.
-fn minute(at: OffsetDateTime) -> String {
+pub(crate) fn minute(at: OffsetDateTime) -> String {
     let format = format_description!("[year]-[month]-[day] [hour]:[minute] UTC");
     at.to_offset(UtcOffset::UTC).format(format).unwrap_or_else(|_| at.to_string())
 }

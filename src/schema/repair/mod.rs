@@ -109,9 +109,11 @@ impl Draft<'_> {
         self.objects.iter().any(|made| made.identity() == object.identity())
     }
 
-    fn rank(&self) -> usize {
+    /// Tables come first, then columns, generated ones after those that they may be made of, then indexes.
+    fn rank(&self) -> (usize, bool) {
         let of = |kind| self.objects.iter().any(|object| object.kind == kind);
-        [Kind::Table, Kind::Column, Kind::Index].into_iter().position(of).unwrap_or_default()
+        let kind = [Kind::Table, Kind::Column, Kind::Index].into_iter().position(of).unwrap_or_default();
+        (kind, self.objects.iter().any(|object| object.get("generated").is_some()))
     }
 
     /// Whether it cannot be without something: a column of the same table, a relation, a type, a function.

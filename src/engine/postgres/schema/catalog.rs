@@ -34,6 +34,11 @@ pub(super) const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;
     SET LOCAL xmlbinary = 'base64';\nSET LOCAL standard_conforming_strings = on;\nSET LOCAL quote_all_identifiers = off;\nSET LOCAL jit = off;\n\
     SET LOCAL work_mem = '64MB';\nSET LOCAL lock_timeout = '60s';\nSET LOCAL statement_timeout = '120s';\n";
 
+/// Stands before every further question of a transaction: the one before has left the search_path at a tenant's schema,
+/// and an operator of that schema would be called in place of the system's, with the rights of who asks.
+/// <https://www.postgresql.org/docs/current/ddl-schemas.html#DDL-SCHEMAS-PATTERNS>
+pub(super) const AGAIN: &str = "SET LOCAL search_path = pg_catalog;\n";
+
 /// Asks before which transaction all have ended, for the snapshot of the questions after it.
 /// <https://www.postgresql.org/docs/current/functions-info.html#FUNCTIONS-INFO-SNAPSHOT>
 pub(super) const HORIZON: &str = "SELECT pg_catalog.txid_snapshot_xmin(pg_catalog.txid_current_snapshot());\n";

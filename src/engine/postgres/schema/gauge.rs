@@ -18,7 +18,7 @@ use crate::error::Result;
 use crate::schema::Include;
 use crate::tenant::Tenant;
 
-use super::catalog::{BEGIN, Catalog, HORIZON, Wanted};
+use super::catalog::{AGAIN, BEGIN, Catalog, HORIZON, Wanted};
 use super::inspect::{Hash, hashes, indescribable, wanted};
 
 /// How much is looked at.
@@ -124,7 +124,7 @@ async fn measured(
             let mut rows = session.ask(&format!("{begin}{}", catalog.signs(mark))).await?;
             let touched: Vec<usize> = single(&rows[1.min(rows.len())..]).collect();
             let delta = catalog.delta(wanted, mark, &touched);
-            rows.extend(session.ask(&format!("{delta};\nCOMMIT")).await?);
+            rows.extend(session.ask(&format!("{AGAIN}{delta};\nCOMMIT")).await?);
             rows
         }
     };

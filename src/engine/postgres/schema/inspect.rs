@@ -15,7 +15,7 @@ use crate::error::{Code, Diagnostic, Result};
 use crate::schema::{Basis, Fingerprint, Include, Object, Snapshot};
 use crate::tenant::Tenant;
 
-use super::catalog::{BEGIN, Catalog, WIDTH, Wanted};
+use super::catalog::{AGAIN, BEGIN, Catalog, WIDTH, Wanted};
 use super::parts::Part;
 use super::parts_types::{BODY, SETTINGS};
 use super::raw::Own;
@@ -119,7 +119,7 @@ async fn look(
     let mut which: Vec<usize> = Vec::with_capacity(wanted.len());
     if wanted.len() > 1 {
         let hashes = hashes(&session.ask(&format!("{begin}{}", catalog.hashes(wanted))).await?, wanted.len());
-        begin = "";
+        begin = AGAIN;
         let mut seen: HashMap<(&Hash, bool), usize> = HashMap::new();
         for (hash, wanted) in hashes.iter().zip(wanted) {
             which.push(*seen.entry((hash, wanted.whole)).or_insert_with(|| {

@@ -231,3 +231,39 @@ fn what_a_run_and_a_person_record_is_kept_once_and_read_again() {
     fleet.changeset("V2__lines.sql", "CREATE TABLE lines (id int);");
     fleet.run(&["up"]).expect(0);
 }
+
+/// Operators are looked up by the search_path too, and whoever may make one in his schema must not be called by those who look.
+#[test]
+fn an_operator_of_a_tenants_own_is_never_called_by_those_who_look() {
+    for owner in ["a", "b", "c"] {
+        let mut fleet = Fleet::new();
+        let database = postgres(0).create_database();
+        for name in ["a", "b", "c"] {
+            fleet.postgres_schema(name, postgres(0), &database);
+            fleet.execute(name, "CREATE TABLE orders (id serial PRIMARY KEY, note text DEFAULT 'x')");
+        }
+        fleet.execute(
+            owner,
+            "CREATE TABLE spied (x int);
+             CREATE FUNCTION never(int, int) RETURNS bool LANGUAGE plpgsql AS $$ BEGIN RAISE 'called'; END $$;
+             CREATE FUNCTION never(\"char\", \"char\") RETURNS bool LANGUAGE plpgsql AS $$ BEGIN RAISE 'called'; END $$;
+             CREATE FUNCTION never(oid, oid) RETURNS bool LANGUAGE plpgsql AS $$ BEGIN RAISE 'called'; END $$;
+             CREATE FUNCTION never(text, text) RETURNS bool LANGUAGE plpgsql AS $$ BEGIN RAISE 'called'; END $$;
+             CREATE OPERATOR = (leftarg = int, rightarg = int, function = never);
+             CREATE OPERATOR = (leftarg = \"char\", rightarg = \"char\", function = never);
+             CREATE OPERATOR = (leftarg = oid, rightarg = oid, function = never);
+             CREATE OPERATOR = (leftarg = text, rightarg = text, function = never);",
+        );
+        let found = inspected(&fleet);
+        let spied = found.iter().filter(|found| found.objects().iter().any(|object| object.name == "spied")).count();
+        assert_eq!((found.len(), spied), (3, 1), "{owner}");
+        asked(&fleet, |server, tenants| async move {
+            let everyone: Vec<_> = tenants.iter().map(|tenant| (tenant, None)).collect();
+            let before = server.gauge(&everyone).await;
+            assert!(before.iter().all(Result::is_ok), "{before:?}");
+            let since: Vec<_> = tenants.iter().zip(before).map(|(tenant, gauge)| (tenant, gauge.ok())).collect();
+            let after = server.gauge(&since).await;
+            assert!(after.iter().all(Result::is_ok), "{after:?}");
+        });
+    }
+}
