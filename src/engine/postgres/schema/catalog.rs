@@ -222,12 +222,14 @@ const SEQUENCE_OF_COLUMN: &str = "pg_catalog.pg_depend d JOIN pg_catalog.pg_sequ
     AND d.classid = 'pg_catalog.pg_class'::regclass AND d.deptype = 'i'";
 
 /// Returns the schemas, numbered from 1.
+/// `q` is the search_path for what the server writes out. `pg_catalog` is not in it, and so stands before it: the
+/// server's own functions that write out views look up operators by it.
 pub(super) fn schemas(wanted: &[Wanted]) -> String {
     let oids: Vec<&str> = wanted.iter().map(|wanted| wanted.oid.as_str()).collect();
     let whole: Vec<&str> = wanted.iter().map(|wanted| if wanted.whole { "true" } else { "false" }).collect();
     format!(
         "wanted AS (SELECT s.at AS idx, n.oid AS ns, n.nspname, s.whole, \
-         pg_catalog.quote_ident(n.nspname) || ', pg_catalog' AS q \
+         pg_catalog.quote_ident(n.nspname) AS q \
          FROM unnest(ARRAY[{}]::oid[], ARRAY[{}]::bool[]) WITH ORDINALITY AS s (oid, whole, at) \
          JOIN pg_catalog.pg_namespace n ON n.oid = s.oid)",
         oids.join(", "),
