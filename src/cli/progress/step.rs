@@ -112,7 +112,7 @@ impl Step {
             line.push_str(&format!(", {number} {word}"));
         }
         if let Some(alike) = self.alike {
-            line.push_str(&format!(", {alike} checked: alike"));
+            line.push_str(&format!(", {alike} alike"));
         }
         line.push_str(&format!(" in {}", spell(elapsed)));
         if halted {

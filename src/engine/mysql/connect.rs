@@ -64,7 +64,9 @@ impl Connector {
 
     /// Says that the server cannot be reached.
     pub fn unreachable(&self, cause: &str) -> Diagnostic {
-        Diagnostic::new(Code::UNREACHABLE, format!("cannot reach server {}", self.shown)).cause(cause)
+        Diagnostic::new(Code::UNREACHABLE, format!("cannot reach server {}", self.shown))
+            .cause(cause)
+            .hint("check that it runs, and its host and port in tenants.yaml; then try again")
     }
 
     async fn attempts(&self, access: &Access, session: Option<&str>, ssl: Option<SslOpts>) -> Result<Conn, Error> {

@@ -174,6 +174,8 @@ pub(super) fn summary(report: &DriftReport, voice: Voice) -> String {
             let are = if n == 1 { "is" } else { "are" };
             vec![format!("{n} of {} {are} unlike {}", tenants(all), (voice.name)(one))]
         }
+        // Who looked at nothing has not found that there is none.
+        (None, 0) if all == 0 => vec!["no schema was looked at".to_owned()],
         (None, 0) if report.history.is_empty() => vec![format!("no drift: {} looked at", tenants(all))],
         (None, 0) => vec![format!("no schema drift: {} looked at", tenants(all))],
         (None, n) => {
