@@ -107,6 +107,14 @@ impl<'s> RunLog<'s> {
                 let ms = waited.as_millis() as u64;
                 info!(target: "mtmigrate::run", run_id, servers, waited_ms = ms, "lock taken");
             }
+            Event::TenantSettled { tenant, version, statement_no, mark, words, .. } => {
+                let (tenant, mark, words) = (self.name(*tenant), mark.as_str(), plain(words));
+                warn!(target: "mtmigrate::run", run_id, tenant, %version, statement_no, mark, words, "settled");
+            }
+            Event::BudgetLowered { server, from, to } => {
+                let server = plain(server);
+                warn!(target: "mtmigrate::run", run_id, server, from, to, "budget lowered");
+            }
             Event::StepStarted { version, title, tenants, step_no, steps } => {
                 info!(target: "mtmigrate::run", run_id, %version, title, tenants, step_no, steps, "step started");
             }

@@ -71,6 +71,12 @@ impl Progress {
                 self.phase = Phase::Idle;
                 waiting.then(|| format!("got the lock after {}", spell(*waited)))
             }
+            // The report tells of it with the tenant's name.
+            Event::TenantSettled { .. } => None,
+            Event::BudgetLowered { server, from, to } => Some(format!(
+                "server {} has too few free connections: going on with {to} instead of {from}",
+                plain(server)
+            )),
             Event::StepStarted { title, tenants, step_no, steps, .. } => {
                 self.phase = Phase::Step(Step::new(title, (*step_no, *steps), *tenants, now));
                 None

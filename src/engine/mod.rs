@@ -62,11 +62,19 @@ pub trait Server: Send + Sync {
     /// Applies a changeset to a tenant: executes, commits, records, and reads every result before it answers.
     fn apply<'a>(&'a self, order: Order<'a>) -> BoxFuture<'a, Outcome>;
 
-    /// Writes what a person found out into a tenant's journal: one row, and nothing else. The caller holds the lock.
+    /// Finds out what became of a statement that was begun and whose end is not recorded: by what was journalled before
+    /// it, and by what is there now. Writes nothing. The caller holds the lock.
+    ///
+    /// # Errors
+    /// `MT303` when the server still works on it; the server's own otherwise.
+    fn fate<'a>(&'a self, begun: Begun<'a>) -> BoxFuture<'a, Result<Fate>>;
+
+    /// Writes what was found out about a statement into a tenant's journal: one row, and nothing else. The caller holds
+    /// the lock. Returns where the text continues.
     ///
     /// # Errors
     /// `MT211` when the text before the statement was changed since it ran; the server's own otherwise.
-    fn record<'a>(&'a self, record: Record<'a>) -> BoxFuture<'a, Result<()>>;
+    fn record<'a>(&'a self, record: Record<'a>) -> BoxFuture<'a, Result<Resume>>;
 
     /// Reads what these tenants' schemas are; one answer for each, in order. Writes nothing, under a role that may only
     /// read. Own and foreign tools' tables are left out.
@@ -225,7 +233,33 @@ pub struct Order<'a> {
     pub cancel: CancellationToken,
 }
 
-/// What a person found out about a statement of which nobody knew whether it had an effect.
+/// A statement that was begun and whose end is not recorded.
+#[derive(Clone, Debug)]
+pub struct Begun<'a> {
+    /// Whose.
+    pub tenant: &'a Tenant,
+    /// Which changeset is half applied.
+    pub changeset: &'a Changeset,
+    /// Its text for the tenant's engine, as it is now.
+    pub text: &'a Text,
+    /// The statement, from 1, and the hash of those before it, as the journal has them.
+    pub at: &'a Resume,
+    /// What was journalled before it to tell afterwards.
+    pub trace: Option<&'a str>,
+}
+
+/// What became of a statement, and in words what shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It took effect: `column orders.note is there, and was not before`.
+    Done(String),
+    /// It did not, or does no harm when it is run again.
+    Undone(String),
+    /// Nothing tells; a person must look.
+    Unknown(String),
+}
+
+/// What was found out about a statement of which nobody knew whether it had an effect.
 #[derive(Clone, Debug)]
 pub struct Record<'a> {
     /// Whom about.
@@ -242,13 +276,24 @@ pub struct Record<'a> {
     pub at: Resume,
     /// What was found.
     pub mark: Mark,
-    /// Why, in the person's words.
+    /// Who found it.
+    pub finder: Finder,
+    /// Why: the person's words, or what shows it.
     pub reason: &'a str,
     /// The differences that were accepted before, as JSON; the row says so again.
     pub accepted: Option<&'a str>,
 }
 
-/// What a person found out about a statement.
+/// Who found out what became of a statement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Finder {
+    /// A person, by `repair`.
+    Person,
+    /// The run, from what is there.
+    Run,
+}
+
+/// What was found out about a statement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mark {
     /// It had its effect: the text continues after it.

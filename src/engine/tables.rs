@@ -9,7 +9,7 @@ use crate::changeset::{Version, Width};
 use crate::error::{Code, Diagnostic, Result, short};
 use crate::history::{Attempt, AttemptOutcome};
 
-use super::{Acceptance, Order, Record, RunIdentity};
+use super::{Acceptance, Finder, Order, Record, Resume, RunIdentity};
 
 /// refinery's table.
 pub(crate) const HISTORY: &str = "refinery_schema_history";
@@ -111,6 +111,13 @@ pub(crate) struct StatementMark {
     pub prefix: String,
 }
 
+impl StatementMark {
+    /// Returns where a text continues that stopped there.
+    pub fn resume(&self) -> Resume {
+        Resume { statement_no: self.statement_no, prefix: self.prefix.clone() }
+    }
+}
+
 impl<'a> JournalRow<'a> {
     /// Makes the row of an order's outcome.
     pub fn of(order: &'a Order<'_>, outcome: AttemptOutcome) -> Self {
@@ -130,12 +137,15 @@ impl<'a> JournalRow<'a> {
         }
     }
 
-    /// Makes the row of what a person found out.
+    /// Makes the row of what was found out about a statement.
     pub fn of_record(record: &Record<'a>, statement: StatementMark) -> Self {
-        let error = format!("{} by a person: {}", record.mark.as_str(), record.reason);
+        let (action, error) = match record.finder {
+            Finder::Person => (ACTION_REPAIR, format!("{} by a person: {}", record.mark.as_str(), record.reason)),
+            Finder::Run => (ACTION_UP, format!("{} by this run: {}", record.mark.as_str(), record.reason)),
+        };
         Self {
             run: record.run,
-            action: ACTION_REPAIR,
+            action,
             version: record.changeset.version.0,
             name: &record.changeset.name,
             checksum: record.text.checksum(record.width),
@@ -227,6 +237,7 @@ fn parse(cells: &[Option<String>]) -> Result<Attempt, String> {
         error: cell(17).map(str::to_owned),
         fingerprint: cell(18).map(str::to_owned),
         accepted: cell(19).map(str::to_owned),
+        trace: None,
     })
 }
 

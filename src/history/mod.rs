@@ -62,6 +62,8 @@ pub struct Attempt {
     pub fingerprint: Option<String>,
     /// The differences from its cohort that were accepted for the tenant, as JSON; absent if there is none.
     pub accepted: Option<String>,
+    /// Of a statement that was begun: what tells afterwards whether it took effect.
+    pub trace: Option<String>,
 }
 
 /// What a journal row says. The words are persisted, and never change.
@@ -100,8 +102,8 @@ pub enum Unfinished {
     /// The statement failed and had no effect; those before are committed. The text continues there, if the text
     /// before is still the same.
     FailedAt { version: Version, statement_no: u32, prefix: String },
-    /// The runner died while the statement ran: nobody knows whether it had an effect.
-    Uncertain { version: Version, statement_no: u32, statements: u32, prefix: String },
+    /// The runner died while the statement ran: its trace may tell whether it had an effect.
+    Uncertain { version: Version, statement_no: u32, statements: u32, prefix: String, trace: Option<String> },
 }
 
 /// Returns what the journal's last row leaves open, if anything.
@@ -116,6 +118,7 @@ pub fn unfinished(last: &Attempt) -> Option<Unfinished> {
             statement_no,
             statements: last.statements.unwrap_or(statement_no),
             prefix: last.prefix.clone().unwrap_or_default(),
+            trace: last.trace.clone(),
         }),
         AttemptOutcome::Failed if statement_no <= 1 => None,
         AttemptOutcome::Failed => Some(Unfinished::FailedAt {
@@ -171,6 +174,7 @@ mod tests {
             error: None,
             fingerprint: None,
             accepted: None,
+            trace: Some("t".into()),
         }
     }
 
@@ -179,7 +183,8 @@ mod tests {
         let version = Version(7);
         let failed = Unfinished::FailedAt { version, statement_no: 3, prefix: "p".into() };
         let prefix = "p".to_owned();
-        let uncertain = Unfinished::Uncertain { version, statement_no: 3, statements: 5, prefix };
+        let trace = Some("t".to_owned());
+        let uncertain = Unfinished::Uncertain { version, statement_no: 3, statements: 5, prefix, trace };
         for (outcome, statement_no, left) in [
             (AttemptOutcome::Applied, Some(5), None),
             (AttemptOutcome::Failed, None, None),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::changeset::Version;
-use crate::engine::{Applied, Failure};
+use crate::engine::{Applied, Failure, Mark};
 use crate::error::{Diagnostic, ExitStatus};
 use crate::tenant::TenantId;
 
@@ -20,6 +20,10 @@ pub enum Event {
     LockWaiting { server: String, holder: String },
     /// All locks are held.
     LockTaken { servers: usize, waited: Duration },
+    /// What became of a statement that an earlier run had begun: it is known and recorded now, and the text continues.
+    TenantSettled { tenant: TenantId, version: Version, statement_no: u32, statements: u32, mark: Mark, words: String },
+    /// A server has fewer free connections than its budget: this run makes do with fewer from now on.
+    BudgetLowered { server: String, from: usize, to: usize },
     /// A step began.
     StepStarted { version: Version, title: String, tenants: usize, step_no: usize, steps: usize },
     /// A tenant's changeset was given to its server.

@@ -14,6 +14,7 @@ use super::drift::schema_drift;
 use super::event::RunOutcome;
 use super::standing::{Found, Position, Standing};
 use super::survey::{Scope, Survey};
+use super::uncertain::Account;
 use super::words::minute;
 
 /// How many tenants one message names.
@@ -28,6 +29,13 @@ pub struct Refusal {
     pub exit: ExitStatus,
     /// Every reason, the most urgent first; tenants with the same one are named together.
     pub diagnostics: Vec<Diagnostic>,
+}
+
+impl Refusal {
+    /// Returns whether half applied tenants are all that stands in the way.
+    pub(crate) fn is_half_applied_alone(&self) -> bool {
+        self.diagnostics.iter().all(|diagnostic| diagnostic.code() == Code::HALF_APPLIED)
+    }
 }
 
 /// Returns the plan up to the target, or every reason why nothing may be changed in any tenant.
@@ -103,7 +111,8 @@ pub fn half_applied(scope: &Scope<'_>, survey: &Survey, target: Option<Version>)
         .filter_map(|(tenant, position)| {
             let open = position.unfinished.as_ref()?;
             let name = &scope.fleet.tenants[tenant.0].name;
-            half(scope, name, position, open, target)
+            let account = survey.accounts.get(&tenant);
+            half(scope, name, position, open, account, target)
         })
         .collect()
 }
@@ -113,6 +122,7 @@ fn half(
     name: &str,
     position: &Position,
     open: &Unfinished,
+    account: Option<&Account>,
     target: Option<Version>,
 ) -> Option<Diagnostic> {
     let title = |version: Version| match scope.changelog.get(version) {
@@ -151,6 +161,11 @@ fn half(
     let mut diagnostic =
         Diagnostic::new(Code::HALF_APPLIED, format!("{} is half applied on tenant {name}", title(*version)))
             .cause(what);
+    match account {
+        Some(Account::Undecided(words)) => diagnostic = diagnostic.cause(words),
+        Some(Account::Unasked(why)) => return Some(why.clone().state("nothing was changed by this run")),
+        None => {}
+    }
     if let Some(last) = last {
         diagnostic = diagnostic.cause(format!(
             "run {} by {}@{} at {}",

@@ -22,6 +22,7 @@ mod step;
 mod steps;
 mod stop;
 mod survey;
+mod uncertain;
 mod verdict;
 mod words;
 
@@ -36,6 +37,7 @@ pub use standing::{Found, Position, Standing, State};
 pub use step::RETRIES;
 pub use stop::{Signal, Stop};
 pub use survey::{Depth, Scope, Survey, survey};
+pub use uncertain::Account;
 
 use std::num::NonZeroUsize;
 use std::time::Duration;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::engine::{Mark, Record, Resume, RunIdentity};
+use crate::engine::{Finder, Mark, Record, Resume, RunIdentity};
 use crate::error::{Code, Diagnostic, Result};
 use crate::history::{OutOfOrder, Unfinished};
 use crate::tenant::TenantId;
@@ -90,13 +90,10 @@ async fn under_lock(scope: Scope<'_>, repair: &Repair<'_>, run: &RunIdentity) ->
         run,
         at: Resume { statement_no, prefix },
         mark: repair.mark,
+        finder: Finder::Person,
         reason: repair.reason,
         accepted: last.as_ref().and_then(|last| last.accepted.as_deref()),
     };
-    scope.servers[tenant.server.0].record(record).await?;
-    let continues_at = match repair.mark {
-        Mark::Done => statement_no + 1,
-        Mark::Undone => statement_no,
-    };
-    Ok(Repaired { changeset: changeset.to_string(), continues_at })
+    let at = scope.servers[tenant.server.0].record(record).await?;
+    Ok(Repaired { changeset: changeset.to_string(), continues_at: at.statement_no })
 }

@@ -19,6 +19,7 @@ use super::locks::{Locks, Waiting};
 use super::schemas::Schemas;
 use super::stop::Stop;
 use super::survey::{Depth, Scope, Survey, survey_with};
+use super::uncertain::settle;
 
 /// One execution of `up`.
 pub(crate) struct Run<'r> {
@@ -76,8 +77,14 @@ impl Run<'_> {
     /// Reads again what another run may have changed before the lock was ours, then goes step by step.
     async fn under_lock(&self, locks: &Locks<'_>, pending: &[TenantId]) -> Result<Ending, Refusal> {
         let gauges = self.measure(pending).await?;
-        let Surveyed { survey, schemas, judged } = self.survey().await?;
-        let plan = judged?;
+        let Surveyed { mut survey, schemas, judged } = self.survey().await?;
+        let plan = match judged {
+            Err(refusal) if refusal.is_half_applied_alone() => {
+                settle(&self.scope, &mut survey, self.run, self.events).await.map_err(refused)?;
+                judge(&self.scope, &survey, self.options.target)?
+            }
+            judged => judged?,
+        };
         if plan.is_empty() {
             return Ok(ended(RunOutcome::UpToDate, ExitStatus::Done));
         }

@@ -16,6 +16,7 @@ use super::drift::SchemaDrift;
 use super::expected::{Expectations, contradicted};
 use super::schemas::{Schemas, by_server};
 use super::standing::{Found, Position, Standing};
+use super::uncertain::Account;
 
 /// How many tenants are asked about in one reading: bounds memory and the length of one query.
 pub(crate) const CHUNK: usize = 500;
@@ -59,6 +60,8 @@ pub struct Survey {
     pub standings: Vec<Standing>,
     /// What their schemas come to, if they were looked at.
     pub schemas: Option<SchemaDrift>,
+    /// What was found out about statements whose end is not recorded, where it does not decide what became of them.
+    pub accounts: BTreeMap<TenantId, Account>,
 }
 
 /// How much of a tenant a survey reads.
@@ -110,7 +113,7 @@ pub(crate) async fn survey_with(scope: &Scope<'_>, out_of_order: OutOfOrder, dep
         let found = found.remove(&tenant)?;
         Some(Standing { tenant, found })
     });
-    let mut survey = Survey { standings: standings.collect(), schemas: None };
+    let mut survey = Survey { standings: standings.collect(), schemas: None, accounts: BTreeMap::new() };
     let mut schemas = Schemas::default();
     if depth == Depth::Schemas {
         survey.look(scope, &mut schemas, &asked).await;

@@ -242,6 +242,7 @@ pub(super) fn attempt(version: i64, outcome: AttemptOutcome) -> Attempt {
         error: None,
         fingerprint: None,
         accepted: None,
+        trace: None,
     }
 }
 

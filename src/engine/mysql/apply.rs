@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use crate::engine::stepwise::{self, Fault, failed, place_at, place_of};
 use crate::engine::tables::JournalRow;
-use crate::engine::{Failure, Left, Moment, Order, Outcome, Record};
+use crate::engine::{Failure, Left, Moment, Order, Outcome, Record, Resume};
 use crate::error::{Code, Diagnostic};
 use crate::sql::{Dialect, SqlMode, Statement, split};
 
@@ -41,7 +41,7 @@ pub(super) async fn apply(server: &MySqlServer, order: Order<'_>) -> Outcome {
 }
 
 /// Writes what a person found out about a statement.
-pub(super) async fn record(server: &MySqlServer, record: &Record<'_>) -> Result<(), Diagnostic> {
+pub(super) async fn record(server: &MySqlServer, record: &Record<'_>) -> Result<Resume, Diagnostic> {
     let (tenant, database) = (record.tenant, record.tenant.datasource.database());
     let opened = server.session(&tenant.access, &sql::enter(database, &tenant.limits)).await;
     let (mut lease, sets) = opened.map_err(|none| server.unopened(none, tenant))?;
@@ -51,6 +51,7 @@ pub(super) async fn record(server: &MySqlServer, record: &Record<'_>) -> Result<
         .and_then(|statements| stepwise::marked(record, &statements));
     let written = match marked {
         Ok(mark) => {
+            let resume = mark.resume();
             let row = JournalRow::of_record(record, mark);
             let journal = sql::insert_journal(database, &row, &session.began);
             let mut asked = lease.ask(&journal, ANSWER_LIMIT).await;
@@ -58,7 +59,7 @@ pub(super) async fn record(server: &MySqlServer, record: &Record<'_>) -> Result<
                 // A journal of format 1. Only now: the row must not be written before the text was checked.
                 asked = lease.ask(&format!("{}; {journal}", sql::upgrade_journal(database)), ANSWER_LIMIT).await;
             }
-            asked.map(|_| ()).map_err(|trouble| stepwise::unrecorded(record, super::cause(trouble)))
+            asked.map(|_| resume).map_err(|trouble| stepwise::unrecorded(record, super::cause(trouble)))
         }
         Err(refused) => Err(refused),
     };

@@ -8,7 +8,7 @@ use tokio_postgres::error::SqlState;
 use crate::engine::pool::Lease;
 use crate::engine::stepwise::{self, Fault, Steps, failed};
 use crate::engine::tables::{JOURNAL, JournalRow, StatementMark};
-use crate::engine::{Failure, Left, Moment, Order, Outcome, Record};
+use crate::engine::{Failure, Left, Moment, Order, Outcome, Record, Resume};
 use crate::error::{Code, Diagnostic, names};
 use crate::history::prefix_hash;
 use crate::sql::{Dialect, Statement, split};
@@ -81,9 +81,11 @@ pub(super) async fn apply(server: &Postgres, order: &Order<'_>) -> Outcome {
 }
 
 /// Writes what a person found out about a statement.
-pub(super) async fn record(server: &Postgres, record: &Record<'_>) -> Result<(), Diagnostic> {
+pub(super) async fn record(server: &Postgres, record: &Record<'_>) -> Result<Resume, Diagnostic> {
     let statements = split(&record.text.sql, Dialect::Postgres).map_err(|error| stepwise::unsplit(record, &error))?;
-    let row = JournalRow::of_record(record, stepwise::marked(record, &statements)?);
+    let mark = stepwise::marked(record, &statements)?;
+    let resume = mark.resume();
+    let row = JournalRow::of_record(record, mark);
     let session = server.session(record.tenant).await?;
     let Some(schema) = home(record.tenant, &session) else {
         return Err(fault::no_schema(&server.server, record.tenant.datasource.database(), None));
@@ -97,7 +99,7 @@ pub(super) async fn record(server: &Postgres, record: &Record<'_>) -> Result<(),
     let written = timeout(RECORDED, writing).await;
     session.discard().await;
     match written {
-        Ok(answer) => answer.map(|_| ()).map_err(|error| stepwise::unrecorded(record, fault::words(&error))),
+        Ok(answer) => answer.map(|_| resume).map_err(|error| stepwise::unrecorded(record, fault::words(&error))),
         Err(_) => Err(stepwise::unrecorded(record, format!("no answer within {} s", RECORDED.as_secs()))),
     }
 }

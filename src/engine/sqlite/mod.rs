@@ -34,7 +34,8 @@ use tokio::task::JoinError;
 use super::stepwise;
 use super::tables::JournalRow;
 use super::{
-    Acceptance, Failure, Gauge, Keep, Left, LockAttempt, Moment, Order, Outcome, Reading, Record, RunIdentity, Server,
+    Acceptance, Begun, Failure, Fate, Gauge, Keep, Left, LockAttempt, Moment, Order, Outcome, Reading, Record, Resume,
+    RunIdentity, Server,
 };
 use crate::error::{Code, Diagnostic, Result};
 use crate::history::Attempt;
@@ -206,15 +207,20 @@ impl Server for Directory {
         })
     }
 
-    fn record<'a>(&'a self, record: Record<'a>) -> BoxFuture<'a, Result<()>> {
+    fn fate<'a>(&'a self, _begun: Begun<'a>) -> BoxFuture<'a, Result<Fate>> {
+        Box::pin(async { Ok(Fate::Unknown("TEMPHACK".into())) })
+    }
+
+    fn record<'a>(&'a self, record: Record<'a>) -> BoxFuture<'a, Result<Resume>> {
         Box::pin(async move {
             let statements =
                 split(&record.text.sql, Dialect::Sqlite).map_err(|error| stepwise::unsplit(&record, &error))?;
             let mark = stepwise::marked(&record, &statements)?;
             let (tenant, run, name) = (record.tenant.clone(), record.run.clone(), record.changeset.name.clone());
+            let resume = mark.resume();
             let row = JournalRow::of_record(&record, mark);
             let (action, version, checksum, outcome) = (row.action, row.version, row.checksum, row.outcome);
-            let (statement, error) = (row.statement, row.error);
+            let (statement, error, accepted) = (row.statement, row.error, row.accepted.map(str::to_owned));
             let written = self.on_thread(move || {
                 let row = JournalRow {
                     run: &run,
@@ -226,13 +232,14 @@ impl Server for Directory {
                     statement,
                     error,
                     fingerprint: None,
-                    accepted: None,
+                    accepted: accepted.as_deref(),
                 };
                 let connection = File::of(&tenant)?.to_write()?;
                 let noted = Start::now(&connection).and_then(|start| ledger::note(&connection, &start, &row));
                 Ok(noted.map_err(|error| fault::cause(&error)))
             });
-            written.await?.map_err(|cause| stepwise::unrecorded(&record, cause))
+            written.await?.map_err(|cause| stepwise::unrecorded(&record, cause))?;
+            Ok(resume)
         })
     }
 

@@ -136,6 +136,11 @@ impl RunReport {
                     tenant.retries += 1;
                 }
             }
+            Event::TenantSettled { tenant, version, statement_no, statements, mark, words } => {
+                let mark = mark.as_str();
+                let begun = format!("statement {statement_no} of {statements} of version {version} was begun before");
+                self.notice(*tenant, format!("{begun}; {mark}: {words}"));
+            }
             Event::TenantApplied { tenant, version, applied } => self.applied(*tenant, *version, applied),
             Event::TenantFailed { tenant, failure, .. } => self.failed(*tenant, failure),
             Event::Barrier { version, tally, decision, elapsed } => {
@@ -152,7 +157,11 @@ impl RunReport {
             }
             Event::Diverged { tenant, .. } => self.turn(*tenant, Turn::Diverged),
             Event::Recorded { tenants, .. } => self.recorded = Some(*tenants),
-            Event::Surveyed { .. } | Event::LockWaiting { .. } | Event::LockTaken { .. } | Event::Stopping { .. } => {}
+            Event::Surveyed { .. }
+            | Event::BudgetLowered { .. }
+            | Event::LockWaiting { .. }
+            | Event::LockTaken { .. }
+            | Event::Stopping { .. } => {}
         }
     }
 
@@ -181,8 +190,16 @@ impl RunReport {
         }
     }
 
+    fn notice(&mut self, id: TenantId, notice: String) {
+        if let Some(tenant) = self.tenant(id) {
+            tenant.notices.push(notice);
+            self.notices += 1;
+            self.notices_kept += 1;
+        }
+    }
+
     fn applied(&mut self, id: TenantId, version: Version, applied: &Applied) {
-        let room = NOTICES_KEPT - self.notices_kept;
+        let room = NOTICES_KEPT.saturating_sub(self.notices_kept);
         let Some(tenant) = self.tenant(id) else { return };
         tenant.turn = Some(Turn::Applied);
         tenant.applied += 1;

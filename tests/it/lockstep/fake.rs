@@ -8,8 +8,8 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use mtmigrate::changeset::Width;
 use mtmigrate::engine::{
-    Acceptance, Applied, Failure, Gauge, Holder, JournalFormat, Keep, Left, LockAttempt, Mark, Moment, Order, Outcome,
-    Reading, Record, RunIdentity, Server, Tables,
+    Acceptance, Applied, Begun, Failure, Fate, Gauge, Holder, JournalFormat, Keep, Left, LockAttempt, Mark, Moment,
+    Order, Outcome, Reading, Record, Resume, RunIdentity, Server, Tables,
 };
 use mtmigrate::error::{Code, Diagnostic, Result};
 use mtmigrate::history::{Attempt, AttemptOutcome, Row, prefix_hash};
@@ -140,6 +140,7 @@ fn attempt(order: &Order<'_>, outcome: AttemptOutcome, statement_no: Option<u32>
             .clone()
             .filter(|_| outcome == AttemptOutcome::Failed && statement_no.is_none()),
         accepted: order.known.accepted.clone(),
+        trace: None,
     }
 }
 
@@ -294,6 +295,7 @@ impl Server for Fake {
             error: Some(acceptance.words.into()),
             fingerprint: Some(acceptance.record.to_owned()),
             accepted: acceptance.accepted.map(str::to_owned),
+            trace: None,
         });
         async { Ok(()) }.boxed()
     }
@@ -350,7 +352,8 @@ impl Server for Fake {
     }
 
     /// As the real engines do it: the text has five statements here, and nobody looks at them.
-    fn record<'a>(&'a self, record: Record<'a>) -> BoxFuture<'a, Result<()>> {
+    fn record<'a>(&'a self, record: Record<'a>) -> BoxFuture<'a, Result<Resume>> {
+        let mut resume = record.at.clone();
         let mut world = self.world();
         let state = world.tenants.entry(record.tenant.name.clone()).or_default();
         if let Some(last) = state.journal.last().cloned() {
@@ -359,11 +362,18 @@ impl Server for Fake {
                 Mark::Undone => record.at.statement_no,
             };
             let outcome = AttemptOutcome::Failed;
+            resume.statement_no = statement_no;
             let accepted = record.accepted.map(str::to_owned);
             let (fingerprint, statement_no) = (None, Some(statement_no));
             state.journalled(Attempt { outcome, statement_no, fingerprint, accepted, ..last });
         }
-        async { Ok(()) }.boxed()
+        async move { Ok(resume) }.boxed()
+    }
+
+    /// Nobody can look at a simulated statement.
+    fn fate<'a>(&'a self, begun: Begun<'a>) -> BoxFuture<'a, Result<Fate>> {
+        let words = format!("statement {} of {} leaves no trace", begun.at.statement_no, begun.changeset);
+        async move { Ok(Fate::Unknown(words)) }.boxed()
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {
