@@ -34,7 +34,6 @@ pub use jitter::Jitter;
 pub use judge::{Refusal, drift, half_applied, judge, unreadable};
 pub use repair::{Repair, Repaired, repair};
 pub use standing::{Found, Position, Standing, State};
-pub use step::RETRIES;
 pub use stop::{Signal, Stop};
 pub use survey::{Depth, Scope, Survey, survey};
 pub use uncertain::Account;
@@ -48,6 +47,7 @@ use crate::changeset::{Changelog, Version};
 use crate::engine::RunIdentity;
 use crate::error::{Code, Diagnostic, Result};
 use crate::history::OutOfOrder;
+pub use crate::tenant::RETRIES;
 use crate::tenant::Verify;
 
 use run::Run;

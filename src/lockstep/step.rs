@@ -21,11 +21,8 @@ use super::ledger::Ledger;
 use super::stop::Stop;
 use super::survey::Scope;
 
-/// How often an order is tried again after a lock timeout, a deadlock or a serialisation failure.
-pub const RETRIES: u32 = 3;
-
-/// The mean pause before the first retry; it doubles with each.
-const RETRY_PAUSE: Duration = Duration::from_millis(200);
+/// The longest mean pause before a retry that the doubling makes.
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
 /// What a step needs beside its changeset.
 pub(crate) struct Stepping<'s> {
@@ -143,13 +140,13 @@ impl Stepping<'_> {
             let Outcome::Failed(failure) = &outcome else { return outcome };
             attempt += 1;
             let give_up = halting.load(Ordering::SeqCst) || self.stop.asked();
-            if !failure.retry || attempt > RETRIES || give_up {
+            if !failure.retry || attempt > limits.retries || give_up {
                 return outcome;
             }
             let (tenant, diagnostic) = (tenant.id, failure.diagnostic.clone());
             (self.events)(Event::TenantRetried { tenant, version: changeset.version, attempt, diagnostic });
             tokio::select! {
-                () = tokio::time::sleep(self.jitter.around(RETRY_PAUSE * 2u32.pow(attempt - 1))) => {}
+                () = tokio::time::sleep(self.jitter.around(pause(limits.retry_pause, attempt))) => {}
                 () = self.stop.wait() => return outcome,
             }
             if halting.load(Ordering::SeqCst) {
@@ -186,6 +183,12 @@ impl Stepping<'_> {
     }
 }
 
+/// Returns the mean pause before a retry, the first being 1: it doubles, but not for ever.
+fn pause(first: Duration, attempt: u32) -> Duration {
+    let doubled = first.saturating_mul(2u32.saturating_pow(attempt.saturating_sub(1)));
+    doubled.min(LONGEST_PAUSE.max(first))
+}
+
 /// The loader refuses a changelog without a text for an engine of the fleet, so this is a bug.
 fn no_text(changeset: &Changeset, tenant: &Tenant) -> Failure {
     let engine = tenant.datasource.engine();
@@ -219,5 +222,18 @@ impl StepResult {
                 self.failures.push((tenant, failure));
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_pause_doubles_up_to_half_a_minute_and_is_never_shorter_than_it_was_set() {
+        let ms = Duration::from_millis;
+        assert_eq!([1, 2, 3, 4].map(|attempt| pause(ms(200), attempt)), [200, 400, 800, 1600].map(ms));
+        assert_eq!([9, 40, u32::MAX].map(|attempt| pause(ms(200), attempt)), [LONGEST_PAUSE; 3]);
+        assert_eq!(pause(Duration::from_secs(60), 7), Duration::from_secs(60));
     }
 }

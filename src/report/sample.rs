@@ -265,6 +265,7 @@ fn server(name: &str, engine: EngineKind, host: &str) -> Server {
         address: Address::Tcp { host: host.into(), port: 5432 },
         max_connections: NonZeroU32::MIN.saturating_add(7),
         connect_timeout: Duration::from_secs(10),
+        silence_check: Duration::from_secs(30),
         lock_database: "postgres".into(),
     }
 }

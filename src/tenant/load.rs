@@ -19,18 +19,21 @@ use crate::error::{Code, Diagnostic, Place, Secret, plain};
 use crate::sql::EngineKind;
 
 const TOP_KEYS: [&str; 6] = ["migrations", "verify", "drift", "defaults", "servers", "tenants"];
-const DEFAULT_KEYS: [&str; 9] = [
+const DEFAULT_KEYS: [&str; 12] = [
     "labels",
     "max_connections",
     "connect_timeout",
+    "silence_check",
     "lock_timeout",
     "statement_timeout",
+    "retries",
+    "retry_pause",
     "tls",
     "ca_file",
     "client_cert",
     "client_key",
 ];
-const SERVER_KEYS: [&str; 11] = [
+const SERVER_KEYS: [&str; 14] = [
     "url",
     "max_connections",
     "labels",
@@ -39,8 +42,11 @@ const SERVER_KEYS: [&str; 11] = [
     "client_cert",
     "client_key",
     "connect_timeout",
+    "silence_check",
     "lock_timeout",
     "statement_timeout",
+    "retries",
+    "retry_pause",
     "lock_database",
 ];
 

@@ -119,6 +119,8 @@ pub struct Server {
     pub max_connections: NonZeroU32,
     /// How long a connection attempt may take.
     pub connect_timeout: Duration,
+    /// After how long a silent statement is asked about on another connection; the pause doubles.
+    pub silence_check: Duration,
     /// PostgreSQL: the database in which the run lock is taken; advisory locks belong to a database.
     pub lock_database: String,
 }
@@ -246,18 +248,31 @@ pub enum TlsMode {
     VerifyFull,
 }
 
-/// How long a changeset's statements may wait and run.
+/// How long a changeset's statements may wait and run, and how often it is tried again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// The longest wait for a lock; zero waits for ever.
     pub lock_timeout: Duration,
     /// The longest run of one statement; zero is no limit.
     pub statement_timeout: Duration,
+    /// How often an order is tried again after what may pass: a lock timeout, a deadlock, a serialisation failure, no
+    /// session. Zero tries once.
+    pub retries: u32,
+    /// The mean pause before the first retry; it doubles with each.
+    pub retry_pause: Duration,
 }
 
+/// How often an order is tried again if the file does not say.
+pub const RETRIES: u32 = 3;
+
 impl Default for Limits {
-    /// Five seconds for a lock (the readers queue behind the wait), no limit for a statement.
+    /// Five seconds for a lock (the readers queue behind the wait), no limit for a statement, three retries.
     fn default() -> Self {
-        Self { lock_timeout: Duration::from_secs(5), statement_timeout: Duration::ZERO }
+        Self {
+            lock_timeout: Duration::from_secs(5),
+            statement_timeout: Duration::ZERO,
+            retries: RETRIES,
+            retry_pause: Duration::from_millis(200),
+        }
     }
 }

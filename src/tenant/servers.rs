@@ -14,6 +14,9 @@ use crate::sql::EngineKind;
 /// How long a connection attempt may take if the file does not say.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// After how long a silent statement is asked about if the file does not say.
+const SILENCE_CHECK: Duration = Duration::from_secs(30);
+
 /// Where PostgreSQL's run lock is taken if the file does not say: the database that every installation has.
 const LOCK_DATABASE: &str = "postgres";
 
@@ -51,6 +54,7 @@ struct Draft {
     address: Address,
     max_connections: Option<NonZeroU32>,
     connect_timeout: Option<Duration>,
+    silence_check: Option<Duration>,
     lock_database: Option<String>,
 }
 
@@ -78,12 +82,14 @@ impl Servers {
                 address,
                 max_connections: None,
                 connect_timeout: None,
+                silence_check: None,
                 lock_database: None,
             });
         }
         let draft = &mut self.servers[id.0];
         draft.max_connections = [draft.max_connections, settings.max_connections].into_iter().flatten().min();
         draft.connect_timeout = draft.connect_timeout.or(settings.connect_timeout);
+        draft.silence_check = draft.silence_check.or(settings.silence_check);
         match (&draft.lock_database, &settings.lock_database) {
             (Some(one), Some(other)) if one != other => return Err(LockDatabasesDiffer),
             (None, Some(_)) => draft.lock_database.clone_from(&settings.lock_database),
@@ -127,6 +133,7 @@ impl Servers {
             engine: draft.engine,
             address: draft.address,
             connect_timeout: draft.connect_timeout.or(defaults.connect_timeout).unwrap_or(CONNECT_TIMEOUT),
+            silence_check: draft.silence_check.or(defaults.silence_check).unwrap_or(SILENCE_CHECK),
             lock_database: draft.lock_database.unwrap_or_else(|| LOCK_DATABASE.to_owned()),
         };
         self.servers.into_iter().map(finish).collect()

@@ -44,8 +44,11 @@ pub(super) struct Settings {
     pub(super) labels: BTreeSet<String>,
     pub(super) max_connections: Option<NonZeroU32>,
     pub(super) connect_timeout: Option<Duration>,
+    pub(super) silence_check: Option<Duration>,
     pub(super) lock_timeout: Option<Duration>,
     pub(super) statement_timeout: Option<Duration>,
+    pub(super) retries: Option<u32>,
+    pub(super) retry_pause: Option<Duration>,
     pub(super) lock_database: Option<String>,
     pub(super) tls: Option<TlsMode>,
     pub(super) ca_file: Option<PathBuf>,
@@ -63,10 +66,16 @@ impl Settings {
             let why = "one connection holds the run's lock, and one works";
             made.max_connections = walk.count(value, at, "max_connections", 2, why).and_then(NonZeroU32::new);
         }
+        if let Some((value, at)) = fields.get("retries") {
+            let why = "how often a changeset is tried again; 0 tries once";
+            made.retries = walk.count(value, at, "retries", 0, why);
+        }
         let mut duration = |key, zero| fields.get(key).and_then(|(value, at)| walk.duration(value, at, key, zero));
         made.connect_timeout = duration("connect_timeout", Zero::Refused);
+        made.silence_check = duration("silence_check", Zero::Refused);
         made.lock_timeout = duration("lock_timeout", Zero::NoLimit);
         made.statement_timeout = duration("statement_timeout", Zero::NoLimit);
+        made.retry_pause = duration("retry_pause", Zero::Refused);
         made.lock_database = fields.get("lock_database").and_then(|(value, at)| {
             let text = walk.text(value, at, "lock_database")?;
             if let Err(refusal) = check_postgres(text.value()) {
@@ -142,8 +151,11 @@ impl Settings {
             labels: base.labels.union(&self.labels).cloned().collect(),
             max_connections: self.max_connections.or(base.max_connections),
             connect_timeout: self.connect_timeout.or(base.connect_timeout),
+            silence_check: self.silence_check.or(base.silence_check),
             lock_timeout: self.lock_timeout.or(base.lock_timeout),
             statement_timeout: self.statement_timeout.or(base.statement_timeout),
+            retries: self.retries.or(base.retries),
+            retry_pause: self.retry_pause.or(base.retry_pause),
             lock_database: self.lock_database.or_else(|| base.lock_database.clone()),
             tls: self.tls.or(base.tls),
             ca_file: self.ca_file.or_else(|| base.ca_file.clone()),
@@ -162,6 +174,8 @@ impl Settings {
         Limits {
             lock_timeout: self.lock_timeout.unwrap_or(default.lock_timeout),
             statement_timeout: self.statement_timeout.unwrap_or(default.statement_timeout),
+            retries: self.retries.unwrap_or(default.retries),
+            retry_pause: self.retry_pause.unwrap_or(default.retry_pause),
         }
     }
 }

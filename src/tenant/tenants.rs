@@ -18,7 +18,7 @@ use super::{Address, Datasource, ServerId, Tenant, TenantId};
 use crate::error::{Code, Diagnostic};
 use crate::sql::EngineKind;
 
-const KEYS: [&str; 17] = [
+const KEYS: [&str; 20] = [
     "name",
     "server",
     "database",
@@ -29,8 +29,11 @@ const KEYS: [&str; 17] = [
     "reason",
     "lock_timeout",
     "statement_timeout",
+    "retries",
+    "retry_pause",
     "max_connections",
     "connect_timeout",
+    "silence_check",
     "lock_database",
     "tls",
     "ca_file",
@@ -39,7 +42,7 @@ const KEYS: [&str; 17] = [
 ];
 
 /// The keys that speak of a server, and so go with a URL alone.
-const OF_THE_SERVER: [&str; 3] = ["max_connections", "connect_timeout", "lock_database"];
+const OF_THE_SERVER: [&str; 4] = ["max_connections", "connect_timeout", "silence_check", "lock_database"];
 
 /// What is taken: names and schemas, with the tenant that has them.
 #[derive(Default)]

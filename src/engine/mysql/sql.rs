@@ -290,6 +290,7 @@ mod tests {
             let limits = Limits {
                 lock_timeout: Duration::from_millis(lock_ms),
                 statement_timeout: Duration::from_millis(run_ms),
+                ..Limits::default()
             };
             enter("d", &limits)
         };

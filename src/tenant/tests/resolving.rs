@@ -114,10 +114,34 @@ tenants:
     let ms = |lock, statement| Limits {
         lock_timeout: Duration::from_millis(lock),
         statement_timeout: Duration::from_millis(statement),
+        ..Limits::default()
     };
     assert_eq!(limits, [ms(0, 120_000), ms(2000, 0), ms(1000, 0), ms(250, 0)]);
     let connect: Vec<u64> = fleet.servers.iter().map(|server| server.connect_timeout.as_secs()).collect();
     assert_eq!(connect, [4, 3]);
+}
+
+#[test]
+fn how_often_and_after_what_pause_comes_from_the_tenant_before_its_server_before_the_defaults() {
+    let fleet = fleet(
+        r#"
+defaults: { retries: 5, silence_check: 1m }
+servers:
+  eu: { url: "postgres://u@h", retry_pause: 1s, silence_check: 10s }
+  us: { url: "postgres://u@h2", retries: 1 }
+tenants:
+  - { name: a, server: eu, database: a }
+  - { name: b, server: us, database: b, retries: 0, retry_pause: 50ms }
+  - { name: c, url: "mysql://u@h/c", retries: "7", silence_check: 2s }
+  - { name: d, url: "mysql://u@h3/d" }
+"#,
+    );
+    let tries = |limits: Limits| (limits.retries, limits.retry_pause.as_millis());
+    let tries: Vec<_> = fleet.tenants.iter().map(|tenant| tries(tenant.limits)).collect();
+    assert_eq!(tries, [(5, 1000), (0, 50), (7, 200), (5, 200)]);
+    let checks: Vec<u64> = fleet.servers.iter().map(|server| server.silence_check.as_secs()).collect();
+    assert_eq!(checks, [10, 60, 2, 60]);
+    assert_eq!((Limits::default().retries, Limits::default().retry_pause), (3, Duration::from_millis(200)));
 }
 
 #[test]

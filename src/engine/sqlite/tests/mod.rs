@@ -145,6 +145,7 @@ fn server_of(folder: &Path) -> Arc<dyn Server> {
         address: Address::Directory(folder.to_owned()),
         max_connections: NonZeroU32::new(4).unwrap(),
         connect_timeout: Duration::from_secs(1),
+        silence_check: Duration::from_secs(30),
         lock_database: String::new(),
     };
     super::open(server, Include::default()).unwrap()
