@@ -68,7 +68,7 @@ const NAMED: usize = 5;
 /// Reads every tenant's schema, prints the report on stdout, and on stderr what to do about it.
 pub(super) fn run(args: &DriftArgs, context: &Context) -> Outcome {
     let walk = Walk { context, selecting: &args.selecting, target: None };
-    walk.run(async |scope| match &args.against {
+    walk.read(async |scope| match &args.against {
         Some(name) => against(args, name, scope, &context.console).await,
         None => {
             let survey = lockstep::survey(&scope, OutOfOrder::Refuse, Depth::Schemas).await;

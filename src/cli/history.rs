@@ -57,7 +57,7 @@ impl ValueEnum for HistoryFormat {
 pub(super) fn run(args: &HistoryArgs, context: &Context) -> Outcome {
     let console = &context.console;
     let walk = Walk { context, selecting: &args.selecting, target: None };
-    walk.run(async |scope| {
+    walk.read(async |scope| {
         let report = HistoryReport::new(read(&scope, args).await);
         let text = report.render(args.format, console.paint_out(), console.width());
         console.data(&text).map_err(|one| vec![one])?;

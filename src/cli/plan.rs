@@ -63,7 +63,7 @@ impl ValueEnum for PlanFormat {
 pub(super) fn run(args: &PlanArgs, context: &Context) -> Outcome {
     let console = &context.console;
     let walk = Walk { context, selecting: &args.selecting, target: args.to };
-    walk.run(async |scope| {
+    walk.read(async |scope| {
         let out_of_order = if args.allow_out_of_order { OutOfOrder::Allow } else { OutOfOrder::Refuse };
         let survey = lockstep::survey(&scope, out_of_order, Depth::of(scope.fleet.verify)).await;
         let plan = match lockstep::judge(&scope, &survey, args.to) {

@@ -74,7 +74,7 @@ impl Progress {
             // The report tells of it with the tenant's name.
             Event::TenantSettled { .. } => None,
             Event::BudgetLowered { server, from, to } => Some(format!(
-                "server {} has too few free connections: going on with {to} instead of {from}",
+                "server {} has fewer free connections than its budget: going on with {to} at once there instead of {from}",
                 plain(server)
             )),
             Event::StepStarted { title, tenants, step_no, steps, .. } => {

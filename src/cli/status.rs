@@ -60,7 +60,7 @@ impl ValueEnum for StatusFormat {
 pub(super) fn run(args: &StatusArgs, context: &Context) -> Outcome {
     let console = &context.console;
     let walk = Walk { context, selecting: &args.selecting, target: None };
-    walk.run(async |scope| {
+    walk.read(async |scope| {
         let survey = lockstep::survey(&scope, OutOfOrder::Refuse, lockstep::Depth::Schemas).await;
         let report = StatusReport::new(&scope, &survey, scope.changelog.newest(), today());
         let text = report.render(args.format, console.paint_out(), console.width());

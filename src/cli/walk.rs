@@ -9,7 +9,7 @@ use tokio::time::timeout;
 use crate::changeset::Version;
 use crate::engine;
 use crate::error::{Code, Diagnostic};
-use crate::lockstep::{Scope, check_target};
+use crate::lockstep::{Budgets, Scope, check_target};
 
 use super::args::Selecting;
 use super::{Context, Outcome, files};
@@ -28,6 +28,19 @@ pub(super) struct Walk<'w> {
 }
 
 impl Walk<'_> {
+    /// [`Walk::run`] for a verb that reads, and says on stderr which servers had fewer free connections than their budget.
+    pub fn read(&self, work: impl AsyncFnOnce(Scope<'_>) -> Outcome) -> Outcome {
+        let console = &self.context.console;
+        self.run(async |scope| {
+            let budgets = Budgets::new(scope.fleet, scope.servers);
+            let outcome = work(scope).await;
+            if !console.quiet() {
+                console.tell(&budgets.warnings());
+            }
+            outcome
+        })
+    }
+
     /// Loads the files, does the work on the selected tenants, and closes every connection.
     ///
     /// # Errors

@@ -2,14 +2,26 @@
 //!
 //! Not a general pool: no background work, and no health check but whether a connection is known to be closed. A connection goes back only when its user says that
 //! it is clean ([`Lease::keep`]); one that is dropped instead is closed.
+//!
+//! A server may have fewer free connections than the budget says. When it refuses one more ([`Code::NO_CONNECTION`]),
+//! the pool makes do with those that it has, for good: who asked waits until one of them is free. Only a pool that has
+//! none knocks again, for a limited time.
 
 use std::collections::VecDeque;
 use std::future::Future;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::time::{Instant, sleep};
 
 use crate::error::{Code, Diagnostic, Result};
+
+/// The pause before a pool without any connection asks for one again; it doubles.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+
+/// The longest such pause.
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 /// A connection that can be closed so that the server has seen the end of it.
 pub(crate) trait Close: Send {
@@ -22,17 +34,25 @@ pub(crate) trait Close: Send {
     }
 }
 
-/// At most `limit` connections, idle ones included.
+/// At most so many connections as its limit says, idle ones included.
 pub(crate) struct Pool<K, C> {
-    limit: usize,
+    /// As many permits as the limit, but for those that are still in use since it was lowered.
     permits: Semaphore,
     held: Mutex<Held<K, C>>,
+    /// How long a pool without any connection knocks at a server that has none free.
+    patience: Duration,
 }
 
 struct Held<K, C> {
     /// The least recently used first.
     idle: VecDeque<(K, C)>,
+    /// Those in use, and those that are being made.
     leased: usize,
+    limit: usize,
+    /// How many permits there are, in use or not.
+    permits: usize,
+    /// Since when the server has refused a pool that has no connection, and when it did so last.
+    starving: Option<(Instant, Instant)>,
 }
 
 /// A connection in use.
@@ -42,50 +62,92 @@ pub(crate) struct Lease<'p, K: PartialEq + Clone, C: Close> {
     connection: Option<C>,
     /// Whether it was opened for this lease, and has a fresh session.
     pub fresh: bool,
-    _permit: SemaphorePermit<'p>,
+    permit: Option<SemaphorePermit<'p>>,
 }
 
 impl<K: PartialEq + Clone + Send, C: Close> Pool<K, C> {
-    /// Makes an empty pool of at least one connection.
-    pub fn new(limit: usize) -> Self {
+    /// Makes an empty pool of at least one connection. A pool that has none knocks for `patience` at a server that has
+    /// none free.
+    pub fn new(limit: usize, patience: Duration) -> Self {
         let limit = limit.max(1);
-        let held = Mutex::new(Held { idle: VecDeque::new(), leased: 0 });
-        Self { limit, permits: Semaphore::new(limit), held }
+        let held = Held { idle: VecDeque::new(), leased: 0, limit, permits: limit, starving: None };
+        Self { permits: Semaphore::new(limit), held: Mutex::new(held), patience }
     }
 
-    /// Returns the limit.
+    /// Returns the limit: the budget, or fewer since the server refused more.
     pub fn limit(&self) -> usize {
-        self.limit
+        self.held().limit
     }
 
     /// Returns an idle connection with this key, or opens one, closing another if the budget asks for it.
     ///
-    /// Waits while all are in use.
+    /// Waits while all are in use, and where the server has no connection free until one of ours is.
     ///
     /// # Errors
-    /// What `connect` answers.
-    pub async fn lease<F>(&self, key: &K, connect: impl FnOnce() -> F) -> Result<Lease<'_, K, C>>
+    /// What `connect` answers; `MT320` only when there was no connection at all for as long as the pool's patience.
+    pub async fn lease<F>(&self, key: &K, connect: impl Fn() -> F) -> Result<Lease<'_, K, C>>
     where
         F: Future<Output = Result<C>>,
     {
-        let permit = self
-            .permits
-            .acquire()
-            .await
-            .map_err(|_| Diagnostic::new(Code::BUG, "a connection was asked for after the pool was closed"))?;
-        let (found, evicted) = self.take(key);
-        let mut lease = Lease { pool: self, key: key.clone(), connection: None, fresh: false, _permit: permit };
-        if let Some(evicted) = evicted {
-            evicted.close().await;
-        }
-        match found {
-            Some(connection) => lease.connection = Some(connection),
-            None => {
-                lease.connection = Some(connect().await?);
-                lease.fresh = true;
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let permit = self
+                .permits
+                .acquire()
+                .await
+                .map_err(|_| Diagnostic::new(Code::BUG, "a connection was asked for after the pool was closed"))?;
+            let (found, evicted) = self.take(key);
+            let mut lease =
+                Lease { pool: self, key: key.clone(), connection: None, fresh: false, permit: Some(permit) };
+            if let Some(evicted) = evicted {
+                evicted.close().await;
+            }
+            if found.is_some() {
+                lease.connection = found;
+                return Ok(lease);
+            }
+            match connect().await {
+                Ok(connection) => {
+                    self.held().starving = None;
+                    lease.connection = Some(connection);
+                    lease.fresh = true;
+                    return Ok(lease);
+                }
+                Err(refusal) if refusal.code() == Code::NO_CONNECTION => {
+                    let others = self.lower(1);
+                    if others == 0 {
+                        // None of ours can come free. The place is kept meanwhile, so that one at a time knocks.
+                        self.starve(refusal, &mut pause).await?;
+                    }
+                }
+                Err(diagnostic) => return Err(diagnostic),
             }
         }
-        Ok(lease)
+    }
+
+    /// Opens a connection that the pool does not count, the run lock's, and closes an idle one of the pool's for it
+    /// where the server has none free.
+    ///
+    /// # Errors
+    /// As [`Pool::lease`].
+    pub async fn beside<T, F>(&self, connect: impl Fn() -> F) -> Result<T>
+    where
+        F: Future<Output = Result<T>>,
+    {
+        let mut pause = FIRST_PAUSE;
+        loop {
+            match connect().await {
+                Err(refusal) if refusal.code() == Code::NO_CONNECTION => {
+                    let idle = self.held().idle.pop_front();
+                    self.lower(0);
+                    match idle {
+                        Some((_, idle)) => idle.close().await,
+                        None => self.starve(refusal, &mut pause).await?,
+                    }
+                }
+                answer => return answer,
+            }
+        }
     }
 
     /// Closes the idle connections.
@@ -96,6 +158,39 @@ impl<K: PartialEq + Clone + Send, C: Close> Pool<K, C> {
         }
     }
 
+    /// Lowers the limit to the connections that there are, without the `mine` that were not made; returns how many
+    /// there are.
+    fn lower(&self, mine: usize) -> usize {
+        let mut held = self.held();
+        let others = held.idle.len() + held.leased - mine;
+        held.limit = held.limit.min(others.max(1));
+        let surplus = held.permits - held.limit;
+        held.permits -= self.permits.forget_permits(surplus);
+        others
+    }
+
+    /// Pauses before the next knock, or gives up: a server that refuses all for so long is not asked for ever.
+    async fn starve(&self, refusal: Diagnostic, pause: &mut Duration) -> Result<()> {
+        let now = Instant::now();
+        let since = {
+            let mut held = self.held();
+            let since = match held.starving {
+                Some((since, last)) if now - last <= self.patience => since,
+                _ => now,
+            };
+            held.starving = Some((since, now));
+            since
+        };
+        let left = self.patience.saturating_sub(now - since);
+        if left.is_zero() {
+            let waited = humantime::format_duration(Duration::from_millis((now - since).as_millis() as u64));
+            return Err(refusal.cause(format!("this run has no connection there, and got none within {waited}")));
+        }
+        sleep(around(*pause).min(left)).await;
+        *pause = (*pause * 2).min(LONGEST_PAUSE);
+        Ok(())
+    }
+
     fn take(&self, key: &K) -> (Option<C>, Option<C>) {
         let mut held = self.held();
         held.leased += 1;
@@ -103,21 +198,35 @@ impl<K: PartialEq + Clone + Send, C: Close> Pool<K, C> {
         if let Some(at) = held.idle.iter().rposition(|(k, _)| k == key) {
             return (held.idle.remove(at).map(|(_, c)| c), None);
         }
-        let full = held.idle.len() + held.leased > self.limit;
+        let full = held.idle.len() + held.leased > held.limit;
         let evicted = if full { held.idle.pop_front().map(|(_, c)| c) } else { None };
         (None, evicted)
     }
+}
 
+impl<K, C> Pool<K, C> {
     fn held(&self) -> MutexGuard<'_, Held<K, C>> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
+/// Returns a pause between half and one and a half of the mean: other runs knock too.
+fn around(mean: Duration) -> Duration {
+    let random = std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), 0u8);
+    mean.mul_f64(0.5 + (random % 1024) as f64 / 1024.0)
+}
+
 impl<K: PartialEq + Clone + Send, C: Close> Lease<'_, K, C> {
     /// Gives the connection back for others; its session must be clean, or be reset by its next user.
+    ///
+    /// Where the limit was lowered meanwhile and is passed, it is closed instead.
     pub fn keep(mut self) {
         if let Some(connection) = self.connection.take() {
-            self.pool.held().idle.push_back((self.key.clone(), connection));
+            let mut held = self.pool.held();
+            // This one is counted among the leased until it is dropped.
+            if held.idle.len() + held.leased <= held.limit {
+                held.idle.push_back((self.key.clone(), connection));
+            }
         }
     }
 
@@ -131,8 +240,14 @@ impl<K: PartialEq + Clone + Send, C: Close> Lease<'_, K, C> {
 
 impl<K: PartialEq + Clone, C: Close> Drop for Lease<'_, K, C> {
     fn drop(&mut self) {
-        let mut held = self.pool.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut held = self.pool.held();
         held.leased -= 1;
+        if held.permits > held.limit
+            && let Some(permit) = self.permit.take()
+        {
+            held.permits -= 1;
+            permit.forget();
+        }
     }
 }
 
@@ -157,129 +272,4 @@ impl<K: PartialEq + Clone, C: Close> std::ops::DerefMut for Lease<'_, K, C> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::sync::Arc;
-    use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
-
-    struct Fake(Arc<AtomicUsize>);
-
-    impl Close for Fake {
-        async fn close(self) {
-            tokio::task::yield_now().await;
-            self.0.fetch_sub(1, SeqCst);
-            std::mem::forget(self);
-        }
-    }
-
-    impl Drop for Fake {
-        fn drop(&mut self) {
-            self.0.fetch_sub(1, SeqCst);
-        }
-    }
-
-    #[tokio::test]
-    async fn more_keys_than_the_limit_are_served_and_the_limit_holds_at_every_instant() {
-        let open = Arc::new(AtomicUsize::new(0));
-        let peak = Arc::new(AtomicUsize::new(0));
-        let pool: Pool<u32, Fake> = Pool::new(3);
-        let work = |key: u32| {
-            let (open, peak, pool) = (open.clone(), peak.clone(), &pool);
-            async move {
-                let lease = pool
-                    .lease(&key, || async {
-                        peak.fetch_max(open.fetch_add(1, SeqCst) + 1, SeqCst);
-                        tokio::task::yield_now().await;
-                        Ok(Fake(open.clone()))
-                    })
-                    .await
-                    .unwrap();
-                tokio::task::yield_now().await;
-                match key % 3 {
-                    0 => lease.discard().await,
-                    1 => drop(lease),
-                    _ => lease.keep(),
-                }
-            }
-        };
-        futures_util::future::join_all((0..200).map(|i| work(i % 7))).await;
-        assert_eq!(peak.load(SeqCst), 3);
-        pool.close().await;
-        assert_eq!(open.load(SeqCst), 0);
-    }
-
-    #[tokio::test]
-    async fn the_same_key_gets_its_connection_back() {
-        let open = Arc::new(AtomicUsize::new(0));
-        let pool: Pool<u32, Fake> = Pool::new(2);
-        for i in 0..5 {
-            let lease = pool
-                .lease(&1, || async {
-                    open.fetch_add(1, SeqCst);
-                    Ok(Fake(open.clone()))
-                })
-                .await
-                .unwrap();
-            assert_eq!(lease.fresh, i == 0);
-            lease.keep();
-        }
-        assert_eq!(open.load(SeqCst), 1);
-    }
-
-    #[tokio::test]
-    async fn an_abandoned_lease_gives_its_place_back_wherever_it_was() {
-        let open = Arc::new(AtomicUsize::new(0));
-        let pool: Pool<u32, Fake> = Pool::new(1);
-        let connect = |pauses: usize| {
-            let open = open.clone();
-            move || async move {
-                for _ in 0..pauses {
-                    tokio::task::yield_now().await;
-                }
-                open.fetch_add(1, SeqCst);
-                Ok(Fake(open.clone()))
-            }
-        };
-        pool.lease(&1, connect(0)).await.unwrap().keep();
-        // The first poll evicts, the later ones connect: give up at each of them.
-        for polls in 1..5u32 {
-            let key = 10 + polls;
-            let abandoned = pool.lease(&key, connect(9));
-            futures_util::pin_mut!(abandoned);
-            for _ in 0..polls {
-                assert!(futures_util::poll!(abandoned.as_mut()).is_pending());
-            }
-        }
-        assert_eq!((pool.held().leased, open.load(SeqCst)), (0, 0));
-        pool.lease(&1, connect(0)).await.unwrap().keep();
-        assert_eq!(open.load(SeqCst), 1);
-    }
-
-    struct Mortal(bool);
-
-    impl Close for Mortal {
-        async fn close(self) {}
-
-        fn is_closed(&self) -> bool {
-            self.0
-        }
-    }
-
-    #[tokio::test]
-    async fn a_connection_that_is_known_to_be_closed_is_not_given_out() {
-        let pool: Pool<u32, Mortal> = Pool::new(2);
-        let mut lease = pool.lease(&1, || async { Ok(Mortal(false)) }).await.unwrap();
-        lease.0 = true;
-        lease.keep();
-        assert!(pool.lease(&1, || async { Ok(Mortal(false)) }).await.unwrap().fresh);
-    }
-
-    #[tokio::test]
-    async fn a_failed_connect_gives_its_place_back() {
-        let pool: Pool<u32, Fake> = Pool::new(1);
-        for _ in 0..3 {
-            assert!(pool.lease(&1, || async { Err(Diagnostic::new(Code::UNREACHABLE, "no")) }).await.is_err());
-        }
-        assert_eq!(pool.held().leased, 0);
-    }
-}
+mod tests;

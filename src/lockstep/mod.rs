@@ -5,6 +5,7 @@
 
 mod accept;
 pub mod barrier;
+mod budgets;
 mod closing;
 mod converge;
 mod drift;
@@ -27,6 +28,7 @@ mod verdict;
 mod words;
 
 pub use accept::{Accept, Accepted, accept};
+pub use budgets::Budgets;
 pub use drift::{FleetCohort, Incomparable, SchemaDrift, schema_drift};
 pub use event::{Ending, Event, RunOutcome, Sink};
 pub use expected::expired;
@@ -102,7 +104,8 @@ pub async fn up(scope: Scope<'_>, options: &UpOptions, run: &RunIdentity, stop: 
         target: options.target.or(scope.changelog.newest()),
     });
     let jitter = Jitter::new(&run.run_id);
-    let going = Run { scope, options, run, stop, events, jitter: &jitter };
+    let budgets = Budgets::new(scope.fleet, scope.servers);
+    let going = Run { scope, options, run, stop, events, jitter: &jitter, budgets: &budgets };
     let mut ending = match going.whole().await {
         Ok(ending) => ending,
         Err(refusal) => Ending {

@@ -10,6 +10,7 @@ use crate::plan::Plan;
 use crate::tenant::{TenantId, Verify};
 
 use super::UpOptions;
+use super::budgets::Budgets;
 use super::closing::Closing;
 use super::converge::{Gauges, Watch};
 use super::event::{Ending, Event, RunOutcome, Sink};
@@ -29,6 +30,7 @@ pub(crate) struct Run<'r> {
     pub stop: &'r Stop,
     pub events: Sink<'r>,
     pub jitter: &'r Jitter,
+    pub budgets: &'r Budgets<'r>,
 }
 
 /// What a survey found.
@@ -69,6 +71,7 @@ impl Run<'_> {
             Err(held) if self.stop.asked() => return Err(self.stopped(vec![held])),
             Err(refusal) => return Err(refused(refusal)),
         };
+        self.budgets.tell(self.events);
         let ending = self.under_lock(&locks, &pending).await;
         locks.release().await;
         ending
@@ -140,6 +143,7 @@ impl Run<'_> {
             survey = survey_with(&self.scope, self.options.out_of_order, depth) => survey,
             () = self.stop.wait() => return Err(self.stopped(Vec::new())),
         };
+        self.budgets.tell(self.events);
         let judged = judge(&self.scope, &survey, self.options.target);
         (self.events)(Event::Surveyed {
             readable: survey.positions().count(),

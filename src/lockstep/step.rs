@@ -15,6 +15,7 @@ use crate::history::Unfinished;
 use crate::tenant::{ServerId, Tenant, TenantId};
 
 use super::barrier::Tally;
+use super::budgets::Budgets;
 use super::event::{Event, Sink};
 use super::jitter::Jitter;
 use super::ledger::Ledger;
@@ -31,6 +32,7 @@ pub(crate) struct Stepping<'s> {
     pub stop: &'s Stop,
     pub events: Sink<'s>,
     pub jitter: &'s Jitter,
+    pub budgets: &'s Budgets<'s>,
     /// The most tenants in flight over all servers.
     pub jobs: &'s Semaphore,
     pub ledger: &'s Ledger,
@@ -100,6 +102,7 @@ impl Stepping<'_> {
         }
         (self.events)(Event::TenantStarted { tenant: tenant.id, version });
         let outcome = self.order(changeset, tenant, halting).await;
+        self.budgets.tell(self.events);
         match &outcome {
             Outcome::Applied(applied) => {
                 self.ledger.applied(tenant.id, self.width(tenant));

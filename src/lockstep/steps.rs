@@ -59,6 +59,7 @@ impl Run<'_> {
             stop: self.stop,
             events: self.events,
             jitter: self.jitter,
+            budgets: self.budgets,
             jobs: &jobs,
             ledger: &ledger,
         };

@@ -135,7 +135,8 @@ fn unopened(server: &MySqlServer, order: &Order<'_>, none: NoSession) -> Fault {
         diagnostic = diagnostic.hint(hint);
     }
     // Too many connections, a restart, a lost packet: nothing was sent, so another try does no harm.
-    Fault::Refused { retry: inner.code() == Code::UNREACHABLE, diagnostic }
+    let retry = [Code::UNREACHABLE, Code::NO_CONNECTION].contains(&inner.code());
+    Fault::Refused { retry, diagnostic }
 }
 
 /// Makes the failure of an order of which the server saw nothing.

@@ -10,7 +10,7 @@ use rustls::CertificateError;
 use crate::error::{Code, Diagnostic, Result};
 use crate::tenant::{Access, Address, Server, TlsMode};
 
-use super::fault::{TOO_MANY_CONNECTIONS, words};
+use super::fault::{is_full, words};
 use super::link::Link;
 use super::tls;
 
@@ -52,7 +52,7 @@ impl Connector {
     /// Opens a connection; `session` names it to the server.
     ///
     /// # Errors
-    /// `MT310`, `MT311`, `MT314`, or `MT115` for files that cannot be used.
+    /// `MT310`, `MT311`, `MT314`, `MT320`, or `MT115` for files that cannot be used.
     pub async fn connect(&self, access: &Access, session: Option<&str>) -> Result<Link> {
         let ssl = tls::options(&access.tls).await?;
         match tokio::time::timeout(self.limit, self.attempts(access, session, ssl)).await {
@@ -125,9 +125,14 @@ impl Connector {
             Error::Server(server) if server.code == 3159 => self
                 .tls_failed(&words)
                 .hint("the server takes encrypted connections only: set `tls: require`, or better `verify-full`"),
-            Error::Server(server) if TOO_MANY_CONNECTIONS.contains(&server.code) => self.unreachable(&words).hint(
-                "too many connections there: lower `max_connections` of this server, or raise the server's limit",
-            ),
+            Error::Server(server) if is_full(server) => {
+                Diagnostic::new(Code::NO_CONNECTION, format!("server {} has no free connection", self.shown))
+                    .cause(words)
+                    .hint(
+                        "see who holds them (SHOW PROCESSLIST), free at least two, or raise the server's \
+                         max_connections or the user's own limit; then run the command again",
+                    )
+            }
             _ if offers_no_tls(error) => self
                 .tls_failed("the server offers no TLS")
                 .hint("set up TLS on the server; `tls: prefer` or `disable` would send everything in the clear"),

@@ -12,8 +12,12 @@ use crate::engine::stepwise::{Fault, RUN_LONGER, WAIT_LONGER, failed};
 use crate::error::{Code, Diagnostic};
 use crate::tenant::Tenant;
 
-/// The numbers of "too many connections", the server's and the user's.
-pub(super) const TOO_MANY_CONNECTIONS: [u16; 3] = [1040, 1203, 1226];
+/// Whether the server, or the user's account there, has no connection free.
+///
+/// 1226 speaks of hourly limits too, which no waiting helps against; the limit's name is not translated.
+pub(super) fn is_full(error: &ServerError) -> bool {
+    matches!(error.code, 1040 | 1203) || (error.code == 1226 && error.message.contains("max_user_connections"))
+}
 
 /// A duplicate key.
 pub(super) const DUPLICATE: u16 = 1062;

@@ -53,7 +53,8 @@ pub(super) async fn try_lock(server: &MySqlServer, run: &RunIdentity, tenants: &
     }
     let Some(first) = tenants.first() else { return Ok(LockAttempt::Taken) };
     let access = &first.access;
-    let mut link = server.connector.connect(access, Some(&run.session_name())).await?;
+    let name = run.session_name();
+    let mut link = server.pool.beside(|| server.connector.connect(access, Some(&name))).await?;
     let taken = take(server, &mut link, tenants).await;
     match taken {
         Ok(Ok(names)) => {

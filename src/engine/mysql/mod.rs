@@ -53,7 +53,8 @@ const KILL_LIMIT: Duration = Duration::from_secs(5);
 pub(crate) fn open(server: tenant::Server, include: Include) -> Result<Arc<dyn Server>> {
     let connector = Connector::new(&server)?;
     let orders = server.max_connections.get().saturating_sub(1) as usize;
-    Ok(Arc::new(MySqlServer { connector, include, pool: Pool::new(orders), lock: Mutex::new(None) }))
+    let pool = Pool::new(orders, server.connect_timeout);
+    Ok(Arc::new(MySqlServer { connector, include, pool, lock: Mutex::new(None) }))
 }
 
 /// One server of MySQL or MariaDB.
@@ -222,7 +223,9 @@ impl MySqlServer {
                 asked.map(|_| ()).map_err(cause)
             }
             None => {
-                let mut link = self.connector.connect(access, None).await.map_err(|d| d.one_line())?;
+                let connect = self.pool.beside(|| self.connector.connect(access, None));
+                let made = tokio::time::timeout(KILL_LIMIT, connect).await;
+                let mut link = made.map_err(|_| "no connection to end it".to_owned())?.map_err(|d| d.one_line())?;
                 let asked = link.ask(&kill, KILL_LIMIT).await;
                 link.close().await;
                 asked.map(|_| ()).map_err(cause)

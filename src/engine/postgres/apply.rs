@@ -61,7 +61,9 @@ pub(super) async fn apply(server: &Postgres, order: &Order<'_>) -> Outcome {
         let session = match session {
             Ok(session) => session,
             Err(diagnostic) => {
-                return going.failed(going.unreached(diagnostic), Moment::Prepare, Left::Unchanged, true);
+                // Nothing was sent, so another try does no harm; it helps where the server may come back.
+                let passing = [Code::UNREACHABLE, Code::NO_CONNECTION].contains(&diagnostic.code());
+                return going.failed(going.unreached(diagnostic), Moment::Prepare, Left::Unchanged, passing);
             }
         };
         let Some(schema) = home(order.tenant, &session) else {
@@ -165,7 +167,11 @@ impl Going<'_> {
 
     /// An order that no session could be had for.
     fn unreached(&self, diagnostic: Diagnostic) -> Diagnostic {
-        let made = failed(self.order, Code::CHANGESET_FAILED).cause(diagnostic.message());
+        let code = match diagnostic.code() {
+            told @ (Code::NO_CONNECTION | Code::POOLED) => told,
+            _ => Code::CHANGESET_FAILED,
+        };
+        let made = failed(self.order, code).cause(diagnostic.message());
         let made = diagnostic.causes().iter().fold(made, |made, cause| made.cause(cause));
         match diagnostic.what_next() {
             Some(hint) => made.hint(hint),

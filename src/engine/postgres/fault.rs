@@ -70,6 +70,11 @@ fn place(server: &Server) -> String {
 /// What is said of a server that is silent.
 const NO_ANSWER: &str = "no answer within";
 
+/// What to do about a server that is full.
+const FREE_SOME: &str = "see who holds them (`SELECT usename, application_name, count(*) FROM pg_stat_activity GROUP BY 1, \
+    2`), free at least two, or raise max_connections there (or the role's or the database's own limit); then run the \
+    command again";
+
 /// Says how long a server was silent.
 pub(super) fn no_answer(waited: std::time::Duration) -> String {
     format!("{NO_ANSWER} {:.1} s", waited.as_secs_f64())
@@ -77,7 +82,9 @@ pub(super) fn no_answer(waited: std::time::Duration) -> String {
 
 /// Whether a server was waited for in vain.
 pub(super) fn is_silence(diagnostic: &Diagnostic) -> bool {
-    diagnostic.code() == Code::UNREACHABLE && diagnostic.causes().first().is_some_and(|why| why.starts_with(NO_ANSWER))
+    diagnostic.code() == Code::NO_CONNECTION
+        || diagnostic.code() == Code::UNREACHABLE
+            && diagnostic.causes().first().is_some_and(|why| why.starts_with(NO_ANSWER))
 }
 
 /// Says that a server cannot be reached.
@@ -137,7 +144,9 @@ pub(super) fn connecting(server: &Server, key: &Key, error: &tokio_postgres::Err
                 .hint(format!("GRANT CONNECT ON DATABASE {} TO {}", ident(database), ident(user)))
         }
         SqlState::TOO_MANY_CONNECTIONS => {
-            unreachable(server, key, &why).hint("lower `max_connections:` of the server in tenants.yaml, or free some")
+            Diagnostic::new(Code::NO_CONNECTION, format!("server {} has no free connection", place(server)))
+                .cause(why)
+                .hint(FREE_SOME)
         }
         _ => unreachable(server, key, &why),
     }
@@ -222,8 +231,7 @@ pub(super) fn refused(order: &Order<'_>, error: &tokio_postgres::Error) -> (Diag
             _ => (diagnostic, false),
         };
     }
-    let passing =
-        [SqlState::T_R_SERIALIZATION_FAILURE, SqlState::T_R_DEADLOCK_DETECTED, SqlState::TOO_MANY_CONNECTIONS];
+    let passing = [SqlState::T_R_SERIALIZATION_FAILURE, SqlState::T_R_DEADLOCK_DETECTED];
     let retry = passing.contains(&state);
     let diagnostic = failed(order, Code::CHANGESET_FAILED).cause(why);
     let user = order.tenant.access.user.as_deref().unwrap_or("(none)");

@@ -74,13 +74,7 @@ async fn ask_group<Q: Question>(
     if let Some(diagnostic) = silent.get() {
         return everyone(&members, diagnostic);
     }
-    let answers = match timeout(ASKING, ask_database(server, &members, question)).await {
-        Ok(answers) => answers,
-        Err(_) => {
-            let why = fault::no_answer(ASKING);
-            everyone(&members, &fault::unreachable(&server.server, &key(members[0].1), &why))
-        }
-    };
+    let answers = ask_database(server, &members, question).await;
     if let Some((_, Err(diagnostic))) = answers.first()
         && fault::is_silence(diagnostic)
     {
@@ -95,7 +89,13 @@ async fn ask_database<Q: Question>(server: &Postgres, members: &[Member<'_>], qu
         Ok(lease) => lease,
         Err(diagnostic) => return everyone(members, &diagnostic),
     };
-    match question.ask(server, &lease, members).await {
+    // Waiting for a session has limits of its own, and where the server has few it may be a long turn.
+    let Ok(asked) = timeout(ASKING, question.ask(server, &lease, members)).await else {
+        let why = fault::no_answer(ASKING);
+        lease.discard().await;
+        return everyone(members, &fault::unreachable(&server.server, &key(members[0].1), &why));
+    };
+    match asked {
         Ok(answers) => {
             lease.keep();
             answers

@@ -60,7 +60,8 @@ pub(super) async fn try_lock(server: &Postgres, run: &RunIdentity, tenants: &[&T
     }
     if locked.is_none() {
         let at = Key { access: first.access.clone(), database: server.server.lock_database.clone() };
-        let opened = Session::open(&server.server, &at, &server.session_name()).await;
+        let name = server.session_name();
+        let opened = server.pool.beside(|| Session::open(&server.server, &at, &name)).await;
         let session = opened.map_err(|diagnostic| no_lock_session(server, diagnostic))?;
         // Refused by old servers, which have no such limit.
         let _ = asking(&session, "SET idle_session_timeout = 0").await;
@@ -159,7 +160,7 @@ fn holder(row: &[Option<String>]) -> Holder {
 }
 
 fn no_lock_session(server: &Postgres, diagnostic: Diagnostic) -> Diagnostic {
-    if diagnostic.code() == Code::UNREACHABLE {
+    if [Code::UNREACHABLE, Code::NO_CONNECTION, Code::POOLED].contains(&diagnostic.code()) {
         return diagnostic;
     }
     let database = &server.server.lock_database;

@@ -21,6 +21,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use tokio::time::timeout;
 
 use crate::engine::pool::{Lease, Pool};
 use crate::engine::{
@@ -52,12 +53,12 @@ pub(super) struct Postgres {
 impl Postgres {
     /// Makes the server; connects only when it is asked something.
     pub fn new(server: tenant::Server, include: Include) -> Self {
-        let limit = server.max_connections.get() as usize - 1;
+        let pool = Pool::new(server.max_connections.get() as usize - 1, server.connect_timeout);
         Self {
             server,
             include,
             name: Mutex::new(concat!("mtmigrate ", env!("CARGO_PKG_VERSION")).to_owned()),
-            pool: Pool::new(limit),
+            pool,
             locked: tokio::sync::Mutex::new(None),
             alone: Mutex::new(HashMap::new()),
         }
@@ -66,18 +67,18 @@ impl Postgres {
     /// Returns a session in the tenant's database; a text may have left anything in it.
     async fn session(&self, tenant: &Tenant) -> Result<Lease<'_, Key, Session>> {
         let key = &Key { access: tenant.access.clone(), database: tenant.datasource.database().to_owned() };
-        let name = self.session_name();
-        self.pool.lease(key, || async move { Session::open(&self.server, key, &name).await }).await
+        let name = &self.session_name();
+        self.pool.lease(key, || Session::open(&self.server, key, name)).await
     }
 
     /// Returns a session in the tenant's database that is at its start.
     async fn clean_session(&self, tenant: &Tenant) -> Result<Lease<'_, Key, Session>> {
         loop {
             let session = self.session(tenant).await?;
-            match session.reset().await {
-                Ok(()) => return Ok(session),
-                // It ended while it was idle; one that was just opened needs no reset.
-                Err(_) => session.discard().await,
+            match timeout(self.server.connect_timeout, session.reset()).await {
+                Ok(Ok(())) => return Ok(session),
+                // It ended while it was idle, or does not answer; one that was just opened needs no reset.
+                _ => session.discard().await,
             }
         }
     }

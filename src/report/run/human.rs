@@ -7,7 +7,7 @@ use crate::lockstep::barrier::Decision;
 use crate::lockstep::{Ending, RunOutcome};
 use crate::report::words::{Tone, on_a_line, took};
 
-use super::{RunReport, Step};
+use super::{Lowered, RunReport, Step};
 
 /// How many diagnostics are shown in full.
 const DIAGNOSTICS: usize = 20;
@@ -117,6 +117,10 @@ fn asides(report: &RunReport) -> Vec<String> {
         let times = if retries == 1 { "once".to_owned() } else { format!("{retries} times") };
         lines.push(format!("tried again {times}, on {}", count(tenants, "tenant")));
     }
+    let lowered = report.lowered.iter().map(|Lowered { server, from, to }| {
+        format!("server {server} had fewer free connections than its budget: {to} at once there instead of {from}")
+    });
+    lines.extend(lowered.map(|line| brief(&line)));
     if report.notices > 0 {
         lines.push(format!("the servers gave {}:", count(report.notices, "notice")));
         let given = report.tenants.iter().flat_map(|t| t.notices.iter().map(|notice| (&t.name, notice)));

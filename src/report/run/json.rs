@@ -19,6 +19,11 @@ pub(super) fn render(report: &RunReport) -> String {
         duration_ms: ending.map(|ending| millis(ending.elapsed)),
         tenants_total: report.tenants.len(),
         recorded: report.recorded,
+        lowered: report
+            .lowered
+            .iter()
+            .map(|one| WireLowered { server: &one.server, from: one.from, to: one.to })
+            .collect(),
         quarantined: report
             .quarantined
             .iter()
@@ -41,10 +46,18 @@ struct Document<'a> {
     duration_ms: Option<u64>,
     tenants_total: usize,
     recorded: Option<usize>,
+    lowered: Vec<WireLowered<'a>>,
     quarantined: Vec<WireQuarantined<'a>>,
     steps: Vec<WireStep<'a>>,
     tenants: Vec<Tenant<'a>>,
     diagnostics: Vec<WireDiagnostic<'a>>,
+}
+
+#[derive(Serialize)]
+struct WireLowered<'a> {
+    server: &'a str,
+    from: usize,
+    to: usize,
 }
 
 #[derive(Serialize)]

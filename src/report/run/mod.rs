@@ -34,9 +34,19 @@ pub struct RunReport {
     steps: Vec<Step>,
     notices: usize,
     notices_kept: usize,
+    /// Servers with fewer free connections than their budget, in the order in which it was noticed.
+    lowered: Vec<Lowered>,
     /// How many tenants' schemas stand in their journals now; nothing, if none was to be recorded.
     recorded: Option<usize>,
     ending: Option<Ending>,
+}
+
+/// A server that works on fewer tenants at once than its budget says.
+#[derive(Clone, Debug)]
+struct Lowered {
+    server: String,
+    from: usize,
+    to: usize,
 }
 
 /// A tenant that is left out on purpose.
@@ -113,6 +123,7 @@ impl RunReport {
             steps: Vec::new(),
             notices: 0,
             notices_kept: 0,
+            lowered: Vec::new(),
             recorded: None,
             ending: None,
         }
@@ -157,11 +168,8 @@ impl RunReport {
             }
             Event::Diverged { tenant, .. } => self.turn(*tenant, Turn::Diverged),
             Event::Recorded { tenants, .. } => self.recorded = Some(*tenants),
-            Event::Surveyed { .. }
-            | Event::BudgetLowered { .. }
-            | Event::LockWaiting { .. }
-            | Event::LockTaken { .. }
-            | Event::Stopping { .. } => {}
+            Event::BudgetLowered { server, from, to } => self.lowered(server, *from, *to),
+            Event::Surveyed { .. } | Event::LockWaiting { .. } | Event::LockTaken { .. } | Event::Stopping { .. } => {}
         }
     }
 
@@ -195,6 +203,14 @@ impl RunReport {
             tenant.notices.push(notice);
             self.notices += 1;
             self.notices_kept += 1;
+        }
+    }
+
+    /// Keeps one for each server: what it began with, and what it came to.
+    fn lowered(&mut self, server: &str, from: usize, to: usize) {
+        match self.lowered.iter_mut().find(|lowered| lowered.server == server) {
+            Some(lowered) => lowered.to = to,
+            None => self.lowered.push(Lowered { server: server.to_owned(), from, to }),
         }
     }
 

@@ -100,6 +100,8 @@ fn halted() -> RunReport {
         .applied(0, 1, &["NOTICE: relation \"orders\" exists, skipping"])
         .applied(1, 1, &[])
         .fold(verified(1, 2))
+        .fold(Event::BudgetLowered { server: "eu".into(), from: 9, to: 4 })
+        .fold(Event::BudgetLowered { server: "eu".into(), from: 4, to: 3 })
         .barrier(1, tally(2, 0, 0), Decision::Proceed)
         .step(2, 3)
         .fold(retried)
@@ -139,6 +141,7 @@ V1__change_1: done, 2 tenants in 620 ms
 V2__change_2: halted after 620 ms, 3 tenants: 1 applied, 1 failed, 1 not started
 
 tried again once, on 1 tenant
+server eu had fewer free connections than its budget: 3 at once there instead of 9
 the servers gave 1 notice:
   acme: NOTICE: relation \"orders\" exists, skipping
 quarantined, left out: hooli: moves to another server
