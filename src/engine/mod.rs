@@ -8,6 +8,7 @@ mod identity;
 mod mysql;
 mod pool;
 mod postgres;
+mod silence;
 mod sqlite;
 mod stepwise;
 mod tables;

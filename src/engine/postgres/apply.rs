@@ -17,7 +17,6 @@ use crate::sql::{Dialect, split};
 use super::session::{Answer, Key, Session};
 use super::sql::{
     OWN_ROLE, Settings, assert_history, count_statements, insert_history, insert_journal, make_journal, make_tables,
-    table,
 };
 use super::{Postgres, fault, home};
 
@@ -32,8 +31,11 @@ const UNRECORDABLE: &str = "the text ran, but after it mtmigrate's own tables co
 /// no column, no schema, and the missing row that `assert_history` finds.
 const UNRECORDABLE_CODES: [&str; 6] = ["42501", "25006", "42P01", "42703", "3F000", "22P02"];
 
-/// How long the re-reading after a lost connection may take.
-const READ_AGAIN: Duration = Duration::from_secs(20);
+/// How much longer than its limits say an answer is waited for, beside a tenth of them.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// How long a failure's journal row may take.
+const NOTED: Duration = Duration::from_secs(20);
 
 /// The message of an order, and what of it is ours.
 struct Message {
@@ -74,10 +76,14 @@ pub(super) async fn apply(server: &Postgres, order: &Order<'_>) -> Outcome {
         // What an earlier order left unread is not about this one.
         session.take_notices();
         let message = message(order, &session, &schema);
-        let Some(answer) = going.exchange(&session, &message.sql).await else {
-            session.discard().await;
-            let diagnostic = failed(order, Code::OUTCOME_UNKNOWN).cause("the server did not answer the cancel request");
-            return going.read_again(&schema, diagnostic, false).await;
+        let left = Some(session.backend);
+        let answer = match going.exchange(&session, &message.sql).await {
+            Ok(answer) => answer,
+            Err(silence) => {
+                session.discard().await;
+                let diagnostic = failed(order, Code::OUTCOME_UNKNOWN).cause(silence);
+                return going.read_again(&schema, diagnostic, left).await;
+            }
         };
         return match &answer.error {
             None => {
@@ -91,9 +97,13 @@ pub(super) async fn apply(server: &Postgres, order: &Order<'_>) -> Outcome {
                 continue;
             }
             Some(error) if fault::is_lost(error) => {
-                let (diagnostic, over) = (fault::lost(order, error), fault::is_fatal(error));
+                let mut diagnostic = fault::lost(order, error);
+                if let Some(why) = session.given_up() {
+                    diagnostic = diagnostic.cause(why);
+                }
+                let left = left.filter(|_| !fault::is_fatal(error));
                 session.discard().await;
-                going.read_again(&schema, diagnostic, over).await
+                going.read_again(&schema, diagnostic, left).await
             }
             Some(error) => going.refused(session, &schema, &message, &answer, error).await,
         };
@@ -129,25 +139,48 @@ pub(super) fn mentions(text: &str, word: &str) -> bool {
     text.as_bytes().windows(word.len()).any(|part| part.eq_ignore_ascii_case(word.as_bytes()))
 }
 
+/// Returns the longest time in which the server answers a message whose every statement it limits, and some more;
+/// nothing where it limits none. A semicolon ends a statement; those in a body or a text only make it longer.
+/// <https://www.postgresql.org/docs/current/runtime-config-client.html#GUC-STATEMENT-TIMEOUT>
+fn longest(statement_timeout: Duration, message: &str) -> Option<Duration> {
+    let statements = message.bytes().filter(|byte| *byte == b';').count() + 1;
+    let all = statement_timeout.saturating_mul(u32::try_from(statements).unwrap_or(u32::MAX));
+    (!all.is_zero()).then(|| all.saturating_add(all / 10).saturating_add(GRACE))
+}
+
+/// Ends when the time is over; without one never.
+async fn passed(limit: Option<Duration>) {
+    match limit {
+        Some(limit) => tokio::time::sleep(limit).await,
+        None => std::future::pending().await,
+    }
+}
+
 /// An order under way.
-struct Going<'g> {
-    server: &'g Postgres,
-    order: &'g Order<'g>,
-    began: Instant,
+pub(super) struct Going<'g> {
+    pub server: &'g Postgres,
+    pub order: &'g Order<'g>,
+    pub began: Instant,
 }
 
 impl Going<'_> {
     /// Sends the message, and a cancel request when the run insists; the answer decides, whichever came first.
     ///
-    /// Nothing when the server does not even answer the cancel request.
-    async fn exchange(&self, session: &Lease<'_, Key, Session>, sql: &str) -> Option<Answer> {
+    /// # Errors
+    /// In words, how the server was silent: past the limits that it keeps itself, or to the cancel request.
+    async fn exchange(&self, session: &Lease<'_, Key, Session>, sql: &str) -> Result<Answer, String> {
         let begun = Notify::new();
         let sent = session.send_text(sql, &begun);
         futures_util::pin_mut!(sent);
+        let longest = longest(self.order.limits.statement_timeout, sql);
         tokio::select! {
             biased;
-            answer = &mut sent => return Some(answer),
+            answer = &mut sent => return Ok(answer),
             () = self.order.cancel.cancelled() => {}
+            () = passed(longest) => {
+                let limit = humantime::format_duration(longest.unwrap_or_default());
+                return Err(format!("no answer within {limit}, longer than statement_timeout allows"));
+            }
         }
         let cancelled = async {
             tokio::select! {
@@ -158,10 +191,10 @@ impl Going<'_> {
             session.canceller().cancel().await;
             sent.await
         };
-        timeout(CANCELLED, cancelled).await.ok()
+        timeout(CANCELLED, cancelled).await.map_err(|_| "the server did not answer the cancel request".to_owned())
     }
 
-    fn failed(&self, diagnostic: Diagnostic, moment: Moment, left: Left, retry: bool) -> Outcome {
+    pub(super) fn failed(&self, diagnostic: Diagnostic, moment: Moment, left: Left, retry: bool) -> Outcome {
         Outcome::Failed(Failure { diagnostic, moment, left, retry, duration: self.began.elapsed() })
     }
 
@@ -191,7 +224,7 @@ impl Going<'_> {
         if before_the_text && fault::is_making_what_is_there(error) {
             session.keep();
             let (diagnostic, _) = fault::refused(self.order, error);
-            return self.read_again(schema, diagnostic, true).await;
+            return self.read_again(schema, diagnostic, None).await;
         }
         if before_the_text && fault::is_about(error, schema, HISTORY) {
             match fault::code(error) {
@@ -199,7 +232,7 @@ impl Going<'_> {
                 "23505" => {
                     session.keep();
                     let (diagnostic, _) = fault::refused(self.order, error);
-                    return self.read_again(schema, diagnostic, true).await;
+                    return self.read_again(schema, diagnostic, None).await;
                 }
                 "23502" => {
                     session.discard().await;
@@ -268,13 +301,13 @@ impl Going<'_> {
             session.reset().await?;
             session.send_counting(&sql).await.error.map_or(Ok(()), Err)
         };
-        let why = match timeout(READ_AGAIN, writing).await {
+        let why = match timeout(NOTED, writing).await {
             Ok(Ok(())) => {
                 session.keep();
                 return diagnostic;
             }
             Ok(Err(error)) => fault::words(&error),
-            Err(_) => format!("no answer within {} s", READ_AGAIN.as_secs()),
+            Err(_) => format!("no answer within {} s", NOTED.as_secs()),
         };
         session.discard().await;
         let name = &self.order.tenant.name;
@@ -283,54 +316,17 @@ impl Going<'_> {
                 .cause(why),
         )
     }
+}
 
-    /// Looks on another session whether the history has the row after all. `over` says that the session that was lost
-    /// can never commit any more.
-    async fn read_again(&self, schema: &str, diagnostic: Diagnostic, over: bool) -> Outcome {
-        let version = self.order.changeset.version;
-        let sql = format!("SELECT checksum FROM {} WHERE version = {version}", table(schema, HISTORY));
-        let look = async {
-            let session = self.server.clean_session(self.order.tenant).await.ok()?;
-            let rows = session.ask(&sql).await;
-            match rows {
-                Ok(rows) => {
-                    session.keep();
-                    Some(rows)
-                }
-                Err(error) => {
-                    let missing = !fault::is_lost(&error);
-                    session.discard().await;
-                    missing.then(Vec::new)
-                }
-            }
-        };
-        let found = timeout(READ_AGAIN, look).await.ok().flatten();
-        let row = found.as_ref().and_then(|rows| rows.first()).and_then(|row| row.first()?.clone());
-        match row {
-            Some(recorded) if recorded.parse().is_ok_and(|sum| self.order.text.matches(sum)) => {
-                Outcome::Applied(Applied {
-                    duration: self.began.elapsed(),
-                    notices: Vec::new(),
-                    by_another: diagnostic.code() != Code::OUTCOME_UNKNOWN,
-                })
-            }
-            Some(recorded) => {
-                let diagnostic = diagnostic.cause(format!("its history has this version with checksum {recorded}"));
-                self.failed(diagnostic, Moment::Commit, Left::Unchanged, false)
-            }
-            None if diagnostic.code() == Code::OUTCOME_UNKNOWN && over && found.is_some() => {
-                let diagnostic = diagnostic.cause("the server ended the session, and its history does not have it");
-                self.failed(diagnostic, Moment::Execute, Left::Unchanged, false)
-            }
-            None if diagnostic.code() == Code::OUTCOME_UNKNOWN => {
-                let seen = if found.is_some() {
-                    "its history did not have it a moment later"
-                } else {
-                    "it could not be read again"
-                };
-                self.failed(diagnostic.cause(seen), Moment::Commit, Left::Unknown, false)
-            }
-            None => self.failed(diagnostic, Moment::Execute, Left::Unchanged, true),
-        }
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_is_waited_for_as_long_as_each_statement_may_take_and_a_little_more() {
+        let second = Duration::from_secs(1);
+        assert_eq!(longest(Duration::ZERO, "SELECT 1; SELECT 2"), None);
+        assert_eq!(longest(50 * second, "SELECT 1; SELECT 2"), Some(120 * second));
+        assert!(longest(Duration::from_secs(u64::MAX / 2), "a;b;c;d").is_some());
     }
 }

@@ -95,6 +95,24 @@ pub(super) fn unreachable(server: &Server, key: &Key, why: &str) -> Diagnostic {
         .hint("check that it runs, and its host and port in tenants.yaml; then try again")
 }
 
+/// Says that a pooler shares one session among several of ours.
+pub(super) fn pooled(server: &Server, database: &str) -> Diagnostic {
+    let place = place(server);
+    Diagnostic::new(
+        Code::POOLED,
+        format!("a connection pooler shares sessions between mtmigrate and database `{database}` on server {place}"),
+    )
+    .hint(
+        "name the server's own host and port in tenants.yaml, or let the pooler give this user sessions of its own \
+         (pgbouncer: `pool_mode = session`): run lock and settings belong to one session",
+    )
+}
+
+/// Whether these are a pooler's words: pgbouncer refuses transactions in statement pooling, and settings at the start.
+fn is_poolers(why: &str) -> bool {
+    why.contains("pooling mode") || why.contains("unsupported startup parameter")
+}
+
 /// Says why a session could not be opened.
 pub(super) fn connecting(server: &Server, key: &Key, error: &tokio_postgres::Error) -> Diagnostic {
     let user = key.access.user.as_deref().unwrap_or("(none)");
@@ -128,6 +146,9 @@ pub(super) fn connecting(server: &Server, key: &Key, error: &tokio_postgres::Err
         }
         return unreachable(server, key, &why);
     };
+    if is_poolers(&why) {
+        return pooled(server, database).cause(why);
+    }
     match *code {
         SqlState::INVALID_CATALOG_NAME => no_database(server, database).cause(why),
         SqlState::INVALID_PASSWORD | SqlState::INVALID_AUTHORIZATION_SPECIFICATION => Diagnostic::new(

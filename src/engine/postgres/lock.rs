@@ -6,6 +6,7 @@
 
 use std::collections::BTreeSet;
 use std::hash::Hasher;
+use std::sync::PoisonError;
 use std::time::Duration;
 
 use tokio::time::timeout;
@@ -17,6 +18,7 @@ use crate::tenant::Tenant;
 
 use super::Postgres;
 use super::fault::words;
+use super::pooler::{Way, probe};
 use super::session::{Key, Session};
 
 /// How long the lock's session may take to answer.
@@ -29,7 +31,7 @@ const NOTICES_DEATH: &str =
 
 /// The session that holds, or asks for, the locks.
 pub(super) struct Locked {
-    session: Session,
+    pub session: Session,
     /// Whose.
     run: RunIdentity,
     /// The keys that are held; none while they are asked for.
@@ -61,8 +63,24 @@ pub(super) async fn try_lock(server: &Postgres, run: &RunIdentity, tenants: &[&T
     if locked.is_none() {
         let at = Key { access: first.access.clone(), database: server.server.lock_database.clone() };
         let name = server.session_name();
-        let opened = server.pool.beside(|| Session::open(&server.server, &at, &name)).await;
-        let session = opened.map_err(|diagnostic| no_lock_session(server, diagnostic))?;
+        let open = || server.pool.beside(|| Session::open(&server.server, &at, &name));
+        let opened = open().await;
+        let mut session = opened.map_err(|diagnostic| no_lock_session(server, diagnostic))?;
+        if session.way != Way::Direct {
+            server.doubtful(&at);
+        }
+        let doubtful = std::mem::take(&mut *server.doubtful.lock().unwrap_or_else(PoisonError::into_inner));
+        if !doubtful.is_empty() {
+            session.close().await;
+            for key in &doubtful {
+                if let Err(shared) = probe(server, key).await {
+                    // The next try for the lock looks again.
+                    doubtful.iter().for_each(|key| server.doubtful(key));
+                    return Err(no_lock_session(server, shared));
+                }
+            }
+            session = open().await.map_err(|diagnostic| no_lock_session(server, diagnostic))?;
+        }
         // Refused by old servers, which have no such limit.
         let _ = asking(&session, "SET idle_session_timeout = 0").await;
         let _ = asking(&session, NOTICES_DEATH).await;

@@ -3,11 +3,13 @@
 //! A transactional changeset is one simple-query message, which is one implicit transaction: settings, history row,
 //! text, journal row. The history row comes first, so that two runners that race serialise on its primary key.
 
+mod again;
 mod apply;
 mod fault;
 mod groups;
 mod lock;
 mod places;
+mod pooler;
 mod read;
 mod schema;
 mod session;
@@ -15,6 +17,7 @@ mod socket;
 mod sql;
 mod steps;
 mod tls;
+mod watch;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -33,7 +36,9 @@ use crate::schema::{Include, Snapshot};
 use crate::tenant::{self, Tenant};
 
 use lock::Locked;
+use pooler::Way;
 use session::{Key, Session};
+use watch::Watch;
 
 /// One PostgreSQL server.
 pub(super) struct Postgres {
@@ -43,7 +48,10 @@ pub(super) struct Postgres {
     /// What the sessions call themselves, so that others can name the run that holds a lock.
     name: Mutex<String>,
     pool: Pool<Key, Session>,
-    locked: tokio::sync::Mutex<Option<Locked>>,
+    locked: Arc<tokio::sync::Mutex<Option<Locked>>>,
+    watch: Arc<Watch>,
+    /// Whose sessions may be shared by a pooler: looked into before the run lock is taken.
+    doubtful: Mutex<Vec<Key>>,
     /// One no-transaction changeset at a time in a database: `CREATE INDEX CONCURRENTLY` waits for every transaction
     /// there, and two of them for each other.
     /// <https://www.postgresql.org/docs/current/sql-createindex.html#SQL-CREATEINDEX-CONCURRENTLY>
@@ -54,12 +62,15 @@ impl Postgres {
     /// Makes the server; connects only when it is asked something.
     pub fn new(server: tenant::Server, include: Include) -> Self {
         let pool = Pool::new(server.max_connections.get() as usize - 1, server.connect_timeout);
+        let locked = Arc::new(tokio::sync::Mutex::new(None));
         Self {
+            watch: Arc::new(Watch { server: server.clone(), locked: locked.clone() }),
+            doubtful: Mutex::default(),
             server,
             include,
             name: Mutex::new(concat!("mtmigrate ", env!("CARGO_PKG_VERSION")).to_owned()),
             pool,
-            locked: tokio::sync::Mutex::new(None),
+            locked,
             alone: Mutex::new(HashMap::new()),
         }
     }
@@ -68,7 +79,15 @@ impl Postgres {
     async fn session(&self, tenant: &Tenant) -> Result<Lease<'_, Key, Session>> {
         let key = &Key { access: tenant.access.clone(), database: tenant.datasource.database().to_owned() };
         let name = &self.session_name();
-        self.pool.lease(key, || Session::open(&self.server, key, name)).await
+        let lease = self.pool.lease(key, || async {
+            let session = Session::open(&self.server, key, name).await?;
+            Ok(session.watched(self.watch.clone(), key.clone()))
+        });
+        let lease = lease.await?;
+        if lease.fresh && lease.way == Way::Unknown {
+            self.doubtful(key);
+        }
+        Ok(lease)
     }
 
     /// Returns a session in the tenant's database that is at its start.
@@ -80,6 +99,14 @@ impl Postgres {
                 // It ended while it was idle, or does not answer; one that was just opened needs no reset.
                 _ => session.discard().await,
             }
+        }
+    }
+
+    /// Notes that sessions with this key may be shared by a pooler.
+    fn doubtful(&self, key: &Key) {
+        let mut doubtful = self.doubtful.lock().unwrap_or_else(PoisonError::into_inner);
+        if !doubtful.contains(key) {
+            doubtful.push(key.clone());
         }
     }
 

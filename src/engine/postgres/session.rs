@@ -1,7 +1,8 @@
 //! A connection: opening it, what is sent over it, what the server says meanwhile, closing it.
 
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use futures_util::{StreamExt, future, stream};
@@ -19,8 +20,10 @@ use crate::error::Result;
 use crate::tenant::{Access, Address, Server, TlsMode};
 
 use super::fault::unreachable;
+use super::pooler::{Way, greeted_by};
 use super::socket::Socket;
 use super::tls::client_config;
+use super::watch::{Backend, Watch};
 
 /// How long the server may take to end a session that was said goodbye to.
 const GOODBYE: Duration = Duration::from_secs(2);
@@ -56,6 +59,16 @@ pub(super) struct Session {
     pub checks_client: bool,
     /// The schema that an unqualified name means at the session's start.
     pub home: Option<String>,
+    /// The server process that serves it.
+    pub backend: Backend,
+    /// How it reaches that process.
+    pub way: Way,
+    /// Our own end's address.
+    ours: Option<SocketAddr>,
+    /// Who looks whether the server still works on what it was sent; nobody for the run lock's session.
+    watch: Option<(Arc<Watch>, Key)>,
+    /// Why the connection was given up while the server was silent.
+    given_up: OnceLock<String>,
 }
 
 /// An answered message: how many statements completed, and the rows of all of them.
@@ -92,7 +105,7 @@ impl Session {
         });
         let opened = tokio::time::timeout(server.connect_timeout, async {
             let session = Self::start(&config, server, key, (host, *port)).await?;
-            session.know_itself().await.map_err(super::fault::Opening::Server)
+            session.know_itself(mode).await.map_err(super::fault::Opening::Server)
         });
         match opened.await {
             Ok(session) => session.map_err(|error| error.diagnostic(server, key)),
@@ -103,15 +116,38 @@ impl Session {
         }
     }
 
-    async fn know_itself(mut self) -> Result<Self, tokio_postgres::Error> {
-        let sql = "SELECT pg_catalog.current_setting('server_version_num'), pg_catalog.version(), \
-                   pg_catalog.current_schema()";
-        if let Some([number, words, home]) = self.ask(sql).await?.first_mut().map(Vec::as_mut_slice) {
+    async fn know_itself(mut self, mode: TlsMode) -> Result<Self, tokio_postgres::Error> {
+        let sql = format!(
+            "SELECT pg_catalog.current_setting('server_version_num'), pg_catalog.version(), \
+             pg_catalog.current_schema(), pid, {}, pg_catalog.host(pg_catalog.inet_client_addr()), \
+             pg_catalog.inet_client_port() FROM pg_catalog.pg_stat_get_activity(pg_catalog.pg_backend_pid())",
+            Backend::BEGAN
+        );
+        let mut rows = self.ask(&sql).await?;
+        if let Some([number, words, home, pid, began, address, port]) = rows.first_mut().map(Vec::as_mut_slice) {
             let number = number.as_deref().and_then(|v| v.parse().ok()).unwrap_or(0);
             self.checks_client = checks_client(number, words.as_deref().unwrap_or_default());
             self.home = home.take();
+            let pid = pid.as_deref().and_then(|pid| pid.parse().ok()).unwrap_or(0);
+            self.backend = Backend { pid, began: began.as_deref().and_then(|at| at.parse().ok()).unwrap_or(0) };
+            let greeted = match mode {
+                TlsMode::Disable | TlsMode::Prefer => greeted_by(&self.client.cancel_token()).await,
+                TlsMode::Require | TlsMode::VerifyCa | TlsMode::VerifyFull => None,
+            };
+            self.way = Way::of((address.as_deref(), port.as_deref()), self.ours, greeted, pid);
         }
         Ok(self)
+    }
+
+    /// Lets the server be asked, over another session, whether it still works when it is silent for long.
+    pub fn watched(mut self, watch: Arc<Watch>, key: Key) -> Self {
+        self.watch = Some((watch, key));
+        self
+    }
+
+    /// Returns why the connection was given up while the server was silent, if it was.
+    pub fn given_up(&self) -> Option<&str> {
+        self.given_up.get().map(String::as_str)
     }
 
     async fn start(
@@ -128,14 +164,15 @@ impl Session {
         let socket = Socket::connect(host, port).await;
         let socket =
             socket.map_err(|error| unreachable(server, key, &format!("error connecting to server: {error}")))?;
+        let ours = socket.local_addr();
         let Some(tls) = tls else {
             let (client, connection) = config.connect_raw(socket, NoTls).await?;
             let driver = tokio::spawn(drive(connection, notices.clone()));
-            return Ok(Self::new(client, driver, notices, (host.to_owned(), port), None));
+            return Ok(Self { ours, ..Self::new(client, driver, notices, (host.to_owned(), port), None) });
         };
         let (client, connection) = config.connect_raw(socket, handshake(&tls, host)).await?;
         let driver = tokio::spawn(drive(connection, notices.clone()));
-        Ok(Self::new(client, driver, notices, (host.to_owned(), port), Some(tls)))
+        Ok(Self { ours, ..Self::new(client, driver, notices, (host.to_owned(), port), Some(tls)) })
     }
 
     fn new(
@@ -145,9 +182,21 @@ impl Session {
         peer: (String, u16),
         tls: Option<MakeRustlsConnect>,
     ) -> Self {
-        let driver = AbortOnDropHandle::new(driver);
-        let used = AtomicBool::new(false);
-        Self { client, driver, notices, peer, tls, used, checks_client: false, home: None }
+        Self {
+            client,
+            driver: AbortOnDropHandle::new(driver),
+            notices,
+            peer,
+            tls,
+            used: AtomicBool::new(false),
+            checks_client: false,
+            home: None,
+            backend: Backend { pid: 0, began: 0 },
+            way: Way::Unknown,
+            ours: None,
+            watch: None,
+            given_up: OnceLock::new(),
+        }
     }
 
     /// Sends one simple-query message and returns its rows as text.
@@ -167,7 +216,23 @@ impl Session {
         self.exchange(sql, true).await
     }
 
+    /// Sends a message and waits for its answer for as long as the server works on it.
     async fn exchange(&self, sql: &str, keep_rows: bool) -> Answer {
+        let answering = self.answer(sql, keep_rows);
+        let Some((watch, key)) = &self.watch else { return answering.await };
+        futures_util::pin_mut!(answering);
+        let why = tokio::select! {
+            biased;
+            answer = &mut answering => return answer,
+            why = watch.until_dead(self.backend, key) => why,
+        };
+        let _ = self.given_up.set(why);
+        // The answer is now that the connection is closed.
+        self.driver.abort();
+        answering.await
+    }
+
+    async fn answer(&self, sql: &str, keep_rows: bool) -> Answer {
         let mut answer = Answer { completed: 0, rows: Vec::new(), error: None, unseen: false };
         let messages = match self.client.simple_query_raw(sql).await {
             Ok(messages) => messages,

@@ -5,6 +5,7 @@
 //! when the session is in no list and no count any more.
 
 use std::io;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -36,6 +37,11 @@ impl Socket {
         let keepalive = TcpKeepalive::new().with_time(SILENCE).with_interval(SILENCE / 3).with_retries(3);
         socket.set_tcp_keepalive(&keepalive)?;
         Ok(Self { stream, shut: false })
+    }
+
+    /// Returns our own end's address.
+    pub fn local_addr(&self) -> Option<SocketAddr> {
+        self.stream.local_addr().ok()
     }
 }
 
