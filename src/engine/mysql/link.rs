@@ -3,6 +3,7 @@
 //! `mysql_async` is not cancel-safe: after an abandoned query the next one reads the stale answer. So a link knows
 //! whether it is in the middle of an answer, and one that is can only be closed.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use mysql_async::consts::StatusFlags;
@@ -10,8 +11,10 @@ use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Error, Row, ServerError, Value};
 
 use crate::engine::pool::Close;
+use crate::tenant::Access;
 
 use super::fault;
+use super::watch::Watch;
 
 /// The longest wait for the server to see the end of a connection.
 const CLOSE_LIMIT: Duration = Duration::from_secs(2);
@@ -29,6 +32,8 @@ pub(super) type Sets = Vec<Vec<Cells>>;
 pub(super) struct Link {
     conn: Conn,
     midway: bool,
+    /// Who looks whether the server still works on what it was sent; nobody for the run lock's connection.
+    watch: Option<(Arc<Watch>, Arc<Access>)>,
 }
 
 /// Why a message was not answered to its end.
@@ -54,7 +59,18 @@ pub(super) struct Status {
 impl Link {
     /// Takes a connection that is ready for a command.
     pub fn new(conn: Conn) -> Self {
-        Self { conn, midway: false }
+        Self { conn, midway: false, watch: None }
+    }
+
+    /// Lets the server be asked, over another connection, whether it still works when it is silent for long.
+    pub fn watched(mut self, watch: Arc<Watch>, access: Arc<Access>) -> Self {
+        self.watch = Some((watch, access));
+        self
+    }
+
+    /// Whether it was given up in the middle of an answer.
+    pub fn is_spoiled(&self) -> bool {
+        self.midway
     }
 
     /// Returns the server's number for this connection.
@@ -126,7 +142,19 @@ impl Link {
         }
         self.midway = true;
         let mut done = 0;
-        let ended = converse(&mut self.conn, message, &mut done, &mut each).await;
+        let id = self.conn.id();
+        let ended = {
+            let work = converse(&mut self.conn, message, &mut done, &mut each);
+            tokio::pin!(work);
+            match &self.watch {
+                None => work.await,
+                Some((watch, access)) => tokio::select! {
+                    biased;
+                    ended = &mut work => ended,
+                    why = watch.until_dead(id, access) => return Err(Trouble::Lost(why)),
+                },
+            }
+        };
         self.midway = matches!(&ended, Err(error) if fault::is_lost(error));
         match ended {
             Ok(()) => Ok(done),

@@ -135,12 +135,18 @@ async fn take<'t>(
         Trouble::Lost(cause) => server.connector.unreachable(&cause),
     };
     let opening = format!(
-        "SET SESSION wait_timeout={}; SET NAMES utf8mb4; SELECT VERSION(), @@lower_case_table_names",
+        "SET SESSION wait_timeout={}; SET NAMES utf8mb4; SELECT VERSION(), @@lower_case_table_names, CONNECTION_ID()",
         sql::FOREVER_S
     );
     let opened = link.ask(&opening, ANSWER_LIMIT).await.map_err(refused)?;
     let mut facts = opened.into_iter().flatten().flatten().map(Option::unwrap_or_default);
-    let (version, folds) = (facts.next().unwrap_or_default(), facts.next().unwrap_or_default());
+    let mut next = || facts.next().unwrap_or_default();
+    let (version, folds, id) = (next(), next(), next());
+    // The greeting has room for the lower half of the number.
+    let served_by = id.parse::<u64>().ok().map(|id| id as u32);
+    if served_by != Some(link.id()) {
+        return Err(pooled(server).cause(format!("connection {} was served as connection {id}", link.id())));
+    }
     if link.version() < SEVERAL_LOCKS {
         return Err(failed(format!("server version {version} gives a session one lock only"))
             .hint("MySQL 5.7.5 or MariaDB 10.0.2 and later give several"));
@@ -163,6 +169,19 @@ async fn take<'t>(
         }
     }
     Ok(Ok(wanted.into_iter().map(|(name, _)| name).collect()))
+}
+
+/// Says that a proxy answers for the server and gives its sessions to several connections.
+fn pooled(server: &MySqlServer) -> Diagnostic {
+    Diagnostic::new(
+        Code::POOLED,
+        format!("a proxy shares sessions between mtmigrate and server {}", server.shown()),
+    )
+    .state("nothing was changed")
+    .hint(
+        "name the server's own host and port in tenants.yaml (ProxySQL, MaxScale and their like may stay in front of the \
+         application): run lock and settings belong to one session",
+    )
 }
 
 /// Says who holds a lock, as far as this user may see.

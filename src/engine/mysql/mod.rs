@@ -21,6 +21,7 @@ mod read;
 mod sql;
 mod steps;
 mod tls;
+mod watch;
 mod words;
 
 use std::sync::Arc;
@@ -42,6 +43,7 @@ use super::{
 
 use connect::Connector;
 use link::{ANSWER_LIMIT, Link, Sets, Trouble};
+use watch::Watch;
 
 /// The longest time that ending a statement may take, the connection to do it included.
 const KILL_LIMIT: Duration = Duration::from_secs(5);
@@ -51,21 +53,25 @@ const KILL_LIMIT: Duration = Duration::from_secs(5);
 /// # Errors
 /// `MT900` for a server that is none of this engine.
 pub(crate) fn open(server: tenant::Server, include: Include) -> Result<Arc<dyn Server>> {
-    let connector = Connector::new(&server)?;
+    let connector = Arc::new(Connector::new(&server)?);
+    let lock = Arc::new(Mutex::new(None));
+    let (silence_check, limit) = (server.silence_check, server.connect_timeout);
+    let watch = Arc::new(Watch { connector: connector.clone(), lock: lock.clone(), silence_check, limit });
     let orders = server.max_connections.get().saturating_sub(1) as usize;
     let pool = Pool::new(orders, server.connect_timeout);
-    Ok(Arc::new(MySqlServer { connector, include, pool, lock: Mutex::new(None) }))
+    Ok(Arc::new(MySqlServer { connector, include, pool, lock, watch }))
 }
 
 /// One server of MySQL or MariaDB.
 struct MySqlServer {
-    connector: Connector,
+    connector: Arc<Connector>,
     /// What is read beside the schemas.
     include: Include,
     /// Everything but the lock's connection.
     pool: Pool<Arc<Access>, Link>,
     /// The lock's connection; whoever holds the mutex may use its place in the budget.
-    lock: Mutex<Option<lock::Held>>,
+    lock: Arc<Mutex<Option<lock::Held>>>,
+    watch: Arc<Watch>,
 }
 
 /// A connection in use.
@@ -153,12 +159,17 @@ impl MySqlServer {
         &self.connector.shown
     }
 
+    /// Opens a connection for the pool.
+    async fn connect(&self, access: &Arc<Access>) -> Result<Link> {
+        Ok(self.connector.connect(access, None).await?.watched(self.watch.clone(), access.clone()))
+    }
+
     /// Opens a session with a message that changes nothing but the session, and returns its answer.
     ///
     /// An idle connection may have died meanwhile; then another one is taken. At most as many turns as connections.
     async fn session(&self, access: &Arc<Access>, opening: &str) -> Result<(Leased<'_>, Sets), NoSession> {
         loop {
-            let leased = self.pool.lease(access, || self.connector.connect(access, None)).await;
+            let leased = self.pool.lease(access, || self.connect(access)).await;
             let mut lease = leased.map_err(NoSession::Unconnected)?;
             match lease.ask(opening, ANSWER_LIMIT).await {
                 Ok(sets) => return Ok((lease, sets)),
@@ -214,7 +225,7 @@ impl MySqlServer {
             Some(held) if held.access == *access => held.link.ask(&kill, KILL_LIMIT).await.map(|_| ()).map_err(cause),
             Some(_) => {
                 drop(slot);
-                let connect = self.pool.lease(access, || self.connector.connect(access, None));
+                let connect = self.pool.lease(access, || self.connect(access));
                 let leased = tokio::time::timeout(KILL_LIMIT, connect).await;
                 let mut lease =
                     leased.map_err(|_| "no connection was free to end it".to_owned())?.map_err(|d| d.one_line())?;
