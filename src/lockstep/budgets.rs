@@ -41,7 +41,7 @@ impl<'b> Budgets<'b> {
         let warning = |Lowered { server, from, to }: Lowered<'_>| {
             let message = format!("server {server} has fewer free connections than its budget");
             Diagnostic::warning(Code::NO_CONNECTION, message)
-                .state(format!("this run went on with {to} at once there instead of {from}"))
+                .state(format!("it was asked over at most {to} at once instead of {from}"))
                 .hint("free some, or lower `max_connections:` of the server in tenants.yaml to what is free")
         };
         self.lowered().map(warning).collect()

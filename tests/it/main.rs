@@ -28,3 +28,4 @@ mod secrets;
 mod stopping;
 mod support;
 mod together;
+mod waiting;

@@ -1,6 +1,6 @@
 //! Lock timeouts and statement timeouts, seen to work on each engine against a session that is in the way.
 
-mod blocker;
+pub mod blocker;
 
 use std::thread::sleep;
 use std::time::{Duration, Instant};

@@ -11,6 +11,7 @@ pub mod fleet;
 pub mod kinds;
 pub mod mariadb;
 pub mod oracle;
+pub mod pgbouncer;
 pub mod postgres;
 pub mod proxy;
 pub mod running;

@@ -260,7 +260,7 @@ fn program(name: &str) -> PathBuf {
         .map_or_else(|| installed(&[name]), |folder| folder.join(name))
 }
 
-fn answers(port: u16) -> bool {
+pub(super) fn answers(port: u16) -> bool {
     block_on(query(port, "postgres", "SELECT 1")).is_ok()
 }
 
