@@ -54,7 +54,8 @@ impl Going<'_> {
                 self.failed(diagnostic, Moment::Commit, Left::Unchanged, false)
             }
             Seen::Missing if unknown => {
-                let diagnostic = diagnostic.cause("the server ended the session, and its history does not have it");
+                let diagnostic =
+                    diagnostic.cause("that session is over on the server, and its history does not have it");
                 self.failed(diagnostic, Moment::Execute, Left::Unchanged, false)
             }
             _ if !unknown => self.failed(diagnostic, Moment::Execute, Left::Unchanged, true),
