@@ -33,7 +33,8 @@ pub use identity::RunIdentity;
 /// An implementation holds at most `max_connections` connections at any instant, the lock's included, and at most
 /// [`Server::width`] orders are given to it at once.
 pub trait Server: Send + Sync {
-    /// Returns how many orders it can work on at once; at least 1.
+    /// Returns how many orders it can work on at once; at least 1. Fewer than before since the server refused a
+    /// connection; who gives more orders makes them wait.
     fn width(&self) -> usize;
 
     /// Reads where tenants stand; one answer for each, in order. Writes nothing, under a role that may only read.

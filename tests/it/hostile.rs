@@ -48,6 +48,7 @@ fn a_session_timeout_of_the_server_ends_neither_the_lock_nor_the_run() {
     fleet.run(&["up"]).expect(0);
 }
 
+/// Covers row 3 of docs/failures.md.
 #[test]
 fn a_lock_that_is_lost_in_a_step_halts_before_the_next() {
     let server = Postgres::start(Options::default());

@@ -64,6 +64,7 @@ fn five_runs_at_once_on_twenty_tenants_of_all_engines_apply_each_changeset_once(
     }
 }
 
+/// Covers row 1 of docs/failures.md.
 #[test]
 fn who_does_not_wait_exits_5_and_names_the_run_that_holds_the_lock() {
     for kind in KINDS {

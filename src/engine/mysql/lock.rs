@@ -6,6 +6,7 @@
 
 use std::hash::Hasher;
 use std::sync::Arc;
+use std::time::Duration;
 
 use siphasher::sip128::{Hasher128, SipHasher13};
 
@@ -20,6 +21,9 @@ use super::{MySqlServer, fault, sql};
 
 /// How many locks one question takes or checks.
 const CHUNK: usize = 100;
+
+/// How long the giving back may take: a server that does not answer frees the locks by itself.
+const RELEASED: Duration = Duration::from_secs(5);
 
 /// The first MySQL whose second `GET_LOCK` keeps the first lock (MariaDB since 10.0.2, which counts higher).
 const SEVERAL_LOCKS: (u16, u16, u16) = (5, 7, 5);
@@ -112,7 +116,7 @@ pub(super) async fn unlock(server: &MySqlServer) {
     if let Some(mut held) = server.lock.lock().await.take() {
         // So that the next run finds them free at once; the end of the session would free them a little later.
         // Servers before MySQL 5.7.5 and MariaDB 10.5.2 do not know the function, and the session's end is enough.
-        let _ = held.link.ask("DO RELEASE_ALL_LOCKS()", ANSWER_LIMIT).await;
+        let _ = held.link.ask("DO RELEASE_ALL_LOCKS()", RELEASED).await;
         held.link.close().await;
     }
 }

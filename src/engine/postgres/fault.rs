@@ -108,6 +108,11 @@ pub(super) fn pooled(server: &Server, database: &str) -> Diagnostic {
     )
 }
 
+/// Whether these are a pooler's words that has no place left itself; pgbouncer has no code of its own for it.
+fn is_full_pooler(why: &str) -> bool {
+    why.contains("no more connections allowed (max_client_conn)")
+}
+
 /// Whether these are a pooler's words: pgbouncer refuses transactions in statement pooling, and settings at the start.
 fn is_poolers(why: &str) -> bool {
     why.contains("pooling mode") || why.contains("unsupported startup parameter")
@@ -164,7 +169,7 @@ pub(super) fn connecting(server: &Server, key: &Key, error: &tokio_postgres::Err
                 .cause(why)
                 .hint(format!("GRANT CONNECT ON DATABASE {} TO {}", ident(database), ident(user)))
         }
-        SqlState::TOO_MANY_CONNECTIONS => {
+        _ if *code == SqlState::TOO_MANY_CONNECTIONS || is_full_pooler(&why) => {
             Diagnostic::new(Code::NO_CONNECTION, format!("server {} has no free connection", place(server)))
                 .cause(why)
                 .hint(FREE_SOME)

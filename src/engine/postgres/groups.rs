@@ -16,7 +16,7 @@ use super::session::{Key, Session};
 use super::{Postgres, fault};
 
 /// How long one question may take.
-const ASKING: Duration = Duration::from_secs(120);
+pub(super) const ASKING: Duration = Duration::from_secs(120);
 
 /// A tenant, and where it stands in the slice that is asked about.
 pub(super) type Member<'m> = (usize, &'m Tenant);

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, join_all};
+use tokio::time::timeout;
 
 use crate::engine::Reading;
 use crate::engine::tables::{HISTORY, JOURNAL, attempt};
@@ -11,7 +12,7 @@ use crate::error::{Code, Diagnostic, Result};
 use crate::history::{Attempt, Row};
 use crate::tenant::Tenant;
 
-use super::groups::{Answers, Member, Question};
+use super::groups::{ASKING, Answers, Member, Question};
 use super::places::{Facts, Place, facts, place_of, places};
 use super::session::Session;
 use super::sql::{journal_columns, table};
@@ -144,7 +145,11 @@ fn unreadable(place: &Place, error: &tokio_postgres::Error) -> Diagnostic {
 
 pub(super) async fn journal(server: &Postgres, tenant: &Tenant, limit: u32) -> Result<Vec<Attempt>> {
     let session = server.clean_session(tenant).await?;
-    let found = read_journal(server, &session, tenant, limit).await;
+    // Its lock may be another session's for ever.
+    let found = timeout(ASKING, read_journal(server, &session, tenant, limit)).await.unwrap_or_else(|_| {
+        Err(Diagnostic::new(Code::READ_FAILED, format!("the journal of tenant {} cannot be read", tenant.name))
+            .cause(fault::no_answer(ASKING)))
+    });
     match &found {
         Ok(_) => session.keep(),
         Err(_) => session.discard().await,

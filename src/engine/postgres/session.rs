@@ -129,7 +129,7 @@ impl Session {
             self.checks_client = checks_client(number, words.as_deref().unwrap_or_default());
             self.home = home.take();
             let pid = pid.as_deref().and_then(|pid| pid.parse().ok()).unwrap_or(0);
-            self.backend = Backend { pid, began: began.as_deref().and_then(|at| at.parse().ok()).unwrap_or(0) };
+            self.backend = Backend { pid, began: began.as_deref().and_then(|at| at.parse().ok()) };
             let greeted = match mode {
                 TlsMode::Disable | TlsMode::Prefer => greeted_by(&self.client.cancel_token()).await,
                 TlsMode::Require | TlsMode::VerifyCa | TlsMode::VerifyFull => None,
@@ -191,7 +191,7 @@ impl Session {
             used: AtomicBool::new(false),
             checks_client: false,
             home: None,
-            backend: Backend { pid: 0, began: 0 },
+            backend: Backend { pid: 0, began: None },
             way: Way::Unknown,
             ours: None,
             watch: None,

@@ -1,5 +1,6 @@
 //! Looks over another session whether the server still works on a statement.
 
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 use futures_util::FutureExt;
@@ -20,8 +21,8 @@ use super::session::{Key, Session};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Backend {
     pub pid: i32,
-    /// In microseconds since 1970, by the server's clock.
-    pub began: i64,
+    /// In microseconds since 1970, by the server's clock; nothing where its user took a role that may not see it.
+    pub began: Option<i64>,
 }
 
 impl Backend {
@@ -31,11 +32,11 @@ impl Backend {
     /// Picks its row of `pg_stat_activity`, where other users' sessions do not show when they began.
     /// <https://www.postgresql.org/docs/current/monitoring-stats.html#MONITORING-PG-STAT-ACTIVITY-VIEW>
     pub fn row(self) -> String {
-        let Self { pid, began } = self;
-        format!(
-            "pg_catalog.pg_stat_activity WHERE pid = {pid} AND (backend_start IS NULL OR {} = {began})",
-            Self::BEGAN
-        )
+        let mut row = format!("pg_catalog.pg_stat_activity WHERE pid = {}", self.pid);
+        if let Some(began) = self.began {
+            let _ = write!(row, " AND (backend_start IS NULL OR {} = {began})", Self::BEGAN);
+        }
+        row
     }
 }
 
@@ -114,10 +115,10 @@ mod tests {
     fn a_process_is_at_work_when_it_says_so_or_where_it_may_not_say_is_in_a_transaction() {
         let seen = |state: Option<&str>, in_transaction: &str| {
             let row = [state.map(str::to_owned), Some(in_transaction.to_owned())];
-            sight(Backend { pid: 7, began: 0 }, Some(&row)) == Sight::AtWork
+            sight(Backend { pid: 7, began: None }, Some(&row)) == Sight::AtWork
         };
         assert!(seen(Some("active"), "false") && seen(None, "true") && seen(Some("disabled"), "true"));
         assert!(!seen(Some("idle"), "false") && !seen(None, "false") && !seen(Some("idle in transaction"), "true"));
-        assert_eq!(sight(Backend { pid: 7, began: 0 }, None), Sight::Over("server process 7 is gone".into()));
+        assert_eq!(sight(Backend { pid: 7, began: None }, None), Sight::Over("server process 7 is gone".into()));
     }
 }

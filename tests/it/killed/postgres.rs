@@ -88,6 +88,7 @@ fn assert_ran_once(fleet: &Fleet) {
     assert_eq!(fleet.query("a", row), [[Some("1".to_string())]]);
 }
 
+/// Covers row 2 of docs/failures.md.
 #[test]
 fn an_orphaned_backend_in_a_long_statement_is_ended_by_its_server_and_holds_nobody_up() {
     for applied_before in [false, true] {
@@ -173,6 +174,7 @@ fn an_index_left_invalid_by_a_killed_runner_is_noticed_though_if_not_exists_hide
     fleet.run(&["status", "--check"]).expect(0);
 }
 
+/// Covers rows 1, 2 of docs/failures.md.
 #[test]
 fn two_runners_killed_one_after_the_other_leave_no_lock() {
     let mut fleet = Fleet::new();

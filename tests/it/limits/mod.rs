@@ -36,6 +36,7 @@ fn endless(tenant: &str) -> &'static str {
     }
 }
 
+/// Covers rows 9, 10, 13 of docs/failures.md.
 #[test]
 fn the_lock_timeout_directive_ends_the_wait_and_is_tried_again_three_times() {
     let mut fleet = with_a_table();
@@ -55,7 +56,7 @@ fn the_lock_timeout_directive_ends_the_wait_and_is_tried_again_three_times() {
     }
 }
 
-/// failures.md rows 9, 13
+/// Covers rows 9, 13 of docs/failures.md.
 #[test]
 fn a_retry_succeeds_when_the_session_in_the_way_goes() {
     let mut fleet = with_a_table();
@@ -75,7 +76,7 @@ fn a_retry_succeeds_when_the_session_in_the_way_goes() {
     fleet.run(&["status", "--check"]).expect(0);
 }
 
-/// failures.md row 9
+/// Covers rows 9, 10 of docs/failures.md.
 #[test]
 fn readers_behind_a_waiting_ddl_are_stopped_for_the_lock_timeout_and_no_longer() {
     let mut fleet = with_a_table();
@@ -159,7 +160,9 @@ fn a_no_transaction_changeset_has_the_same_limits() {
     }
 }
 
-/// failures.md row 4: a waiting run holds nothing that a running `CREATE INDEX CONCURRENTLY` waits for
+/// A waiting run holds nothing that a running `CREATE INDEX CONCURRENTLY` waits for.
+///
+/// Covers row 4 of docs/failures.md.
 #[test]
 fn a_run_that_waits_for_the_lock_does_not_block_an_index_that_the_holder_builds_concurrently() {
     let mut fleet = with_a_table();

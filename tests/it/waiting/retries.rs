@@ -50,3 +50,25 @@ fn a_failure_that_another_try_cannot_mend_is_not_tried_again() {
         assert!(output.stderr.contains("MT2"), "{output}");
     }
 }
+
+/// Covers row 9 of docs/failures.md.
+#[test]
+fn a_serialisation_failure_and_a_deadlock_are_tried_again_and_another_error_of_the_same_text_is_not() {
+    for (code, tries) in [("40001", 3), ("40P01", 3), ("P0001", 1)] {
+        let mut fleet = Fleet::new();
+        fleet.postgres_database("pg", postgres(0)).set("pg", "retry_pause", "10ms");
+        // A sequence counts also what is rolled back.
+        fleet.execute("pg", "CREATE SEQUENCE tries");
+        fleet.changeset(
+            "V1__t.sql",
+            &format!(
+                "CREATE TABLE t (a int);\nDO $$ BEGIN IF nextval('tries') < 3 THEN\n\
+                 RAISE EXCEPTION 'again' USING ERRCODE = '{code}'; END IF; END $$;"
+            ),
+        );
+        let output = fleet.run(&["up", "--verify", "off", "--format", "json"]);
+        assert_eq!(output.status, if tries == 3 { 0 } else { 1 }, "{code}: {output}");
+        assert_eq!(retries(&output.stdout), tries - 1, "{code}: {output}");
+        assert_eq!(fleet.query("pg", "SELECT last_value FROM tries"), [[Some(tries.to_string())]], "{code}");
+    }
+}

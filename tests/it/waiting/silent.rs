@@ -152,3 +152,35 @@ fn a_server_that_ignores_its_own_statement_timeout_is_waited_for_only_a_little_l
     assert_eq!(tenant_of(&output)["outcome"], "applied", "{output}");
     assert_eq!(fleet.effects("a"), [2]);
 }
+
+/// Covers row 24 of docs/failures.md.
+#[test]
+fn a_statement_of_a_text_without_transaction_whose_answer_never_arrives_is_not_waited_for_for_ever() {
+    let (mut fleet, proxy) = behind_proxy(Kind::Database);
+    fleet.changeset("V2__more.sql", "-- mtmigrate: no-transaction\nINSERT INTO effects VALUES (2 + 0);");
+    proxy.arm(Trap::at_text("2 + 0", Point::After, Deed::HoldAnswers));
+    let output = up(&fleet);
+    assert_ne!(output.status, 0, "{output}");
+    assert!(output.stderr.contains("MT205"), "{output}");
+    assert_eq!(fleet.effects("a"), [2]);
+}
+
+/// Covers row 24 of docs/failures.md.
+#[test]
+fn a_network_that_freezes_while_tenants_are_read_makes_them_unreachable_and_hangs_nothing() {
+    for kind in [Kind::Database, Kind::MariaDb] {
+        let (mut fleet, proxy) = behind_proxy(kind);
+        fleet.changeset("V2__more.sql", "INSERT INTO effects VALUES (2);");
+        // In the middle of the first question about the history; and whatever comes after.
+        proxy.arm(Trap::at_text("refinery_schema_history", Point::After, Deed::Freeze));
+        let status = fleet.spawn(&["status"]);
+        proxy.wait_sprung(1);
+        proxy.freeze();
+        let began = Instant::now();
+        let output = status.wait().expect(5);
+        assert!(began.elapsed() < SOON, "{kind:?}: {:?}", began.elapsed());
+        assert!(output.stderr.contains("MT3"), "{kind:?}: {output}");
+        proxy.thaw();
+        up(&fleet).expect(0);
+    }
+}

@@ -5,8 +5,9 @@ use std::fmt::Write as _;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use tokio::time::timeout;
 
-use crate::engine::postgres::groups::{self, Answers, Member, Question};
+use crate::engine::postgres::groups::{self, ASKING, Answers, Member, Question};
 use crate::engine::postgres::places::{facts, journal_format, place_of, places};
 use crate::engine::postgres::session::Session;
 use crate::engine::postgres::sql::{insert_journal, literal, make_journal, table};
@@ -40,7 +41,11 @@ pub(in crate::engine::postgres) async fn recorded(server: &Postgres, tenant: &Te
                 .cause(fault::words(&error))
         })
     };
-    let found: Result<Option<Vec<Vec<Option<String>>>>> = found.await;
+    // Its lock may be another session's for ever.
+    let found: Result<Option<Vec<Vec<Option<String>>>>> = timeout(ASKING, found).await.unwrap_or_else(|_| {
+        Err(Diagnostic::new(Code::READ_FAILED, format!("the journal of tenant {} cannot be read", tenant.name))
+            .cause(fault::no_answer(ASKING)))
+    });
     match &found {
         Ok(_) => session.keep(),
         Err(_) => session.discard().await,
