@@ -1,6 +1,7 @@
 //! The harness tested by itself: a harness that lies makes every other test worthless.
 
 mod guard;
+mod proxy;
 mod tls;
 
 use std::fs;

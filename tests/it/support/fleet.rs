@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::sandbox::sandbox;
-use super::{MariaDb, Output, Postgres, Rows, Running, assert_no_secret};
+use super::{MariaDb, Output, Postgres, Proxy, Rows, Running, assert_no_secret};
 use super::{quoted, sqlite, unique};
 
 /// A project folder: `tenants.yaml` and `migrations/`. Removed at the end of its test unless that failed.
@@ -164,6 +164,22 @@ impl Fleet {
         self.top.insert(key.into(), yaml.into());
         self.write();
         self
+    }
+
+    /// Puts a tenant that has a URL of its own behind a proxy: mtmigrate comes through it, looks past mtmigrate do not.
+    pub fn behind(&mut self, tenant: &str, proxy: &Proxy) -> &mut Fleet {
+        let url = match self.place(tenant) {
+            Place::Postgres { server, database, schema: None } => server.url(database),
+            Place::MariaDb { server, database } => server.url(database),
+            _ => panic!("tenant {tenant} has no URL of its own to a port"),
+        };
+        self.set(tenant, "url", &json(&proxy.url(&url)))
+    }
+
+    /// Puts a named server behind a proxy. A server of a schema tenant is `pg<port>`.
+    pub fn server_behind(&mut self, server: &str, proxy: &Proxy) -> &mut Fleet {
+        let url: String = serde_json::from_str(&self.servers[server]["url"]).expect("a URL");
+        self.server(server, &proxy.url(&url))
     }
 
     /// Replaces `tenants.yaml` until the next call that changes tenants or servers.

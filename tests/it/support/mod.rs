@@ -12,6 +12,7 @@ pub mod kinds;
 pub mod mariadb;
 pub mod oracle;
 pub mod postgres;
+pub mod proxy;
 pub mod running;
 pub mod sandbox;
 pub mod sqlite;
@@ -27,6 +28,7 @@ pub use kinds::{KINDS, Kind};
 pub use mariadb::MariaDb;
 pub use oracle::{Width, oracle};
 pub use postgres::Postgres;
+pub use proxy::Proxy;
 pub use running::{Output, Running};
 
 /// The password in every URL of every test. It needs percent-encoding, and no output may hold it.
