@@ -11,6 +11,7 @@ mod drift;
 mod drifting;
 mod encryption;
 mod failing;
+mod faults;
 mod harness;
 mod hostile;
 mod journal;

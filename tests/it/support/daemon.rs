@@ -116,6 +116,14 @@ impl Daemon {
         self.kill();
     }
 
+    /// Sends a signal to every process of the server, the first one first.
+    pub fn signal_all(&self, signal: Signal) {
+        if let Some(pid) = self.pid() {
+            send(pid, signal);
+            descendants(pid).into_iter().for_each(|pid| send(pid, signal));
+        }
+    }
+
     /// The process id of the running server.
     pub fn pid(&self) -> Option<u32> {
         self.child().as_ref().map(Child::id)

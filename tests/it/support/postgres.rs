@@ -166,6 +166,11 @@ impl Postgres {
         self.0.restart(&answers);
     }
 
+    /// Sends a signal to every process of the server: `STOP` and `CONT` make it hang for a while.
+    pub fn signal_all(&self, signal: Signal) {
+        self.0.signal_all(signal);
+    }
+
     /// The process id of the running server.
     pub fn pid(&self) -> Option<u32> {
         self.0.pid()

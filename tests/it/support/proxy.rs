@@ -204,6 +204,15 @@ impl Proxy {
         self.end_all(Deed::Reset);
     }
 
+    /// Ends the connections that a trap froze, and no other: what was kept is lost.
+    pub fn end_caught(&self, how: Deed) {
+        let mut links = lock(&self.shared.links);
+        let is_caught = |link: &mut Arc<Link>| link.frozen.iter().any(|frozen| frozen.load(SeqCst));
+        let caught: Vec<_> = links.extract_if(.., is_caught).collect();
+        drop(links);
+        end_and_wait(&caught, how);
+    }
+
     /// New connections are refused, as by a port where nobody listens. Open ones stay.
     pub fn refuse(&self) {
         *lock(&self.shared.listener) = None;
@@ -222,6 +231,11 @@ impl Proxy {
         lock(&self.shared.traps).push(Armed { trap, seen: 0 });
     }
 
+    /// Takes away the traps that have not sprung.
+    pub fn disarm(&self) {
+        lock(&self.shared.traps).clear();
+    }
+
     /// How many traps have sprung.
     pub fn sprung(&self) -> usize {
         self.shared.sprung.load(SeqCst)
@@ -238,12 +252,17 @@ impl Proxy {
     }
 
     fn end_all(&self, how: Deed) {
-        let links: Vec<_> = std::mem::take(&mut *lock(&self.shared.links));
-        links.iter().for_each(|link| link.end(how));
-        let begun = Instant::now();
-        while links.iter().any(|link| link.is_open()) && begun.elapsed() < LIMIT {
-            sleep(LOOK / 2);
-        }
+        let links = std::mem::take(&mut *lock(&self.shared.links));
+        end_and_wait(&links, how);
+    }
+}
+
+/// Ends these and waits until their sockets are closed.
+fn end_and_wait(links: &[Arc<Link>], how: Deed) {
+    links.iter().for_each(|link| link.end(how));
+    let begun = Instant::now();
+    while links.iter().any(|link| link.is_open()) && begun.elapsed() < LIMIT {
+        sleep(LOOK / 2);
     }
 }
 
@@ -437,15 +456,14 @@ fn forward(shared: &Shared, link: &Link, watch: &mut Watch, to: &TcpStream, mut 
     }
     let rest = chunk.split_off(goes_on);
     write(link, to, &chunk);
-    match deed {
-        Deed::Cut | Deed::Reset => link.end(deed),
-        Deed::Freeze => {
-            link.freeze(Way::ToServer);
-            link.freeze(Way::ToClient);
-        }
-        Deed::HoldAnswers => {}
+    if deed == Deed::Freeze {
+        link.freeze(Way::ToServer);
+        link.freeze(Way::ToClient);
     }
     shared.sprung.fetch_add(1, SeqCst);
+    if matches!(deed, Deed::Cut | Deed::Reset) {
+        link.end(deed);
+    }
     rest
 }
 
