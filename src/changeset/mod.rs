@@ -14,10 +14,12 @@ mod name;
 mod next;
 #[cfg(test)]
 mod tests;
+mod touches;
 
 pub use check::check;
 pub use load::{Loaded, load};
 pub use next::{Numbering, next_file_name};
+pub use touches::Touched;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -99,7 +101,7 @@ pub struct Text {
 }
 
 /// What a text's leading comments ask for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Directives {
     /// `no-transaction`: statement by statement, each committing by itself.
     pub no_transaction: bool,
@@ -107,6 +109,10 @@ pub struct Directives {
     pub lock_timeout: Option<Duration>,
     /// `statement-timeout DURATION`: the longest run of one statement; zero is no limit.
     pub statement_timeout: Option<Duration>,
+    /// `touches PLACES`: what it may reach outside of its tenant.
+    pub touches: Vec<Touched>,
+    /// `touches-cluster`: it may reach what belongs to no schema, such as roles and databases.
+    pub touches_cluster: bool,
 }
 
 impl Changelog {

@@ -11,6 +11,7 @@ mod drift;
 mod drifting;
 mod encryption;
 mod failing;
+mod fence;
 mod harness;
 mod hostile;
 mod journal;

@@ -5,6 +5,7 @@
 
 mod apply;
 mod fault;
+mod fence;
 mod groups;
 mod lock;
 mod places;

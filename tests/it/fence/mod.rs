@@ -1,0 +1,3 @@
+//! A changeset run for one tenant changes that tenant only.
+
+mod on_postgres;
