@@ -1,7 +1,7 @@
 //! `migrations/` → the changelog: names, variants, directives, checksums.
 //!
-//! Start at [`load`]: files, names, directives. Then [`check`]: the texts against the fleet's engines. Opens no
-//! connection. File names, the history's checksums and their two widths are refinery's; the folder is scanned here,
+//! Start at [`load`]: files, names, directives. Then [`check`]: the texts against the fleet's engines, and
+//! [`check_names`]: against the tenants' places. Opens no connection. File names, the history's checksums and their two widths are refinery's; the folder is scanned here,
 //! because refinery skips what it does not understand.
 
 mod check;
@@ -11,6 +11,7 @@ mod directives;
 mod folder;
 mod load;
 mod name;
+mod neighbours;
 mod next;
 #[cfg(test)]
 mod tests;
@@ -18,6 +19,7 @@ mod touches;
 
 pub use check::check;
 pub use load::{Loaded, load};
+pub use neighbours::{Neighbourhood, check_names};
 pub use next::{Numbering, next_file_name};
 pub use touches::Touched;
 

@@ -17,6 +17,8 @@ const DEEPEST: u8 = 3;
 pub struct Qualified {
     /// The schema or database, without quotes; PostgreSQL's bare names in lower case.
     pub qualifier: String,
+    /// The object in it, likewise; nothing where the schema or database itself is named, or all in it.
+    pub name: Option<String>,
     /// The line where the name begins, from 1. In a text inside of a text, where that one begins.
     pub line: usize,
     /// The column, from 1, in characters.
@@ -28,19 +30,22 @@ pub struct Qualified {
 /// Lists the qualified names of a text, in order. A text that cannot be split has those before the fault.
 pub fn qualified(text: &str, dialect: Dialect) -> Vec<Qualified> {
     let mut found = Vec::new();
-    collect(text, dialect, 0, &mut |qualifier, span| found.push((qualifier, span)));
-    found.sort_by_key(|(_, span)| (span.start, span.end));
+    collect(text, dialect, 0, &mut |name, span| found.push((name, span)));
+    found.sort_by_key(|(_, span): &(Named, Span)| (span.start, span.end));
     let mut lines = Lines::new(text);
-    let made = found.into_iter().map(|(qualifier, span)| {
+    let made = found.into_iter().map(|((qualifier, name), span)| {
         let (line, column) = lines.at(span.start);
-        Qualified { qualifier, line, column, len: text[span].chars().count() }
+        Qualified { qualifier, name, line, column, len: text[span].chars().count() }
     });
     made.collect()
 }
 
 type Span = std::ops::Range<usize>;
 
-fn collect(text: &str, dialect: Dialect, depth: u8, found: &mut dyn FnMut(String, Span)) {
+/// A schema or database, and the object in it.
+type Named = (String, Option<String>);
+
+fn collect(text: &str, dialect: Dialect, depth: u8, found: &mut dyn FnMut(Named, Span)) {
     let mut scanner = Scanner::new(text, dialect, Clients::Obeyed);
     while let Ok(Some(item)) = scanner.next() {
         let Item::Statement(span, dialect) = item else { continue };
@@ -54,13 +59,13 @@ fn collect(text: &str, dialect: Dialect, depth: u8, found: &mut dyn FnMut(String
         }
         let mut reader = Reader::new(statement, dialect, &tokens);
         reader.read();
-        for (qualifier, name) in reader.names {
-            found(qualifier, span.start + name.start..span.start + name.end);
+        for (name, at) in reader.names {
+            found(name, span.start + at.start..span.start + at.end);
         }
         if depth < DEEPEST {
             for (inside, literal) in reader.texts {
                 let place = span.start + literal.start..span.start + literal.end;
-                collect(&inside, dialect, depth + 1, &mut |qualifier, _| found(qualifier, place.clone()));
+                collect(&inside, dialect, depth + 1, &mut |name, _| found(name, place.clone()));
             }
         }
     }
@@ -141,7 +146,7 @@ struct Reader<'t> {
     on_object: bool,
     /// For each open parenthesis, and outside of all: what is true in there.
     levels: Vec<Level>,
-    names: Vec<(String, Span)>,
+    names: Vec<(Named, Span)>,
     /// Texts inside of it, and where they stand.
     texts: Vec<(String, Span)>,
 }
@@ -287,15 +292,16 @@ impl<'t> Reader<'t> {
             3 => 0,
             _ => return,
         };
-        self.names.push((chain.parts[qualifier].clone(), chain.span));
+        let name = chain.parts.get(qualifier + 1).cloned();
+        self.names.push(((chain.parts[qualifier].clone(), name), chain.span));
     }
 
     /// Reads a name that stands where a value does: three parts, or a call.
     fn mention(&mut self) {
-        let Some(mut chain) = self.chain() else { return };
+        let Some(chain) = self.chain() else { return };
         let parts = chain.parts.len() + usize::from(chain.star);
         if parts == 3 || (parts == 2 && !chain.star && self.symbol(self.at, b'(')) {
-            self.names.push((chain.parts.swap_remove(0), chain.span));
+            self.names.push(((chain.parts[0].clone(), chain.parts.get(1).cloned()), chain.span));
         }
     }
 
@@ -315,7 +321,7 @@ impl<'t> Reader<'t> {
             }
             let Some(chain) = self.chain().filter(|chain| chain.parts.len() == 1) else { return true };
             if chain.parts[0] != "authorization" {
-                self.names.extend(chain.parts.into_iter().map(|name| (name, chain.span.clone())));
+                self.names.push(((chain.parts[0].clone(), None), chain.span));
             }
             if !self.symbol(self.at, b',') {
                 return true;
