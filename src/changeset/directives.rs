@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use strsim::osa_distance;
 
-use super::Directives;
+use super::{Directives, Touched, touches};
 use crate::error::{Code, Diagnostic, Place};
 use crate::sql::{self, Comment, Dialect};
 
 const MARK: &str = "mtmigrate";
-const WORDS: [&str; 3] = ["no-transaction", "lock-timeout", "statement-timeout"];
+const WORDS: [&str; 5] = ["no-transaction", "lock-timeout", "statement-timeout", "touches", "touches-cluster"];
 
 /// The longest duration: what PostgreSQL holds in 32 bits of milliseconds, 24 days.
 const LONGEST: Duration = Duration::from_millis(i32::MAX as u64);
@@ -88,11 +88,13 @@ impl<'t> Reader<'t> {
             return Err(self.error(comment, &message, "keep one of them".to_owned()));
         }
         match word {
-            "no-transaction" if value.is_empty() => self.directives.no_transaction = true,
-            "no-transaction" => {
-                let hint = "write `-- mtmigrate: no-transaction` alone on its line".to_owned();
-                return Err(self.error(comment, "`no-transaction` takes no value", hint));
+            "no-transaction" | "touches-cluster" if !value.is_empty() => {
+                let hint = format!("write `-- mtmigrate: {word}` alone on its line");
+                return Err(self.error(comment, &format!("`{word}` takes no value"), hint));
             }
+            "no-transaction" => self.directives.no_transaction = true,
+            "touches-cluster" => self.directives.touches_cluster = true,
+            "touches" => self.directives.touches = self.places(comment, value)?,
             "lock-timeout" => self.directives.lock_timeout = Some(self.duration(comment, word, value)?),
             _ => self.directives.statement_timeout = Some(self.duration(comment, word, value)?),
         }
@@ -109,6 +111,17 @@ impl<'t> Reader<'t> {
             }
             None => self.error(comment, &format!("the directive `{word}` is unknown"), format!("there are {all}")),
         }
+    }
+
+    fn places(&self, comment: &Comment<'t>, value: &str) -> Result<Vec<Touched>, Box<Diagnostic>> {
+        touches::read(value).map_err(|why| {
+            let message = match value.is_empty() {
+                true => "`touches` needs the schemas or tables that it allows".to_owned(),
+                false => format!("the value of `touches` is wrong: {why}"),
+            };
+            let hint = "write schemas and tables, as `-- mtmigrate: touches public, shared.countries`";
+            self.error(comment, &message, hint.to_owned())
+        })
     }
 
     fn duration(&self, comment: &Comment<'t>, word: &str, value: &str) -> Result<Duration, Box<Diagnostic>> {
@@ -212,6 +225,15 @@ mod tests {
     }
 
     #[test]
+    fn places_that_a_text_may_reach_are_read() {
+        let read = read_all("-- mtmigrate: touches public, shared.countries\n-- mtmigrate: touches-cluster\nSELECT 1;");
+        let shown: Vec<String> = read.touches.iter().map(ToString::to_string).collect();
+        assert_eq!(shown, ["public", "shared.countries"]);
+        assert!(read.touches_cluster);
+        assert!(!read_all("-- mtmigrate: touches public\n").touches_cluster);
+    }
+
+    #[test]
     fn prose_that_mentions_mtmigrate_is_no_directive() {
         for text in [
             "-- mtmigrate is what runs this\nSELECT 1;",
@@ -256,6 +278,19 @@ mod tests {
             ("-- mtmigrate: lock-timeout 5", "`5` is no duration", "write a number and a unit"),
             ("-- mtmigrate: lock-timeout -5s", "`-5s` is no duration", "write a number and a unit"),
             ("-- mtmigrate: lock-timeout 10us", "`10us` is shorter than a millisecond", "write a number"),
+            ("-- mtmigrate: touches-cluster on", "`touches-cluster` takes no value", "write `-- mtmigrate: touches-cl"),
+            (
+                "-- mtmigrate: touches",
+                "`touches` needs the schemas or tables that it allows",
+                "write schemas and tables",
+            ),
+            (
+                "-- mtmigrate: touches public;",
+                "the value of `touches` is wrong: `;` is not understood",
+                "write schemas and tables",
+            ),
+            ("-- mtmigrate: touch public", "the directive `touch` is unknown", "did you mean `touches`?"),
+            ("-- mtmigrate: touches_cluster", "the directive `touches_cluster` is unknown", "did you mean `touches-cl"),
             ("-- mtmigrate: lock-timeout 40d", "`40d` is longer than 24 days", "write a number"),
         ] {
             let (place, found, next) = refusal(&format!("{text}\nSELECT 1;"));

@@ -1,7 +1,7 @@
 //! `migrations/` → the changelog: names, variants, directives, checksums.
 //!
-//! Start at [`load`]: files, names, directives. Then [`check`]: the texts against the fleet's engines. Opens no
-//! connection. File names, the history's checksums and their two widths are refinery's; the folder is scanned here,
+//! Start at [`load`]: files, names, directives. Then [`check`]: the texts against the fleet's engines, and
+//! [`check_names`]: against the tenants' places. Opens no connection. File names, the history's checksums and their two widths are refinery's; the folder is scanned here,
 //! because refinery skips what it does not understand.
 
 mod check;
@@ -11,13 +11,17 @@ mod directives;
 mod folder;
 mod load;
 mod name;
+mod neighbours;
 mod next;
 #[cfg(test)]
 mod tests;
+mod touches;
 
 pub use check::check;
 pub use load::{Loaded, load};
+pub use neighbours::{Neighbourhood, check_names};
 pub use next::{Numbering, next_file_name};
+pub use touches::Touched;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -99,7 +103,7 @@ pub struct Text {
 }
 
 /// What a text's leading comments ask for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Directives {
     /// `no-transaction`: statement by statement, each committing by itself.
     pub no_transaction: bool,
@@ -107,6 +111,10 @@ pub struct Directives {
     pub lock_timeout: Option<Duration>,
     /// `statement-timeout DURATION`: the longest run of one statement; zero is no limit.
     pub statement_timeout: Option<Duration>,
+    /// `touches PLACES`: what it may reach outside of its tenant.
+    pub touches: Vec<Touched>,
+    /// `touches-cluster`: it may reach what belongs to no schema, such as roles and databases.
+    pub touches_cluster: bool,
 }
 
 impl Changelog {

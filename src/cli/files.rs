@@ -1,12 +1,12 @@
 //! Loads the fleet and its changelog, with every mistake of both in one go.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use crate::changeset::{self, Changelog, Loaded};
+use crate::changeset::{self, Changelog, Loaded, Neighbourhood};
 use crate::error::Diagnostic;
 use crate::sql::EngineKind;
-use crate::tenant::{self, Fleet, ProcessEnvironment};
+use crate::tenant::{self, Datasource, Fleet, ProcessEnvironment, ServerId};
 
 use super::Context;
 
@@ -39,9 +39,37 @@ pub(super) fn load(context: &Context) -> Result<Files, Vec<Diagnostic>> {
     };
     context.console.tell(&warnings);
     let engines: BTreeSet<EngineKind> = fleet.tenants.iter().map(|t| t.datasource.engine()).collect();
-    let warnings = changeset::check(&changelog, &engines)?;
+    let checked = changeset::check(&changelog, &engines);
+    let named = changeset::check_names(&changelog, &neighbourhoods(&fleet));
+    let warnings = match (checked, named) {
+        (Ok(warnings), Ok(())) => warnings,
+        (checked, named) => return Err([checked.err(), named.err()].into_iter().flatten().flatten().collect()),
+    };
     context.console.tell(&warnings);
     Ok(Files { fleet, changelog })
+}
+
+/// Returns which tenants' places a text could name from each other's.
+fn neighbourhoods(fleet: &Fleet) -> BTreeMap<EngineKind, Vec<Neighbourhood>> {
+    let mut found: BTreeMap<(EngineKind, ServerId, Option<&str>), Neighbourhood> = BTreeMap::new();
+    for tenant in &fleet.tenants {
+        let server = &fleet.server(tenant.server).name;
+        let (database, home, shown) = match &tenant.datasource {
+            Datasource::MySql { database } => (None, database, format!("server {server}")),
+            Datasource::Postgres { database, schema: Some(schema) } => {
+                (Some(database.as_str()), schema, format!("server {server} in database {database}"))
+            }
+            Datasource::Postgres { .. } | Datasource::Sqlite { .. } => continue,
+        };
+        let neighbourhood = found.entry((tenant.datasource.engine(), tenant.server, database)).or_default();
+        neighbourhood.shown = shown;
+        neighbourhood.homes.insert(home.clone(), tenant.name.clone());
+    }
+    let mut all: BTreeMap<EngineKind, Vec<Neighbourhood>> = BTreeMap::new();
+    for ((engine, ..), neighbourhood) in found {
+        all.entry(engine).or_default().push(neighbourhood);
+    }
+    all
 }
 
 /// Returns the folder of changesets that a fleet's file has if it says nothing.
@@ -83,6 +111,14 @@ mod tests {
         let broken = format!("{FLEET}oops: 1\n");
         let files = [("tenants.yaml", broken.as_str()), ("migrations/V1_x.sql", "SELECT 1;\n")];
         assert_eq!(mistakes(&files), [Code::UNKNOWN_KEY, Code::MISNAMED_CHANGESET]);
+    }
+
+    #[test]
+    fn a_text_that_names_another_tenants_database_is_found() {
+        let fleet =
+            "tenants:\n  - { name: a, url: \"mysql://u@h/acme\" }\n  - { name: b, url: \"mysql://u@h/globex\" }\n";
+        let files = [("tenants.yaml", fleet), ("migrations/V1__x.sql", "SELECT 1; DELETE FROM globex.t; COMMIT")];
+        assert_eq!(mistakes(&files), [Code::TRANSACTION_CONTROL, Code::NEIGHBOUR]);
     }
 
     #[test]

@@ -77,6 +77,7 @@ codes! {
     FOREIGN_KEYS_PRAGMA = 130 "PRAGMA foreign_keys has no effect in a changeset";
     ORPHAN_DOWN = 131 "a .down.sql file has no changeset";
     OTHER_DATABASE = 132 "a changeset goes to another database";
+    NEIGHBOUR = 133 "a changeset names another tenant's database";
     // 2xx: the run halted
     LOCK_TIMEOUT = 202 "a changeset waited too long for a lock";
     STATEMENT_TIMEOUT = 203 "a statement ran longer than its limit";
@@ -90,6 +91,7 @@ codes! {
     HALF_APPLIED = 211 "a tenant is half applied";
     JOURNAL_NOT_WRITTEN = 212 "the journal could not be written";
     LOCK_LOST = 213 "the run lock was lost";
+    OUTSIDE = 214 "a changeset reaches outside its tenant";
     // 3xx: nothing was changed, try again
     LOCK_HELD = 301 "another run holds the lock";
     LOCK_FAILED = 302 "the run lock cannot be taken";

@@ -11,6 +11,7 @@ mod header;
 mod lexer;
 mod plain;
 mod position;
+mod qualified;
 mod routine;
 mod set;
 mod split;
@@ -24,6 +25,8 @@ mod tests_mysql;
 #[cfg(test)]
 mod tests_properties;
 #[cfg(test)]
+mod tests_qualified;
+#[cfg(test)]
 mod tests_sqlite;
 #[cfg(test)]
 mod tests_strategies;
@@ -34,6 +37,7 @@ pub use dialect::{Dialect, EngineKind, SqlMode};
 pub use hazards::{Hazard, HazardKind, hazards};
 pub use plain::is_plain;
 pub use position::position;
+pub use qualified::{Qualified, qualified};
 
 use position::Lines;
 use split::{Clients, Item, Scanner};

@@ -17,7 +17,7 @@ const BEGINNINGS: [&[&str]; 8] = [
 
 /// Words that may make the effect depend on something else: on what is there already, on another table's columns, on
 /// data, on code, on another session's work, on operators and collations, which no description holds.
-const DEPENDING: [&str; 16] = [
+const DEPENDING: [&str; 17] = [
     "IF",
     "LIKE",
     "AS",
@@ -34,6 +34,7 @@ const DEPENDING: [&str; 16] = [
     "EXCLUDE",
     "USING",
     "WHERE",
+    "SCHEMA",
 ];
 
 /// Whether the text does the same to every tenant of one database whose schemas are equal, or fails.
@@ -110,6 +111,7 @@ mod tests {
             "CREATE TABLE IF NOT EXISTS a (id int)",
             "DROP TABLE IF EXISTS a",
             "DROP TABLE a CASCADE",
+            "ALTER TABLE a SET SCHEMA other",
             "ALTER TABLE a DROP COLUMN b CASCADE",
             "ALTER TABLE a ADD COLUMN IF NOT EXISTS b int",
             "CREATE TABLE a (LIKE b)",

@@ -12,6 +12,7 @@ mod drifting;
 mod encryption;
 mod failing;
 mod faults;
+mod fence;
 mod harness;
 mod hostile;
 mod journal;

@@ -14,9 +14,11 @@ use crate::error::{Code, Diagnostic};
 use crate::history::AttemptOutcome;
 use crate::sql::{Dialect, split};
 
+use super::fence::{self, FIRE_DEFERRED, Fence};
 use super::session::{Answer, Key, Session};
 use super::sql::{
-    OWN_ROLE, Settings, assert_history, count_statements, insert_history, insert_journal, make_journal, make_tables,
+    OWN_PATH, OWN_ROLE, PG_CATALOG_ALONE, Settings, assert_history, count_statements, ident, insert_history,
+    insert_journal, make_journal, make_tables,
 };
 use super::{Postgres, fault, home};
 
@@ -113,24 +115,40 @@ pub(super) async fn apply(server: &Postgres, order: &Order<'_>) -> Outcome {
 fn message(order: &Order<'_>, session: &Session, schema: &str) -> Message {
     let settings = Settings {
         verb: "SET LOCAL",
-        search_path: order.tenant.datasource.schema(),
+        search_path: None,
         lock_timeout: order.limits.lock_timeout,
         statement_timeout: order.limits.statement_timeout,
         checks_client: session.checks_client,
     };
+    let fence = Fence::around(order, schema);
     let mut sql = settings.sql();
-    sql.push_str(&make_tables(order, schema));
+    let first = fence.as_ref().map(Fence::before).unwrap_or_default() + &make_tables(order, schema);
+    if !first.is_empty() {
+        sql.push_str(PG_CATALOG_ALONE);
+        sql.push_str(&first);
+    }
+    match order.tenant.datasource.schema() {
+        Some(schema) => sql.push_str(&format!("SET LOCAL search_path = {};\n", ident(schema))),
+        None if !first.is_empty() => sql.push_str(OWN_PATH),
+        None => {}
+    }
     sql.push_str(&insert_history(order, schema));
     let (before, statements) = (sql.chars().count(), count_statements(&sql));
     sql.push_str(&order.text.sql);
     // The text may end in a comment, and need not end in a semicolon.
     sql.push_str("\n;\n");
     sql.push_str(OWN_ROLE);
+    if fence.is_some() {
+        sql.push_str(FIRE_DEFERRED);
+    }
     if mentions(&order.text.sql, HISTORY) {
         sql.push_str(&assert_history(order, schema));
     }
     let row = JournalRow::of(order, AttemptOutcome::Applied);
     sql.push_str(&insert_journal(&row, schema, "pg_catalog.transaction_timestamp()"));
+    if let Some(fence) = fence {
+        sql.push_str(&fence.after());
+    }
     Message { sql, before, statements }
 }
 
@@ -247,7 +265,10 @@ impl Going<'_> {
             // refinery, which knows no run lock, makes the same table at this moment.
             retry = true;
         }
-        if moment == Moment::Commit && UNRECORDABLE_CODES.contains(&fault::code(error)) {
+        let fenced = (moment == Moment::Commit).then(|| fence::stopped(self.order, error)).flatten();
+        if let Some(fenced) = fenced {
+            diagnostic = fenced;
+        } else if moment == Moment::Commit && UNRECORDABLE_CODES.contains(&fault::code(error)) {
             diagnostic = diagnostic.hint(UNRECORDABLE);
         }
         if let Some(place) = place {
@@ -295,7 +316,7 @@ impl Going<'_> {
     ) -> Diagnostic {
         let mut sql = make_journal(self.order.tables.journal, schema);
         let began = self.began.elapsed().as_millis();
-        let started = format!("(pg_catalog.clock_timestamp() - interval '{began} milliseconds')");
+        let started = format!("(pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) interval '{began} milliseconds')");
         sql.push_str(&insert_journal(&row, schema, &started));
         let writing = async {
             session.reset().await?;

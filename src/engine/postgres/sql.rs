@@ -66,6 +66,15 @@ fn widen(order: &Order<'_>, schema: &str) -> String {
 /// <https://www.postgresql.org/docs/current/sql-set-role.html>
 pub(super) const OWN_ROLE: &str = "SET LOCAL SESSION AUTHORIZATION DEFAULT;\nSET LOCAL role TO DEFAULT;\n";
 
+/// Makes names in the statements after it mean the system's, whatever stands in the tenant's schema: a session's own
+/// settings (`ALTER ROLE … SET search_path = x, pg_catalog`) may put another schema first, whose operators and functions
+/// would then be called with our rights. For the transaction only.
+/// <https://www.postgresql.org/docs/current/ddl-schemas.html#DDL-SCHEMAS-PATTERNS>
+pub(super) const PG_CATALOG_ALONE: &str = "SET LOCAL search_path = pg_catalog, pg_temp;\n";
+
+/// Makes the search_path what the session began with.
+pub(super) const OWN_PATH: &str = "SET LOCAL search_path TO DEFAULT;\n";
+
 /// Lets a new transaction write, whatever the text made of `default_transaction_read_only`. Before any query.
 pub(super) const WRITABLE: &str = "SET LOCAL transaction_read_only = off;\n";
 
@@ -74,7 +83,7 @@ pub(super) fn under_own_role(own: &str) -> String {
     format!(
         "{WRITABLE}\
          SELECT pg_catalog.set_config('mtmigrate.role', pg_catalog.current_setting('role'), true), \
-         pg_catalog.set_config('mtmigrate.user', session_user::text, true);\n\
+         pg_catalog.set_config('mtmigrate.user', session_user::pg_catalog.text, true);\n\
          {OWN_ROLE}\
          {own}\
          SELECT pg_catalog.set_config('session_authorization', pg_catalog.current_setting('mtmigrate.user'), true);\n\
@@ -111,7 +120,7 @@ fn new_journal(schema: &str) -> String {
 /// first schema is the tenant's: one statement asserts and inserts.
 pub(super) fn insert_history(order: &Order<'_>, schema: &str) -> String {
     format!(
-        "INSERT INTO {} (version, name, applied_on, checksum) SELECT CASE WHEN pg_catalog.current_schema() = {} \
+        "INSERT INTO {} (version, name, applied_on, checksum) SELECT CASE WHEN pg_catalog.current_schema() OPERATOR(pg_catalog.=) {} \
          THEN {} END, {}, {}, '{}';\n",
         table(schema, HISTORY),
         literal(schema),
@@ -131,8 +140,9 @@ pub(super) const AS_WE_CAME_FOR_NOW: &str = "SET LOCAL SESSION AUTHORIZATION DEF
 /// it. Nothing in it is constant, or the planner would make it fail always.
 pub(super) fn assert_history(order: &Order<'_>, schema: &str) -> String {
     format!(
-        "SELECT CASE count(*) WHEN 0 THEN ('the text removed its own row from {HISTORY}, rows left: ' || count(*))::int END \
-         FROM {} WHERE version = {};\n",
+        "SELECT CASE WHEN pg_catalog.count(*) OPERATOR(pg_catalog.=) 0 THEN pg_catalog.concat('the text removed its own row \
+         from {HISTORY}, rows left: ', pg_catalog.count(*))::integer END \
+         FROM {} WHERE version OPERATOR(pg_catalog.=) {};\n",
         table(schema, HISTORY),
         order.changeset.version
     )
@@ -145,8 +155,8 @@ pub(super) fn insert_journal(row: &JournalRow<'_>, schema: &str, started: &str) 
     let mark = row.statement.as_ref();
     format!(
         "INSERT INTO {} ({}) SELECT {JOURNAL_FORMAT}, {}, '{}', {}, {}, '{}', '{}', {}, {}, {}, {}, {}, {}, \
-         started, now, (EXTRACT(epoch FROM now - started) * 1000)::int8, {}, {}, {} \
-         FROM (SELECT ({started})::timestamptz AS started, pg_catalog.clock_timestamp() AS now) AS clock;\n",
+         started, now, (EXTRACT(epoch FROM now OPERATOR(pg_catalog.-) started) OPERATOR(pg_catalog.*) 1000)::bigint, {}, {}, {} \
+         FROM (SELECT ({started})::timestamp with time zone AS started, pg_catalog.clock_timestamp() AS now) AS clock;\n",
         table(schema, JOURNAL),
         JOURNAL_COLUMNS.join(", "),
         literal(&row.run.run_id),

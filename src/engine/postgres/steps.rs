@@ -19,7 +19,7 @@ use super::sql::{
     AS_WE_CAME_FOR_NOW, Settings, insert_history, insert_journal, literal, make_journal, make_tables, table,
     under_own_role,
 };
-use super::{Postgres, fault, home, places};
+use super::{Postgres, fault, fence, home, places};
 
 /// How long a cancelled statement may take to end.
 const CANCELLED: Duration = Duration::from_secs(10);
@@ -65,6 +65,15 @@ pub(super) async fn apply(server: &Postgres, order: &Order<'_>) -> Outcome {
         session.discard().await;
         return stopped(diagnostic, false, count);
     };
+    let refused = match fence::outside_by_name(order, &session, &schema).await {
+        Ok(None) => None,
+        Ok(Some(outside)) => Some((outside, false)),
+        Err(error) => Some((failed(order, Code::CHANGESET_FAILED).cause(fault::words(&error)), true)),
+    };
+    if let Some((diagnostic, retry)) = refused {
+        session.discard().await;
+        return stopped(diagnostic, retry, count);
+    }
     let started = String::new();
     let mut steps =
         OnSession { order, session: &session, schema: &schema, statements: &statements, started, rolled_back_to: None };

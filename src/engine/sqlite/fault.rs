@@ -5,6 +5,7 @@ use rusqlite::{Error, ErrorCode};
 
 use super::brake::{Brake, Stopped};
 use super::codes;
+use super::fence::REFUSED;
 use crate::engine::Order;
 use crate::engine::stepwise::{RUN_LONGER, failed, place_at, place_of};
 use crate::error::{Code, Diagnostic};
@@ -43,15 +44,23 @@ pub(super) fn in_statement(order: &Order<'_>, brake: &Brake, statement: &Stateme
         Some(offset) => place_at(order, statement.offset + offset),
         None => place_of(order, statement),
     };
-    let read_only = kind(error) == Some(ErrorCode::ReadOnly);
-    let diagnostic = match read_only {
-        // The transaction has been granted: it is another database that takes no writes.
-        true => failed(order, Code::CHANGESET_FAILED)
+    let diagnostic = match kind(error) {
+        _ if is_refused(error) => {
+            failed(order, Code::OUTSIDE).cause(cause(error)).cause(REFUSED).hint("take the statement out")
+        }
+        // The transaction has been granted: it is the text's own doing.
+        Some(ErrorCode::ReadOnly) => failed(order, Code::CHANGESET_FAILED)
             .cause(cause(error))
-            .hint("a changeset changes its own tenant only: a database that it attaches is read-only"),
-        false => diagnose(order, brake, error),
+            .hint("look for `PRAGMA query_only` in the text, and for a table that SQLite keeps for itself"),
+        _ => diagnose(order, brake, error),
     };
     diagnostic.at(place)
+}
+
+/// Returns whether the fence refused the statement: for a function SQLite has only words.
+fn is_refused(error: &Error) -> bool {
+    kind(error) == Some(ErrorCode::AuthorizationForStatementDenied)
+        || cause(error).contains("not authorized to use function")
 }
 
 /// Returns whether the same order may succeed in a moment.

@@ -9,7 +9,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
-use super::fault;
+use super::{fault, fence};
 use crate::error::{Code, Diagnostic, Result};
 use crate::tenant::{Datasource, Tenant};
 
@@ -51,8 +51,7 @@ impl<'t> File<'t> {
     /// transaction, so this is the last moment for it. <https://www.sqlite.org/lang_altertable.html#otheralter>
     /// `defer_foreign_keys` would not help: it delays the check, not the deletes.
     ///
-    /// ATTACH can neither make a database nor write to one: a changeset changes its own tenant only. Loadable
-    /// extensions are off by SQLite's own default. <https://www.sqlite.org/c3ref/c_dbconfig_defensive.html>
+    /// The [`fence`] stands around it. Loadable extensions are off by SQLite's own default.
     ///
     /// # Errors
     /// `MT312` where it is missing, `MT310` where it cannot be opened, `MT318` where it is no database.
@@ -68,10 +67,11 @@ impl<'t> File<'t> {
                 })?;
             }
         }
-        let opened = Connection::open_with_flags(self.path, flags).and_then(|connection| {
+        let opened = Connection::open_with_flags(self.path, flags).and_then(|mut connection| {
             connection.pragma_update(None, "foreign_keys", false)?;
             connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_ATTACH_CREATE, false)?;
             connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_ATTACH_WRITE, false)?;
+            fence::put(&mut connection)?;
             Ok(connection)
         });
         opened.map_err(|e| fault::unreadable(self.shown, &e))

@@ -10,6 +10,7 @@ mod brake;
 mod codes;
 mod expectation;
 mod fault;
+mod fence;
 mod file;
 mod foreign_keys;
 mod job;

@@ -59,10 +59,14 @@ fn details(report: &PlanReport, step: &Step) -> Vec<String> {
 /// Returns what an engine's text asks for beside being run.
 fn special(text: &EngineText) -> Option<String> {
     let planned = text.text.as_ref()?;
-    let Directives { no_transaction, lock_timeout, statement_timeout } = planned.directives;
+    let Directives { no_transaction, lock_timeout, statement_timeout, touches, touches_cluster } = &planned.directives;
+    let touched: Vec<String> = touches.iter().map(ToString::to_string).collect();
+    let touched = names(touched.iter().map(String::as_str), NAMES);
     let limit = |name: &str, limit: std::time::Duration| format!("{name} {}", humantime::format_duration(limit));
     let said: Vec<String> = [
         no_transaction.then(|| "no-transaction".to_owned()),
+        (!touches.is_empty()).then(|| format!("touches {touched}")),
+        touches_cluster.then(|| "touches-cluster".to_owned()),
         lock_timeout.map(|wait| limit("lock-timeout", wait)),
         statement_timeout.map(|run| limit("statement-timeout", run)),
         planned.empty.then(|| "no statement in it".to_owned()),

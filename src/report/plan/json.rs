@@ -97,7 +97,7 @@ impl<'a> WireStep<'a> {
 impl<'a> Text<'a> {
     fn of(text: &'a EngineText) -> Self {
         let planned = text.text.as_ref();
-        let directives = planned.map(|planned| planned.directives).unwrap_or_default();
+        let directives = planned.map(|planned| planned.directives.clone()).unwrap_or_default();
         let limit = |limit: Option<Duration>| limit.map(millis);
         Self {
             engine: text.engine.as_str(),

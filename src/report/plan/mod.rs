@@ -128,7 +128,7 @@ impl Step {
             text: changeset.text(engine).map(|text| PlannedText {
                 file: text.file.clone(),
                 checksum: text.checksum(scope.changelog.width()),
-                directives: text.directives,
+                directives: text.directives.clone(),
                 empty: text.empty,
                 sql: options.sql.then(|| text.sql.clone()),
             }),

@@ -33,7 +33,7 @@ fn two_steps() -> PlanReport {
                     Directives {
                         no_transaction: true,
                         lock_timeout: Some(Duration::from_secs(5)),
-                        statement_timeout: None,
+                        ..Directives::default()
                     },
                 ),
                 false => ("", Directives::default()),

@@ -1,0 +1,456 @@
+//! Finds names that are qualified by a schema or a database: `other.orders`, and not `alias.column`.
+//!
+//! It knows where a table, a routine or a schema is named: after `FROM`, `JOIN`, `INTO`, `UPDATE`, `TABLE` and the like,
+//! in lists of these, before an opening parenthesis (a call), and in names of three parts. A name of two parts anywhere
+//! else is an alias and its column. Bodies of routines and texts given to `PREPARE` and `EXECUTE` are read too.
+
+use super::Dialect;
+use super::lexer::{Kind, Lexer, Token};
+use super::position::Lines;
+use super::split::{Clients, Item, Scanner};
+
+/// How deep texts inside of texts are read.
+const DEEPEST: u8 = 3;
+
+/// A name that is qualified, or the name of a schema or database itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Qualified {
+    /// The schema or database, without quotes; PostgreSQL's bare names in lower case.
+    pub qualifier: String,
+    /// The object in it, likewise; nothing where the schema or database itself is named, or all in it.
+    pub name: Option<String>,
+    /// The line where the name begins, from 1. In a text inside of a text, where that one begins.
+    pub line: usize,
+    /// The column, from 1, in characters.
+    pub column: usize,
+    /// How many characters it has.
+    pub len: usize,
+}
+
+/// Lists the qualified names of a text, in order. A text that cannot be split has those before the fault.
+pub fn qualified(text: &str, dialect: Dialect) -> Vec<Qualified> {
+    let mut found = Vec::new();
+    collect(text, dialect, 0, &mut |name, span| found.push((name, span)));
+    found.sort_by_key(|(_, span): &(Named, Span)| (span.start, span.end));
+    let mut lines = Lines::new(text);
+    let made = found.into_iter().map(|((qualifier, name), span)| {
+        let (line, column) = lines.at(span.start);
+        Qualified { qualifier, name, line, column, len: text[span].chars().count() }
+    });
+    made.collect()
+}
+
+type Span = std::ops::Range<usize>;
+
+/// A schema or database, and the object in it.
+type Named = (String, Option<String>);
+
+fn collect(text: &str, dialect: Dialect, depth: u8, found: &mut dyn FnMut(Named, Span)) {
+    let mut scanner = Scanner::new(text, dialect, Clients::Obeyed);
+    while let Ok(Some(item)) = scanner.next() {
+        let Item::Statement(span, dialect) = item else { continue };
+        let statement = &text[span.clone()];
+        let mut lexer = Lexer::new(statement, dialect);
+        let mut tokens = Vec::new();
+        while let Ok(Some(token)) = lexer.next() {
+            if !matches!(token.kind, Kind::Comment | Kind::ExecutableOpen | Kind::ExecutableClose) {
+                tokens.push(token);
+            }
+        }
+        let mut reader = Reader::new(statement, dialect, &tokens);
+        reader.read();
+        for (name, at) in reader.names {
+            found(name, span.start + at.start..span.start + at.end);
+        }
+        if depth < DEEPEST {
+            for (inside, literal) in reader.texts {
+                let place = span.start + literal.start..span.start + literal.end;
+                collect(&inside, dialect, depth + 1, &mut |name, _| found(name, place.clone()));
+            }
+        }
+    }
+}
+
+/// Words behind which an object is named.
+const BEFORE_OBJECTS: [&str; 17] = [
+    "join",
+    "straight_join",
+    "into",
+    "table",
+    "tables",
+    "references",
+    "view",
+    "procedure",
+    "function",
+    "call",
+    "trigger",
+    "event",
+    "sequence",
+    "truncate",
+    "handler",
+    "delete",
+    "type",
+];
+
+/// Words that may stand between such a word and the name.
+const BETWEEN: [&str; 20] = [
+    "if",
+    "not",
+    "exists",
+    "only",
+    "ignore",
+    "low_priority",
+    "high_priority",
+    "delayed",
+    "quick",
+    "table",
+    "lateral",
+    "concurrently",
+    "overwrite",
+    "from",
+    "to",
+    "full",
+    "verbose",
+    "freeze",
+    "analyze",
+    "of",
+];
+
+/// Words that end a list of tables.
+const LIST_ENDS: [&str; 14] = [
+    "where",
+    "set",
+    "group",
+    "order",
+    "having",
+    "limit",
+    "values",
+    "value",
+    "select",
+    "union",
+    "window",
+    "returning",
+    "begin",
+    "as",
+];
+
+/// Reads one statement.
+struct Reader<'t> {
+    text: &'t str,
+    dialect: Dialect,
+    tokens: &'t [Token],
+    at: usize,
+    /// The first word of the statement, or of the one inside a body, in lower case.
+    first: String,
+    /// Whether the next `ON` names a table: in the header of an index, a trigger or a grant.
+    on_object: bool,
+    /// For each open parenthesis, and outside of all: what is true in there.
+    levels: Vec<Level>,
+    names: Vec<(Named, Span)>,
+    /// Texts inside of it, and where they stand.
+    texts: Vec<(String, Span)>,
+}
+
+#[derive(Default)]
+struct Level {
+    /// Whether a comma goes on in a list of objects.
+    list: bool,
+    /// Whether it holds a query of its own, so that `FROM` is no part of a function's call.
+    query: bool,
+}
+
+/// A name of one or more parts.
+struct Chain {
+    parts: Vec<String>,
+    span: Span,
+    /// Whether it ends in `.*`.
+    star: bool,
+}
+
+impl<'t> Reader<'t> {
+    fn new(text: &'t str, dialect: Dialect, tokens: &'t [Token]) -> Self {
+        let levels = vec![Level { list: false, query: true }];
+        let (names, texts) = (Vec::new(), Vec::new());
+        Self { text, dialect, tokens, at: 0, first: String::new(), on_object: false, levels, names, texts }
+    }
+
+    fn read(&mut self) {
+        let mut starts = true;
+        while let Some(token) = self.tokens.get(self.at) {
+            let word = self.word(self.at);
+            if starts && !word.is_empty() {
+                self.first.clone_from(&word);
+                self.on_object = matches!(word.as_str(), "grant" | "revoke");
+            }
+            starts = token.kind == Kind::Semicolon
+                || matches!(word.as_str(), "begin" | "then" | "else" | "do" | "loop" | "repeat" | "atomic");
+            match token.kind {
+                Kind::Symbol(b'(') => self.levels.push(Level::default()),
+                Kind::Symbol(b')') if self.levels.len() > 1 => drop(self.levels.pop()),
+                Kind::Symbol(b',') if self.level().list => {
+                    self.at += 1;
+                    self.object();
+                    continue;
+                }
+                Kind::Text => self.text(),
+                Kind::Semicolon => self.level().list = false,
+                Kind::Word | Kind::Name if self.is_chain() => {
+                    self.mention();
+                    continue;
+                }
+                Kind::Word if self.keyword(&word) => continue,
+                _ => {}
+            }
+            self.at += 1;
+        }
+    }
+
+    /// Acts on a word; answers whether it has gone on by itself.
+    fn keyword(&mut self, word: &str) -> bool {
+        let before = self.at.checked_sub(1).map(|at| self.word(at)).unwrap_or_default();
+        if LIST_ENDS.contains(&word) && !(word == "as" && self.level().list) {
+            self.level().list = false;
+        }
+        match word {
+            "select" | "delete" | "with" | "perform" => self.level().query = true,
+            "index" | "trigger" => self.on_object |= self.ddl(),
+            _ => {}
+        }
+        if self.dialect == Dialect::Postgres && matches!(word, "vacuum" | "analyze" | "cluster" | "copy") {
+            self.at += 1;
+            self.pass_options();
+            self.object();
+            return true;
+        }
+        let objects = match word {
+            // EXTRACT(YEAR FROM x), TRIM(x FROM y), IS DISTINCT FROM x, PREPARE s FROM '…'.
+            "from" | "using" => self.level().query && before != "distinct" && self.first != "prepare",
+            // ON DUPLICATE KEY UPDATE, ON UPDATE CASCADE, FOR UPDATE, BEFORE UPDATE OF.
+            "update" => !matches!(before.as_str(), "key" | "on" | "for" | "before" | "after" | "or" | "no"),
+            // A column of this name is no object of its own.
+            "delete" => !matches!(before.as_str(), "on" | "before" | "after" | "or"),
+            "into" => self.dialect != Dialect::Postgres || matches!(before.as_str(), "insert" | "merge" | "ignore"),
+            "on" if self.on_object => {
+                self.on_object = false;
+                true
+            }
+            "like" => self.first == "create" && (before == "(" || self.levels.len() == 1) && !self.in_select(),
+            "to" => matches!(self.first.as_str(), "rename" | "alter") && before != "by",
+            "rename" => self.first == "alter",
+            "index" => self.dialect == Dialect::Postgres,
+            // A partition of a table, and not those of a window.
+            "partition" => self.dialect == Dialect::Postgres && self.word(self.at + 1) != "by",
+            "schema" | "database" => return self.schema(&before),
+            // CREATE TYPE, and not the column of ALTER COLUMN … TYPE x.
+            "type" => self.ddl() && matches!(before.as_str(), "create" | "drop" | "alter" | "on"),
+            "table" | "tables" | "view" | "procedure" | "function" | "trigger" | "event" | "sequence" => {
+                !matches!(before.as_str(), "execute" | ".") || self.dialect == Dialect::Postgres
+            }
+            word => BEFORE_OBJECTS.contains(&word),
+        };
+        if objects {
+            self.at += 1;
+            self.object();
+        }
+        objects
+    }
+
+    /// Goes on behind `(FULL, ANALYZE)`.
+    fn pass_options(&mut self) {
+        if self.symbol(self.at, b'(') {
+            while self.at < self.tokens.len() && !self.symbol(self.at, b')') {
+                self.at += 1;
+            }
+            self.at += 1;
+        }
+    }
+
+    /// Reads the object at this place, if one is named here.
+    fn object(&mut self) {
+        while BETWEEN.contains(&self.word(self.at).as_str()) && !self.dot(self.at + 1) {
+            self.at += 1;
+        }
+        self.level().list = true;
+        if self.symbol(self.at, b'(') {
+            // FROM (a JOIN b): the parenthesis is a list as well, until a query begins in it.
+            self.levels.push(Level { list: true, query: true });
+            self.at += 1;
+            return self.object();
+        }
+        let word = self.word(self.at);
+        let another = ["on", "schema", "database"].contains(&word.as_str()) || BEFORE_OBJECTS.contains(&word.as_str());
+        if (another || LIST_ENDS.contains(&word.as_str())) && !self.dot(self.at + 1) {
+            return;
+        }
+        let Some(chain) = self.chain() else { return };
+        let grant = chain.star && matches!(self.first.as_str(), "grant" | "revoke");
+        let qualifier = match chain.parts.len() {
+            1 if grant => 0,
+            2 => 0,
+            // A catalog's name comes first.
+            3 if self.dialect == Dialect::Postgres => 1,
+            3 => 0,
+            _ => return,
+        };
+        let name = chain.parts.get(qualifier + 1).cloned();
+        self.names.push(((chain.parts[qualifier].clone(), name), chain.span));
+    }
+
+    /// Reads a name that stands where a value does: three parts, or a call.
+    fn mention(&mut self) {
+        let Some(chain) = self.chain() else { return };
+        let parts = chain.parts.len() + usize::from(chain.star);
+        if parts == 3 || (parts == 2 && !chain.star && self.symbol(self.at, b'(')) {
+            self.names.push(((chain.parts[0].clone(), chain.parts.get(1).cloned()), chain.span));
+        }
+    }
+
+    /// Reads the names of schemas or databases themselves.
+    fn schema(&mut self, before: &str) -> bool {
+        let named = match self.dialect {
+            Dialect::Postgres => matches!(before, "create" | "drop" | "alter" | "set" | "on" | "in"),
+            _ => self.ddl() && matches!(before, "create" | "drop" | "alter" | "replace"),
+        };
+        if !named {
+            return false;
+        }
+        self.at += 1;
+        loop {
+            while BETWEEN.contains(&self.word(self.at).as_str()) {
+                self.at += 1;
+            }
+            let Some(chain) = self.chain().filter(|chain| chain.parts.len() == 1) else { return true };
+            if chain.parts[0] != "authorization" {
+                self.names.push(((chain.parts[0].clone(), None), chain.span));
+            }
+            if !self.symbol(self.at, b',') {
+                return true;
+            }
+            self.at += 1;
+        }
+    }
+
+    /// Keeps a literal that is a text to be run.
+    fn text(&mut self) {
+        let span = self.tokens[self.at].span();
+        let written = &self.text[span.clone()];
+        let before = self.at.checked_sub(1).map(|at| self.word(at)).unwrap_or_default();
+        let runs = match self.dialect {
+            Dialect::Postgres => {
+                self.first == "do"
+                    || (self.first == "create" && before == "as" && written.starts_with('$'))
+                    || self.executes()
+            }
+            Dialect::MySql(_) => {
+                self.first == "prepare"
+                    || self.executes()
+                    || (matches!(self.first.as_str(), "set" | "select") && self.sets_a_variable())
+            }
+            Dialect::Sqlite => false,
+        };
+        if runs {
+            self.texts.push((self.content(written), span));
+        }
+    }
+
+    /// Whether the statement, or the one inside a body, runs a text: `EXECUTE '…'`, `EXECUTE IMMEDIATE '…'`.
+    fn executes(&self) -> bool {
+        let since =
+            self.tokens[..self.at].iter().rposition(|token| token.kind == Kind::Semicolon).map_or(0, |at| at + 1);
+        (since..self.at).any(|at| self.word(at) == "execute")
+    }
+
+    fn sets_a_variable(&self) -> bool {
+        let since =
+            self.tokens[..self.at].iter().rposition(|token| token.kind == Kind::Semicolon).map_or(0, |at| at + 1);
+        let all = self.tokens[since..].iter().take_while(|token| token.kind != Kind::Semicolon);
+        all.into_iter().any(|token| token.kind == Kind::Variable && !self.text[token.span()].starts_with("@@"))
+    }
+
+    /// The content of a literal, its escapes undone as far as they matter here.
+    fn content(&self, written: &str) -> String {
+        if let Some(rest) = written.strip_prefix('$')
+            && let Some(end) = rest.find('$')
+        {
+            let tag = end + 2;
+            return written.get(tag..written.len().saturating_sub(tag)).unwrap_or_default().to_owned();
+        }
+        let Some(at) = written.find(['\'', '"']) else { return String::new() };
+        let mark = written[at..].chars().next().unwrap_or('\'');
+        let inside = written.get(at + 1..written.len() - 1).unwrap_or_default();
+        let inside = inside.replace(&format!("{mark}{mark}"), &mark.to_string());
+        inside.replace(&format!("\\{mark}"), &mark.to_string())
+    }
+
+    /// Reads a name of as many parts as there are.
+    fn chain(&mut self) -> Option<Chain> {
+        let mut parts = vec![self.name(self.at)?];
+        let mut span = self.tokens[self.at].span();
+        self.at += 1;
+        while self.dot(self.at) {
+            if self.symbol(self.at + 1, b'*') {
+                span.end = self.tokens[self.at + 1].end;
+                self.at += 2;
+                return Some(Chain { parts, span, star: true });
+            }
+            let Some(part) = self.name(self.at + 1) else { break };
+            parts.push(part);
+            span.end = self.tokens[self.at + 1].end;
+            self.at += 2;
+        }
+        Some(Chain { parts, span, star: false })
+    }
+
+    fn is_chain(&self) -> bool {
+        self.dot(self.at + 1) && self.name(self.at).is_some()
+    }
+
+    /// The name that a token is, without quotes.
+    fn name(&self, at: usize) -> Option<String> {
+        let token = self.tokens.get(at)?;
+        let written = &self.text[token.span()];
+        let quote = written.chars().next().filter(|mark| matches!(mark, '"' | '`' | '['));
+        match (token.kind, quote) {
+            (Kind::Name, Some('[')) => Some(written[1..written.len() - 1].to_owned()),
+            (Kind::Name, Some(mark)) => {
+                let inside = &written[1..written.len() - 1];
+                Some(inside.replace(&format!("{mark}{mark}"), &mark.to_string()))
+            }
+            (Kind::Name | Kind::Word, _) if self.dialect == Dialect::Postgres => Some(written.to_lowercase()),
+            (Kind::Name | Kind::Word, _) => Some(written.to_owned()),
+            _ => None,
+        }
+    }
+
+    fn word(&self, at: usize) -> String {
+        match self.tokens.get(at) {
+            Some(token) if token.kind == Kind::Word => self.text[token.span()].to_ascii_lowercase(),
+            Some(token) if token.kind == Kind::Symbol(b'(') => "(".to_owned(),
+            _ => String::new(),
+        }
+    }
+
+    fn symbol(&self, at: usize, symbol: u8) -> bool {
+        self.tokens.get(at).is_some_and(|token| token.kind == Kind::Symbol(symbol))
+    }
+
+    fn dot(&self, at: usize) -> bool {
+        self.symbol(at, b'.')
+    }
+
+    fn ddl(&self) -> bool {
+        matches!(self.first.as_str(), "create" | "drop" | "alter" | "comment" | "grant" | "revoke")
+    }
+
+    fn in_select(&self) -> bool {
+        (0..self.at).any(|at| self.word(at) == "select")
+    }
+
+    fn level(&mut self) -> &mut Level {
+        if self.levels.is_empty() {
+            self.levels.push(Level::default());
+        }
+        let last = self.levels.len() - 1;
+        &mut self.levels[last]
+    }
+}

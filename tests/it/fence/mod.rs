@@ -1,0 +1,4 @@
+//! A changeset run for one tenant changes that tenant only.
+
+mod on_mariadb;
+mod on_postgres;

@@ -1,0 +1,44 @@
+//! MySQL and MariaDB: a text that names another tenant's database is refused before anything runs.
+
+use super::super::support::{Fleet, mariadb, unique};
+
+/// Covers row 32 of docs/failures.md.
+#[test]
+fn a_text_that_names_another_tenants_database_is_refused_by_every_command_before_anything_runs() {
+    let server = mariadb(0);
+    let (acme, globex, shared) = (unique("acme"), unique("globex"), unique("shared"));
+    let mut fleet = Fleet::new();
+    fleet.mariadb_named("acme", server, &acme).mariadb_named("globex", server, &globex);
+    server.create_database_named(&shared);
+    server.execute(&shared, "CREATE TABLE countries (id int PRIMARY KEY); INSERT INTO countries VALUES (1)");
+    fleet.changeset("V1__orders.sql", "CREATE TABLE orders (id int PRIMARY KEY)");
+    fleet.run(&["up"]).expect(0);
+    let before = fleet.dumps();
+    for text in [
+        format!("SELECT 1;\nINSERT INTO {globex}.orders VALUES (1);"),
+        format!(
+            "SELECT 1;\nCREATE TRIGGER t AFTER INSERT ON orders FOR EACH ROW INSERT INTO {globex}.orders VALUES (NEW.id);"
+        ),
+        format!("SELECT 1;\nPREPARE s FROM 'DELETE FROM {globex}.orders'; EXECUTE s;"),
+        format!("SELECT 1;\nRENAME TABLE orders TO {globex}.moved;"),
+    ] {
+        fleet.changeset("V2__next.sql", &text);
+        for command in ["validate", "plan", "up"] {
+            let output = fleet.run(&[command]).expect(2);
+            assert!(output.stderr.contains("error[MT133]"), "{command}: {text}: {output}");
+            assert!(output.stderr.contains("V2__next.sql:2:"), "{command}: {text}: {output}");
+            assert!(output.stderr.contains(&format!("`{globex}`, which is tenant globex's")), "{text}: {output}");
+        }
+        assert_eq!(fleet.dumps(), before, "{text}");
+    }
+    // What no tenant owns may be named, and what only looks like a database is none.
+    fleet.changeset(
+        "V2__next.sql",
+        &format!(
+            "-- mtmigrate: touches {shared}\nINSERT INTO orders SELECT id FROM {shared}.countries;\n\
+             SELECT {globex}.id FROM orders AS {globex} JOIN orders b ON {globex}.id = b.id;"
+        ),
+    );
+    fleet.run(&["up"]).expect(0);
+    assert_eq!(fleet.query("globex", "SELECT id FROM orders").len(), 1);
+}
