@@ -13,6 +13,15 @@ const LONGEST: Duration = Duration::from_secs(300);
 /// The pause before a second look where the first one was bad: the answer may have been on its way.
 const AGAIN: Duration = Duration::from_secs(2);
 
+/// The slowest way to a server that is reckoned with, in bytes a second. While a long text is still on its way, the server
+/// looks as if it did nothing.
+const SLOWEST: u64 = 32 << 10;
+
+/// Returns how long a message of so many bytes may be on its way.
+pub(crate) fn sending(bytes: usize) -> Duration {
+    Duration::from_secs(bytes as u64 / SLOWEST)
+}
+
 /// What a look over another connection showed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Sight {
@@ -32,7 +41,7 @@ where
     let mut pause = first;
     let mut bad = false;
     loop {
-        sleep(if bad { AGAIN.min(first) } else { pause }).await;
+        sleep(if bad { AGAIN } else { pause }).await;
         match look().await {
             Sight::AtWork => {
                 bad = false;
@@ -52,6 +61,11 @@ mod tests {
     use tokio::time::{Instant, timeout};
 
     const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn a_long_text_is_given_time_to_arrive_and_a_short_one_needs_none() {
+        assert_eq!([sending(5_000), sending(1 << 20), sending(64 << 20)], [0, 32, 2048].map(Duration::from_secs));
+    }
 
     fn over() -> Sight {
         Sight::Over("over".into())

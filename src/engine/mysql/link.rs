@@ -151,7 +151,7 @@ impl Link {
                 Some((watch, access)) => tokio::select! {
                     biased;
                     ended = &mut work => ended,
-                    why = watch.until_dead(id, access) => return Err(Trouble::Lost(why)),
+                    why = watch.until_dead(id, access, message.len()) => return Err(Trouble::Lost(why)),
                 },
             }
         };

@@ -146,9 +146,7 @@ async fn take<'t>(
     let mut facts = opened.into_iter().flatten().flatten().map(Option::unwrap_or_default);
     let mut next = || facts.next().unwrap_or_default();
     let (version, folds, id) = (next(), next(), next());
-    // The greeting has room for the lower half of the number.
-    let served_by = id.parse::<u64>().ok().map(|id| id as u32);
-    if served_by != Some(link.id()) {
+    if !is_served_by(link.id(), &id) {
         return Err(pooled(server).cause(format!("connection {} was served as connection {id}", link.id())));
     }
     if link.version() < SEVERAL_LOCKS {
@@ -173,6 +171,12 @@ async fn take<'t>(
         }
     }
     Ok(Ok(wanted.into_iter().map(|(name, _)| name).collect()))
+}
+
+/// Whether the session that answers is the one that greeted us. The greeting has room for the lower half of its number.
+/// <https://dev.mysql.com/doc/refman/8.4/en/information-functions.html#function_connection-id>
+fn is_served_by(greeted: u32, answered: &str) -> bool {
+    answered.parse::<u64>().is_ok_and(|id| id as u32 == greeted)
 }
 
 /// Says that a proxy answers for the server and gives its sessions to several connections.
@@ -246,6 +250,12 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
+
+    #[test]
+    fn a_session_is_known_by_the_lower_half_of_its_number() {
+        assert!(is_served_by(7, "7") && is_served_by(7, "4294967303"));
+        assert!(!is_served_by(7, "8") && !is_served_by(7, "") && !is_served_by(7, "x"));
+    }
 
     #[test]
     fn the_names_of_locks_never_change_and_fit_the_server() {

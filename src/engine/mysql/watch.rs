@@ -11,7 +11,7 @@ use futures_util::future::BoxFuture;
 use tokio::sync::Mutex;
 
 use crate::engine::pool::Close;
-use crate::engine::silence::{Sight, until_dead};
+use crate::engine::silence::{Sight, sending, until_dead};
 use crate::error::Code;
 use crate::tenant::Access;
 
@@ -32,9 +32,14 @@ pub(super) struct Watch {
 }
 
 impl Watch {
-    /// Ends when the server has stopped working on what came over this connection, or cannot be reached. Returns why,
-    /// in words.
-    pub fn until_dead(self: &Arc<Self>, connection: u32, access: &Arc<Access>) -> BoxFuture<'static, String> {
+    /// Ends when the server has stopped working on the `bytes` that were sent over this connection, or cannot be
+    /// reached. Returns why, in words.
+    pub fn until_dead(
+        self: &Arc<Self>,
+        connection: u32,
+        access: &Arc<Access>,
+        bytes: usize,
+    ) -> BoxFuture<'static, String> {
         let (watch, access) = (self.clone(), access.clone());
         let look = move || {
             let (watch, access) = (watch.clone(), access.clone());
@@ -42,7 +47,7 @@ impl Watch {
             let looking = tokio::spawn(async move { watch.look(connection, &access).await });
             async move { looking.await.unwrap_or(Sight::AtWork) }
         };
-        until_dead(self.silence_check, look).boxed()
+        until_dead(self.silence_check + sending(bytes), look).boxed()
     }
 
     async fn look(&self, connection: u32, access: &Arc<Access>) -> Sight {

@@ -7,6 +7,7 @@ use tokio::sync::Notify;
 use tokio::time::timeout;
 
 use crate::engine::pool::Lease;
+use crate::engine::silence::sending;
 use crate::engine::stepwise::{failed, half_done, place_at, place_of};
 use crate::engine::tables::{HISTORY, JournalRow};
 use crate::engine::{Applied, Failure, Left, Moment, Order, Outcome};
@@ -163,7 +164,7 @@ pub(super) fn mentions(text: &str, word: &str) -> bool {
 fn longest(statement_timeout: Duration, message: &str) -> Option<Duration> {
     let statements = message.bytes().filter(|byte| *byte == b';').count() + 1;
     let all = statement_timeout.saturating_mul(u32::try_from(statements).unwrap_or(u32::MAX));
-    (!all.is_zero()).then(|| all.saturating_add(all / 10).saturating_add(GRACE))
+    (!all.is_zero()).then(|| all.saturating_add(all / 10).saturating_add(GRACE).saturating_add(sending(message.len())))
 }
 
 /// Ends when the time is over; without one never.

@@ -224,7 +224,7 @@ impl Session {
         let why = tokio::select! {
             biased;
             answer = &mut answering => return answer,
-            why = watch.until_dead(self.backend, key) => why,
+            why = watch.until_dead(self.backend, key, sql.len()) => why,
         };
         let _ = self.given_up.set(why);
         // The answer is now that the connection is closed.

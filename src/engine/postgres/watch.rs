@@ -9,7 +9,7 @@ use tokio::sync::Mutex;
 use tokio::time::timeout;
 
 use crate::engine::pool::Close;
-use crate::engine::silence::{Sight, until_dead};
+use crate::engine::silence::{Sight, sending, until_dead};
 use crate::error::Code;
 use crate::tenant;
 
@@ -48,11 +48,12 @@ pub(super) struct Watch {
 }
 
 impl Watch {
-    /// Ends when the server has stopped working on what this process was sent, or cannot be reached. Returns why, in
-    /// words.
-    pub fn until_dead<'a>(&'a self, backend: Backend, key: &'a Key) -> BoxFuture<'a, String> {
+    /// Ends when the server has stopped working on the `bytes` that this process was sent, or cannot be reached. Returns
+    /// why, in words.
+    pub fn until_dead<'a>(&'a self, backend: Backend, key: &'a Key, bytes: usize) -> BoxFuture<'a, String> {
+        let first = self.server.silence_check + sending(bytes);
         // Boxed, for a look is an exchange too.
-        until_dead(self.server.silence_check, move || self.look(backend, key)).boxed()
+        until_dead(first, move || self.look(backend, key)).boxed()
     }
 
     async fn look(&self, backend: Backend, key: &Key) -> Sight {

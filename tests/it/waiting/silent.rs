@@ -184,3 +184,36 @@ fn a_network_that_freezes_while_tenants_are_read_makes_them_unreachable_and_hang
         up(&fleet).expect(0);
     }
 }
+
+/// Covers row 24 of docs/failures.md.
+#[test]
+fn what_another_role_does_is_seen_to_be_at_work_and_to_be_over_without_a_right_to_look_at_it() {
+    let server = Postgres::start(Options::default());
+    let proxy = Proxy::to(server.port());
+    let mut fleet = Fleet::new();
+    // The run lock's session is that of the first tenant's role.
+    for name in ["a", "b"] {
+        fleet.postgres_database_named(name, &server, name);
+        server.execute(
+            "postgres",
+            &format!("CREATE ROLE {name} LOGIN PASSWORD 'only-here'; ALTER DATABASE {name} OWNER TO {name}"),
+        );
+        let url = proxy.url(&server.url_as(name, "only-here", "127.0.0.1", name));
+        fleet.set(name, "url", &format!("{url:?}")).set(name, "silence_check", "500ms").set(
+            name,
+            "connect_timeout",
+            "2s",
+        );
+    }
+    fleet.changeset("V1__effects.sql", "CREATE TABLE effects (version int);");
+    fleet.changeset("V2__slow.sql", &format!("{} -- swallowed", Kind::Database.slow_effect(2, 7)));
+    fleet.run(&["up", "--to", "1"]).expect(0);
+    fleet.run(&["up", "--tenant", "a"]).expect(0);
+    proxy.arm(Trap::at_text("swallowed", Point::After, Deed::HoldAnswers));
+    let began = Instant::now();
+    let output = up(&fleet).expect(0);
+    assert!(began.elapsed() >= Duration::from_secs(7), "{:?}: given up while it was at work", began.elapsed());
+    assert_eq!(proxy.sprung(), 1);
+    assert!(output.stdout.contains("applied"), "{output}");
+    assert_eq!(fleet.effects("b"), [2]);
+}
