@@ -3,7 +3,9 @@
 //! `killed` has what happens when the runner itself dies.
 
 mod cut;
+mod disk;
 mod servers;
+mod standby;
 
 use crate::support::fleet::Place;
 use crate::support::{Fleet, Output};
