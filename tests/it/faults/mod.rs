@@ -3,6 +3,8 @@
 //! `killed` has what happens when the runner itself dies.
 
 mod cut;
+mod deployers;
+mod differing;
 mod disk;
 mod servers;
 mod standby;
