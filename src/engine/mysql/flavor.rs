@@ -34,11 +34,13 @@ impl Flavor {
 
 /// Begins a session in which the same rows are read whatever the server's defaults are. The link's reset ends it.
 ///
-/// `sql_quote_show_create` and `sql_mode` change how views are written, `sql_select_limit` cuts answers off.
+/// `sql_quote_show_create` and `sql_mode` change how views are written, `sql_select_limit` cuts answers off. No value is
+/// over what every server takes (MariaDB's `group_concat_max_len` ends at 2^30): a server whose own mode has
+/// STRICT_ALL_TABLES refuses such a value instead of cutting it down, and that mode holds while this is checked.
 pub(super) fn open(lock_wait_s: u64) -> String {
     format!(
         "SET NAMES utf8mb4; SET SESSION sql_mode='', lock_wait_timeout={lock_wait_s}, sql_quote_show_create=1, \
-         sql_select_limit=18446744073709551615, max_error_count=1000, group_concat_max_len=4294967295 \
+         sql_select_limit=18446744073709551615, max_error_count=1000, group_concat_max_len=1073741824 \
          /*M!100101 , max_statement_time=0 */"
     )
 }

@@ -30,7 +30,7 @@ fn a_text_of_20_mb_in_many_statements_goes_to_every_engine() {
     }
 }
 
-/// failures.md row 27
+/// Covers row 27 of docs/failures.md.
 #[test]
 fn a_statement_over_max_allowed_packet_is_refused_before_anything_of_its_text_ran() {
     let mut fleet = Fleet::new();

@@ -127,7 +127,8 @@ INSERT INTO t (a) VALUES (plus(1));
     assert_eq!(cell(&fleet, "my", "SELECT a FROM t WHERE b = 9"), "2");
 }
 
-/// failures.md rows 44, 45: PREPARE and @vars need one session, and statements that 1295 refuses the text protocol
+/// Covers rows 44, 45 of docs/failures.md.
+/// PREPARE and @vars need one session, and statements that 1295 refuses the text protocol.
 #[test]
 fn prepare_and_user_variables_live_for_the_whole_text_and_not_for_the_next_tenant() {
     let mut fleet = one();
@@ -159,7 +160,7 @@ ALTER USER CURRENT_USER() ACCOUNT UNLOCK;
     }
 }
 
-/// failures.md row 23
+/// Covers row 23 of docs/failures.md.
 #[test]
 fn an_error_late_in_a_text_and_inside_a_call_is_found_with_its_line_and_resumed_there() {
     let mut fleet = one();
@@ -182,7 +183,8 @@ CREATE TABLE u (a int);
     assert_eq!(cell(&fleet, "my", "SELECT count(*) FROM u"), "0");
 }
 
-/// failures.md row 20: on MariaDB a text's own transaction is legal only where the text says so
+/// Covers row 20 of docs/failures.md.
+/// On MariaDB a text's own transaction is legal only where the text says so.
 #[test]
 fn start_transaction_needs_no_transaction_and_a_commit_in_a_procedure_does_not() {
     let mut fleet = one();

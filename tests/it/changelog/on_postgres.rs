@@ -59,7 +59,7 @@ CALL p();
     }
 }
 
-/// failures.md row 20
+/// Covers row 20 of docs/failures.md.
 #[test]
 fn a_procedure_that_commits_is_called_in_a_no_transaction_changeset_only() {
     let mut fleet = three();
@@ -83,7 +83,7 @@ END $$;
     }
 }
 
-/// failures.md row 20
+/// Covers row 20 of docs/failures.md.
 #[test]
 fn a_text_that_begins_or_commits_is_refused_with_its_line() {
     for text in
@@ -95,7 +95,7 @@ fn a_text_that_begins_or_commits_is_refused_with_its_line() {
     }
 }
 
-/// failures.md row 21
+/// Covers row 21 of docs/failures.md.
 #[test]
 fn an_enum_value_added_by_one_changeset_is_used_by_the_next() {
     let mut fleet = three();
@@ -109,7 +109,7 @@ fn an_enum_value_added_by_one_changeset_is_used_by_the_next() {
     }
 }
 
-/// failures.md row 5
+/// Covers row 5 of docs/failures.md.
 #[test]
 fn an_index_is_built_concurrently_on_many_tenants_of_one_database() {
     let mut fleet = Fleet::new();
@@ -180,7 +180,8 @@ DROP INDEX CONCURRENTLY t_a;
     }
 }
 
-/// failures.md row 46: settings that change how quotes are read
+/// Covers row 46 of docs/failures.md.
+/// Settings that change how quotes are read.
 #[test]
 fn standard_conforming_strings_off_on_the_database_is_read_as_the_server_does() {
     let mut fleet = Fleet::new();

@@ -79,7 +79,7 @@ fn triggers_with_statements_inside_are_one_statement() {
     assert_eq!(cell(&fleet, "lite", "SELECT b FROM t WHERE a = 1"), "set");
 }
 
-/// failures.md row 20
+/// Covers row 20 of docs/failures.md.
 #[test]
 fn a_text_with_its_own_transaction_is_refused_also_where_it_says_no_transaction() {
     let mut fleet = Fleet::new();

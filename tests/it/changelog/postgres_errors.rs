@@ -25,7 +25,7 @@ INSERT INTO c VALUES (1);
     fleet.run(&["up"]).expect(0);
 }
 
-/// failures.md row 23
+/// Covers row 23 of docs/failures.md.
 #[test]
 fn a_statement_that_fails_late_in_a_text_is_found_at_its_line_and_rolls_back_all_of_it() {
     let mut fleet = Fleet::new();
@@ -204,7 +204,7 @@ fn notices_and_warnings_are_in_the_report_the_json_and_the_log() {
     }
 }
 
-/// failures.md row 55
+/// Covers row 55 of docs/failures.md.
 #[test]
 fn a_role_that_does_not_own_the_table_is_named_with_the_object() {
     let (role, database) = (unique("limited"), unique("owned"));

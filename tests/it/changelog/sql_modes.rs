@@ -8,7 +8,7 @@ fn server_with(sql_mode: &str) -> MariaDb {
     MariaDb::start(Options { conf: &[("sql-mode", sql_mode)], ..Options::default() })
 }
 
-/// failures.md row 46
+/// Covers row 46 of docs/failures.md.
 #[test]
 fn the_servers_global_modes_decide_how_a_text_is_read() {
     let server = server_with("ANSI_QUOTES,NO_BACKSLASH_ESCAPES");
@@ -28,7 +28,7 @@ INSERT INTO "t; x" VALUES ('it''s \', 'c');
     fleet.run(&["history"]).expect(0);
 }
 
-/// failures.md row 46
+/// Covers row 46 of docs/failures.md.
 #[test]
 fn modes_that_a_text_sets_count_from_there_on_and_not_for_the_next_tenant() {
     let server = server_with("STRICT_TRANS_TABLES");
@@ -50,7 +50,7 @@ INSERT INTO "t" VALUES ('more\', '; slash', @@sql_mode);
     }
 }
 
-/// failures.md row 46
+/// Covers row 46 of docs/failures.md.
 #[test]
 fn the_servers_time_zone_and_mode_stay_as_they_are() {
     let server = MariaDb::start(Options {
@@ -70,7 +70,8 @@ fn the_servers_time_zone_and_mode_stay_as_they_are() {
     assert_eq!(cell(&fleet, "my", age), "1");
 }
 
-/// failures.md row 46: Oracle's mode changes the grammar of routine bodies
+/// Covers row 46 of docs/failures.md.
+/// Oracle's mode changes the grammar of routine bodies.
 #[test]
 fn a_text_for_a_server_in_high_not_precedence_and_ignore_space_is_split_alike() {
     let server = server_with("IGNORE_SPACE,HIGH_NOT_PRECEDENCE");

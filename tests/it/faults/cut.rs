@@ -35,7 +35,8 @@ fn assert_halted_at_v2(fleet: &Fleet) {
     assert!(other == [1] || other == [1, 2], "{other:?}");
 }
 
-/// Covers row 24 of docs/failures.md: the outcome is unknown until it is read again.
+/// Covers row 24 of docs/failures.md.
+/// The outcome is unknown until it is read again.
 #[test]
 fn a_commit_whose_answer_is_lost_is_found_and_the_run_goes_on_or_the_next_decides() {
     for (kind, deed) in ENGINES.into_iter().flat_map(|kind| [(kind, Deed::Cut), (kind, Deed::Reset)]) {

@@ -3,7 +3,11 @@
 //! `killed` has what happens when the runner itself dies.
 
 mod cut;
+mod deployers;
+mod differing;
+mod disk;
 mod servers;
+mod standby;
 
 use crate::support::fleet::Place;
 use crate::support::{Fleet, Output};

@@ -42,7 +42,8 @@ fn assert_others_finished_v2(fleet: &Fleet, dead: &str) {
     }
 }
 
-/// Covers row 17 of docs/failures.md: PostgreSQL's tenants are untouched, the other servers' finish and wait.
+/// Covers row 17 of docs/failures.md.
+/// PostgreSQL's tenants are untouched, the other servers' finish and wait.
 #[test]
 fn one_of_four_servers_dies_in_a_step_the_others_finish_it_and_the_run_halts_there() {
     let (dying, falling) = (Postgres::start(Options::default()), MariaDb::start(Options::default()));
@@ -74,7 +75,8 @@ fn one_of_four_servers_dies_in_a_step_the_others_finish_it_and_the_run_halts_the
     }
 }
 
-/// Covers rows 15, 17 of docs/failures.md: MariaDB's tenants say where they stand.
+/// Covers rows 15, 17 of docs/failures.md.
+/// MariaDB's tenants say where they stand.
 #[test]
 fn a_mariadb_server_that_falls_in_a_step_leaves_tenants_that_say_where_they_stand() {
     let (dying, falling) = (Postgres::start(Options::default()), MariaDb::start(Options::default()));

@@ -203,7 +203,8 @@ fn wait_for_orphans((postgres, mariadb): &(Postgres, MariaDb)) {
     wait_until("the orphans end", || postgres.sessions() + mariadb.sessions() == 0);
 }
 
-/// Covers rows 3, 16, 17 of docs/failures.md: whatever instant it is, `up` again reaches the end state of an
+/// Covers rows 3, 16, 17 of docs/failures.md.
+/// Whatever instant it is, `up` again reaches the end state of an
 /// undisturbed fleet, each statement ran once, and no lock is left.
 #[test]
 fn a_runner_killed_fifty_times_in_a_row_over_twenty_mixed_tenants_reaches_the_undisturbed_end() {

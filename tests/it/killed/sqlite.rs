@@ -28,6 +28,7 @@ fn fleet() -> Fleet {
     fleet
 }
 
+/// Covers row 28 of docs/failures.md.
 #[test]
 fn a_runner_killed_on_sqlite_at_any_moment_leaves_files_that_the_next_up_brings_to_the_end() {
     let twin = fleet();

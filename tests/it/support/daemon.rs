@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::sandbox::{free_port, sandbox};
+use super::sandbox::{free_port, installed, sandbox};
 
 const START_LIMIT: Duration = Duration::from_secs(60);
 const STOP_LIMIT: Duration = Duration::from_secs(20);
@@ -70,8 +70,9 @@ impl Daemon {
     fn start(&self, probe: &dyn Fn(u16) -> bool) -> Result<(), String> {
         let log_path = self.folder.join("log");
         let log = File::options().create(true).append(true).open(&log_path).expect("a log file");
-        let mut command = sandbox().command(self.guard_signal, &self.program, &self.folder);
-        command.args(&self.args);
+        let mut command = sandbox().command(self.guard_signal, &installed(&["sh"]), &self.folder);
+        // So that MariaDB, like PostgreSQL by itself, takes a file's limit for a full disk (see `limit_files`).
+        command.args(["-c", "trap '' XFSZ; exec \"$@\"", "sh"]).arg(&self.program).args(&self.args);
         note_command(&self.folder, &command);
         let child = command.stdout(log.try_clone().expect("a log file")).stderr(log).spawn().expect("a server process");
         *self.child() = Some(child);
@@ -122,6 +123,26 @@ impl Daemon {
             send(pid, signal);
             descendants(pid).into_iter().for_each(|pid| send(pid, signal));
         }
+    }
+
+    /// No file that the first process of the server, or one that it starts from now on, writes may grow beyond `bytes`;
+    /// `None` ends that. To the server it is what a full disk is: a write that is cut short, and then refused.
+    ///
+    /// The soft limit alone: everybody may change that of processes of one's own, root or not.
+    pub fn limit_files(&self, bytes: Option<u64>) {
+        let pid = self.pid().expect("a running server");
+        let ignored = fs::read_to_string(format!("/proc/{pid}/status")).expect("a running server");
+        let ignored = ignored.lines().find_map(|line| line.strip_prefix("SigIgn:")).map(str::trim).expect("signals");
+        let ignored = u64::from_str_radix(ignored, 16).expect("signals");
+        assert!(ignored & (1 << (25 - 1)) != 0, "SIGXFSZ would end the server");
+        // As the server's own user: another one, root too, may need a right to do so.
+        let limit = bytes.map_or("unlimited".to_string(), |bytes| bytes.to_string());
+        let output = sandbox()
+            .command("KILL", &installed(&["prlimit"]), &self.folder)
+            .args([format!("--pid={pid}"), format!("--fsize={limit}:")])
+            .output()
+            .expect("prlimit");
+        assert!(output.status.success(), "prlimit: {}", String::from_utf8_lossy(&output.stderr));
     }
 
     /// The process id of the running server.
@@ -191,7 +212,7 @@ fn stat(pid: u32) -> Option<(String, u32)> {
 
 /// Leaves the command in the folder, for the person who looks at a kept one.
 fn note_command(folder: &Path, command: &Command) {
-    let words: Vec<_> = command.get_args().skip(5).collect();
+    let words: Vec<_> = command.get_args().skip(9).collect();
     let words: Vec<_> = words.iter().map(|word| word.to_string_lossy()).collect();
     let _ = fs::write(folder.join("command"), words.join(" ") + "\n");
 }

@@ -156,6 +156,11 @@ impl MariaDb {
         self.0.signal_all(signal);
     }
 
+    /// No file may grow beyond `bytes` from now on; `None` ends that.
+    pub fn limit_files(&self, bytes: Option<u64>) {
+        self.0.limit_files(bytes);
+    }
+
     /// The process id of the running server.
     pub fn pid(&self) -> Option<u32> {
         self.0.pid()

@@ -40,6 +40,33 @@ impl Postgres {
         server
     }
 
+    /// Starts a streaming standby of this server, which must run with `wal_level=replica` and some `max_wal_senders`;
+    /// `options` are the same as its own.
+    pub fn start_standby(&self, options: Options<'_>) -> Postgres {
+        let folder = sandbox().folder(&unique("standby"));
+        let data = folder.join("data");
+        let source = format!("host=127.0.0.1 port={} user={HARNESS}", self.port());
+        let output = sandbox()
+            .command("KILL", &program("pg_basebackup"), &folder)
+            .args(["--write-recovery-conf", "--wal-method=stream", "--checkpoint=fast", "--no-sync", "--dbname"])
+            .arg(&source)
+            .arg("--pgdata")
+            .arg(&data)
+            .env("PGPASSWORD", CANARY)
+            .output()
+            .expect("pg_basebackup");
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "pg_basebackup: {errors}");
+        let daemon = Daemon::launch(Launch {
+            program: program("postgres"),
+            args: &|port| arguments(&data, port, options),
+            guard_signal: "QUIT",
+            probe: &answers,
+            folder,
+        });
+        Postgres(Arc::new(daemon))
+    }
+
     /// The URL of a database, for the administrator.
     pub fn url(&self, database: &str) -> String {
         self.url_as(USER, CANARY, "127.0.0.1", database)
@@ -171,6 +198,11 @@ impl Postgres {
         self.0.signal_all(signal);
     }
 
+    /// No file may grow beyond `bytes` for sessions that begin from now on; `None` ends that.
+    pub fn limit_files(&self, bytes: Option<u64>) {
+        self.0.limit_files(bytes);
+    }
+
     /// The process id of the running server.
     pub fn pid(&self) -> Option<u32> {
         self.0.pid()
@@ -238,6 +270,7 @@ fn write_access_rules(data: &Path, tls: Mode) {
     };
     let rules = format!(
         "host all {HARNESS} 127.0.0.1/32 scram-sha-256\n\
+         host replication {HARNESS} 127.0.0.1/32 scram-sha-256\n\
          {kind} all all 127.0.0.1/32 scram-sha-256{option}\n"
     );
     fs::write(data.join("pg_hba.conf"), rules).expect("pg_hba.conf");
