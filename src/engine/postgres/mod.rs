@@ -4,6 +4,7 @@
 //! text, journal row. The history row comes first, so that two runners that race serialise on its primary key.
 
 mod apply;
+mod elsewhere;
 mod fault;
 mod fence;
 mod groups;
