@@ -21,7 +21,7 @@ use super::sql::{
     OWN_PATH, OWN_ROLE, PG_CATALOG_ALONE, Settings, assert_history, count_statements, ident, insert_history,
     insert_journal, make_journal, make_tables,
 };
-use super::{Postgres, fault, home};
+use super::{Postgres, elsewhere, fault, home};
 
 /// How long a cancelled statement may take to end.
 const CANCELLED: Duration = Duration::from_secs(10);
@@ -47,6 +47,8 @@ struct Message {
     before: usize,
     /// Statements before the text.
     statements: usize,
+    /// Whether the text may load a library.
+    loads: bool,
 }
 
 pub(super) async fn apply(server: &Postgres, order: &Order<'_>) -> Outcome {
@@ -91,7 +93,12 @@ pub(super) async fn apply(server: &Postgres, order: &Order<'_>) -> Outcome {
         return match &answer.error {
             None => {
                 let notices = session.take_notices();
-                session.keep();
+                // A library stays loaded in the server's process, whatever is discarded.
+                if message.loads {
+                    session.discard().await
+                } else {
+                    session.keep()
+                }
                 Outcome::Applied(Applied { duration: began.elapsed(), notices, by_another: false })
             }
             // An idle session whose end we had not heard of yet; the next one is another, and at last a new one.
@@ -135,6 +142,7 @@ fn message(order: &Order<'_>, session: &Session, schema: &str) -> Message {
     }
     sql.push_str(&insert_history(order, schema));
     let (before, statements) = (sql.chars().count(), count_statements(&sql));
+    let loads = fence.is_some() && mentions(&order.text.sql, "load '");
     sql.push_str(&order.text.sql);
     // The text may end in a comment, and need not end in a semicolon.
     sql.push_str("\n;\n");
@@ -150,7 +158,7 @@ fn message(order: &Order<'_>, session: &Session, schema: &str) -> Message {
     if let Some(fence) = fence {
         sql.push_str(&fence.after());
     }
-    Message { sql, before, statements }
+    Message { sql, before, statements, loads }
 }
 
 /// Whether a text has this ASCII word somewhere, in any case. Cheap, and wrong only in the harmless direction.
@@ -265,6 +273,10 @@ impl Going<'_> {
         if moment == Moment::Prepare && fault::is_race(error) {
             // refinery, which knows no run lock, makes the same table at this moment.
             retry = true;
+        }
+        if moment == Moment::Execute {
+            let asked = elsewhere::explain(self.server, &session, schema, error, diagnostic.clone());
+            diagnostic = timeout(READ_AGAIN, asked).await.unwrap_or(diagnostic);
         }
         let fenced = (moment == Moment::Commit).then(|| fence::stopped(self.order, error)).flatten();
         if let Some(fenced) = fenced {

@@ -20,6 +20,7 @@ use super::Postgres;
 use super::fault::words;
 use super::pooler::{Way, probe};
 use super::session::{Key, Session};
+use super::sql::PG_CATALOG_ALONE;
 
 /// How long the lock's session may take to answer.
 const ANSWER: Duration = Duration::from_secs(30);
@@ -128,7 +129,8 @@ async fn ask(locked: &mut Locked, keys: &[i64]) -> Result<LockAttempt, String> {
 }
 
 async fn asking(session: &Session, sql: &str) -> Result<Vec<Vec<Option<String>>>, String> {
-    match timeout(ANSWER, session.ask(sql)).await {
+    let sql = format!("{PG_CATALOG_ALONE}{sql}");
+    match timeout(ANSWER, session.ask(&sql)).await {
         Ok(answer) => answer.map_err(|error| words(&error)),
         Err(_) => Err(format!("no answer within {} s", ANSWER.as_secs())),
     }

@@ -5,6 +5,7 @@
 
 mod again;
 mod apply;
+mod elsewhere;
 mod fault;
 mod fence;
 mod groups;

@@ -8,7 +8,7 @@ use crate::tenant::Tenant;
 
 use super::groups::{Answers, Member};
 use super::session::Session;
-use super::sql::{ident, literal, table};
+use super::sql::{PG_CATALOG_ALONE, ident, literal, table};
 use super::{Postgres, fault};
 
 /// What a tenant's schema has of ours.
@@ -55,11 +55,14 @@ pub(super) async fn places<T>(
 
 /// Reads what is true of the server.
 pub(super) async fn facts(session: &Session) -> Result<Facts, tokio_postgres::Error> {
+    // Under the session's own search_path, which two of them ask about: so everything else is qualified.
     let sql = format!(
-        "SELECT current_setting('server_version'), pg_is_in_recovery()::text, \
-         current_setting('default_transaction_read_only'), current_schema(), \
-         (SELECT n.nspname FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
-         WHERE c.oid = pg_catalog.to_regclass('{HISTORY}')), current_setting('server_version_num')"
+        "SELECT pg_catalog.current_setting('server_version'), pg_catalog.pg_is_in_recovery()::pg_catalog.text, \
+         pg_catalog.current_setting('default_transaction_read_only'), pg_catalog.current_schema(), \
+         (SELECT n.nspname FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n \
+         ON n.oid OPERATOR(pg_catalog.=) c.relnamespace \
+         WHERE c.oid OPERATOR(pg_catalog.=) pg_catalog.to_regclass('{HISTORY}')), \
+         pg_catalog.current_setting('server_version_num')"
     );
     let rows = session.ask(&sql).await?;
     let schema = |i: usize| rows.first().and_then(|row| row.get(i)?.clone());
@@ -99,7 +102,7 @@ fn places_query(schemas: &[Option<String>]) -> String {
         )
     };
     format!(
-        "SELECT n.oid::text, pg_catalog.has_schema_privilege(n.oid, 'USAGE')::text, a.atttypid::regtype::text, \
+        "{PG_CATALOG_ALONE}SELECT n.oid::text, pg_catalog.has_schema_privilege(n.oid, 'USAGE')::text, a.atttypid::regtype::text, \
          pg_catalog.has_table_privilege(h.oid, 'SELECT')::text, h.oid::text, \
          pg_catalog.has_table_privilege(j.oid, 'SELECT')::text, j.oid::text, f.attnum::text \
          FROM unnest(ARRAY[{}]::text[]) WITH ORDINALITY AS s (name, at) \

@@ -15,7 +15,7 @@ use crate::tenant::Tenant;
 use super::groups::{ASKING, Answers, Member, Question};
 use super::places::{Facts, Place, facts, place_of, places};
 use super::session::Session;
-use super::sql::{journal_columns, table};
+use super::sql::{PG_CATALOG_ALONE, journal_columns, table};
 use super::{Postgres, fault, groups};
 
 /// How many tables one query reads. The planner's time grows with the square of it: 2,000 histories and journals took
@@ -96,7 +96,8 @@ async fn rows_of(session: &Session, places: &[Place]) -> Result<Rows, tokio_post
         .collect();
     // Sent together and answered in order: one round trip, and the locks of one query at a time.
     let ask = async |queries: Vec<String>| -> Result<Vec<Vec<Option<String>>>, tokio_postgres::Error> {
-        let queries: Vec<String> = queries.chunks(UNION).map(|some| some.join(" UNION ALL ")).collect();
+        let queries: Vec<String> =
+            queries.chunks(UNION).map(|some| PG_CATALOG_ALONE.to_owned() + &some.join(" UNION ALL ")).collect();
         let answers = join_all(queries.iter().map(|query| session.ask(query))).await;
         Ok(answers.into_iter().collect::<Result<Vec<_>, _>>()?.concat())
     };
@@ -161,7 +162,10 @@ async fn read_journal(server: &Postgres, session: &Session, tenant: &Tenant, lim
     let place = place_of(server, session, tenant).await?;
     let Some(format) = place.tables.journal else { return Ok(Vec::new()) };
     let from = table(&place.schema, JOURNAL);
-    let sql = format!("SELECT {} FROM {from} AS j ORDER BY j.id DESC LIMIT {limit}", journal_columns(format));
+    let sql = format!(
+        "{PG_CATALOG_ALONE}SELECT {} FROM {from} AS j ORDER BY j.id DESC LIMIT {limit}",
+        journal_columns(format)
+    );
     let rows = session.ask(&sql).await.map_err(|error| unreadable(&place, &error))?;
     rows.iter().map(|row| attempt(&tenant.name, row)).collect()
 }

@@ -42,7 +42,7 @@ pub(super) fn make_tables(order: &Order<'_>, schema: &str) -> String {
 /// refinery's own definition.
 fn make_history(schema: &str, width: Width) -> String {
     format!(
-        "CREATE TABLE IF NOT EXISTS {} (version {} PRIMARY KEY, name VARCHAR(255), applied_on VARCHAR(255), \
+        "CREATE TABLE IF NOT EXISTS {} (version pg_catalog.{} PRIMARY KEY, name VARCHAR(255), applied_on VARCHAR(255), \
          checksum VARCHAR(255));\n",
         table(schema, HISTORY),
         version_type(width),
@@ -52,11 +52,14 @@ fn make_history(schema: &str, width: Width) -> String {
 /// Turns a history that refinery's default build made into one of its `int8-versions` build.
 fn widen(order: &Order<'_>, schema: &str) -> String {
     let history = table(schema, HISTORY);
-    let mut sql = format!("ALTER TABLE {history} ALTER COLUMN version TYPE int8;\n");
+    let mut sql = format!("ALTER TABLE {history} ALTER COLUMN version TYPE pg_catalog.int8;\n");
     if !order.rewrite.is_empty() {
-        let cases = order.rewrite.iter().map(|(version, checksum)| format!("WHEN {version} THEN '{checksum}'"));
+        let cases = order
+            .rewrite
+            .iter()
+            .map(|(version, checksum)| format!("WHEN version OPERATOR(pg_catalog.=) {version} THEN '{checksum}'"));
         let cases = cases.collect::<Vec<_>>().join(" ");
-        let _ = writeln!(sql, "UPDATE {history} SET checksum = CASE version {cases} ELSE checksum END;");
+        let _ = writeln!(sql, "UPDATE {history} SET checksum = CASE {cases} ELSE checksum END;");
     }
     sql
 }
@@ -104,13 +107,14 @@ pub(super) fn make_journal(there: Option<JournalFormat>, schema: &str) -> String
 }
 
 fn new_journal(schema: &str) -> String {
-    let added = JOURNAL_ADDED.map(|name| format!("{name} text"));
+    let added = JOURNAL_ADDED.map(|name| format!("{name} pg_catalog.text"));
     format!(
-        "CREATE TABLE IF NOT EXISTS {} (id int8 GENERATED ALWAYS AS IDENTITY PRIMARY KEY, format int2 NOT NULL, \
-         run_id varchar(36) NOT NULL, action varchar(16) NOT NULL, version int8 NOT NULL, name varchar(255) NOT NULL, \
-         checksum varchar(20) NOT NULL, outcome varchar(16) NOT NULL, statement_no int4, statements int4, \
+        "CREATE TABLE IF NOT EXISTS {} (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, format smallint NOT NULL, \
+         run_id varchar(36) NOT NULL, action varchar(16) NOT NULL, version bigint NOT NULL, name varchar(255) NOT NULL, \
+         checksum varchar(20) NOT NULL, outcome varchar(16) NOT NULL, statement_no integer, statements integer, \
          prefix varchar(16), who varchar(255) NOT NULL, host varchar(255) NOT NULL, tool varchar(64) NOT NULL, \
-         started_at timestamptz NOT NULL, finished_at timestamptz NOT NULL, duration_ms int8 NOT NULL, error text, {});\n",
+         started_at timestamp with time zone NOT NULL, finished_at timestamp with time zone NOT NULL, \
+         duration_ms bigint NOT NULL, error pg_catalog.text, {});\n",
         table(schema, JOURNAL),
         added.join(", "),
     )
@@ -131,9 +135,10 @@ pub(super) fn insert_history(order: &Order<'_>, schema: &str) -> String {
     )
 }
 
-/// Takes a text's role, limits and read-only default away for one transaction of ours; stands first in its message.
+/// Takes a text's role, path, limits and read-only default away for one transaction of ours; stands first in its message.
 /// <https://www.postgresql.org/docs/current/sql-set-transaction.html>
 pub(super) const AS_WE_CAME_FOR_NOW: &str = "SET LOCAL SESSION AUTHORIZATION DEFAULT;\nSET LOCAL ROLE TO DEFAULT;\n\
+    SET LOCAL search_path = pg_catalog, pg_temp;\n\
     SET LOCAL transaction_read_only = off;\nSET LOCAL statement_timeout = 60000;\nSET LOCAL lock_timeout = 60000;\n";
 
 /// Returns a statement that fails (22P02, in words) unless the history has the order's row: its text may have removed

@@ -161,17 +161,50 @@ fn a_schema_that_a_neighbour_drops_meanwhile_is_noticed_inside_the_transaction()
     assert_eq!(postgres(0).query(&shared, stray)[0][0].as_deref(), Some("0"));
 }
 
-/// failures.md row 33
+/// Covers row 33 of docs/failures.md.
 #[test]
 fn an_extension_that_lives_in_the_first_tenants_schema_fails_the_second_and_says_so() {
     let shared = postgres(0).create_database();
     let mut fleet = Fleet::new();
-    fleet.postgres_schema("a", postgres(0), &shared).postgres_schema("b", postgres(0), &shared);
-    fleet.changeset("V1__e.sql", "CREATE EXTENSION IF NOT EXISTS citext;\nCREATE TABLE t (a citext);");
+    fleet.postgres_schema_named("a", postgres(0), &shared, "ext_a").postgres_schema("b", postgres(0), &shared);
+    let text = "CREATE EXTENSION IF NOT EXISTS citext;\nCREATE TABLE t (a citext);";
+    fleet.changeset("V1__e.sql", text);
     let output = fleet.run(&["up", "--jobs", "1"]).expect(1);
-    assert!(output.stderr.contains("tenant b") && output.stderr.contains("V1__e.sql:2:"), "{output}");
-    assert!(output.stderr.contains("42704"), "{output}");
-    assert!(output.stderr.contains("hint:"), "{output}");
+    assert!(output.stderr.contains("MT214") && output.stderr.contains("extension citext"), "the fence: {output}");
+    // By hand, or before there was a fence.
+    fleet.execute("a", "CREATE EXTENSION citext SCHEMA ext_a");
+    let hint = "hint: extension citext lives in schema ext_a, and a database has it once";
+    for text in
+        [text, "CREATE EXTENSION citext", "CREATE TABLE t (a citext)", "CREATE TABLE t AS SELECT citext_eq('a', 'b')"]
+    {
+        fleet.changeset("V1__e.sql", text);
+        let output = fleet.run(&["up", "--jobs", "1", "--tenant", "b"]).expect(1);
+        assert!(output.stderr.contains("on tenant b") && output.stderr.contains("V1__e.sql:"), "{text}: {output}");
+        assert!(output.stderr.contains(hint), "{text}: {output}");
+    }
+    fleet.execute("a", "ALTER EXTENSION citext SET SCHEMA public");
+    fleet.changeset("V1__e.sql", "-- mtmigrate: touches public\nCREATE EXTENSION IF NOT EXISTS citext SCHEMA public;\nCREATE TABLE t (a public.citext);");
+    fleet.run(&["up"]).expect(0);
+}
+
+/// Covers row 12 of docs/failures.md.
+#[test]
+fn a_role_that_two_tenants_create_collides_with_the_tenant_and_the_server_named() {
+    let role = unique("twice");
+    let mut fleet = Fleet::new();
+    fleet.postgres_database("a", postgres(0)).postgres_database("b", postgres(0));
+    fleet.changeset("V1__r.sql", &format!("CREATE ROLE {role}"));
+    let output = fleet.run(&["up"]).expect(1);
+    assert!(output.stderr.contains("MT214") && output.stderr.contains("touches-cluster"), "{output}");
+    fleet.changeset("V1__r.sql", &format!("-- mtmigrate: touches-cluster\nCREATE ROLE {role}"));
+    let output = fleet.run(&["up", "--jobs", "1"]).expect(1);
+    assert!(output.stderr.contains("failed on tenant b") && output.stderr.contains("42710"), "{output}");
+    assert!(output.stderr.contains(&format!("whole server 127.0.0.1:{}", postgres(0).port())), "{output}");
+    let guarded =
+        format!("IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '{role}') THEN CREATE ROLE {role}; END IF;");
+    fleet.changeset("V1__r.sql", &format!("-- mtmigrate: touches-cluster\nDO $$ BEGIN {guarded} END $$"));
+    fleet.run(&["up", "--tenant", "b"]).expect(0);
+    postgres(0).execute("postgres", &format!("DROP ROLE {role}"));
 }
 
 /// failures.md rows 35, 54

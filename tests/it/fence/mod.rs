@@ -2,3 +2,4 @@
 
 mod on_mariadb;
 mod on_postgres;
+mod paths;

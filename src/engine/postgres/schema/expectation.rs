@@ -10,7 +10,7 @@ use tokio::time::timeout;
 use crate::engine::postgres::groups::{self, ASKING, Answers, Member, Question};
 use crate::engine::postgres::places::{facts, journal_format, place_of, places};
 use crate::engine::postgres::session::Session;
-use crate::engine::postgres::sql::{insert_journal, literal, make_journal, table};
+use crate::engine::postgres::sql::{PG_CATALOG_ALONE, insert_journal, literal, make_journal, table};
 use crate::engine::postgres::{Postgres, fault, home};
 use crate::engine::tables::{JOURNAL, JournalRow, SNAPSHOT};
 use crate::engine::{Acceptance, JournalFormat, Keep, RunIdentity};
@@ -21,8 +21,9 @@ use crate::tenant::Tenant;
 /// How long a message with snapshots is, in bytes, before the next one begins.
 const MESSAGE: usize = 4 << 20;
 
-/// How long writing may wait and take.
-const LIMITS: &str = "SET LOCAL lock_timeout = '10s';\nSET LOCAL statement_timeout = '60s';\n";
+/// How long writing may wait and take, and what its names mean.
+const LIMITS: &str = "SET LOCAL search_path = pg_catalog, pg_temp;\nSET LOCAL lock_timeout = '10s';\n\
+    SET LOCAL statement_timeout = '60s';\n";
 
 /// Holds a snapshot's text for one message, so that it is sent once for all tenants that have it.
 const HELD: &str = "mtmigrate.snapshot";
@@ -35,7 +36,9 @@ pub(in crate::engine::postgres) async fn recorded(server: &Postgres, tenant: &Te
             return Ok(None);
         }
         let from = table(&place.schema, JOURNAL);
-        let sql = format!("SELECT {SNAPSHOT} FROM {from} WHERE {SNAPSHOT} IS NOT NULL ORDER BY id DESC LIMIT 1");
+        let sql = format!(
+            "{PG_CATALOG_ALONE}SELECT {SNAPSHOT} FROM {from} WHERE {SNAPSHOT} IS NOT NULL ORDER BY id DESC LIMIT 1"
+        );
         session.ask(&sql).await.map(Some).map_err(|error| {
             Diagnostic::new(Code::READ_FAILED, format!("the journal of tenant {} cannot be read", tenant.name))
                 .cause(fault::words(&error))

@@ -185,7 +185,7 @@ async fn a_text_can_neither_reach_another_file_nor_load_code() {
     let (acme, other) = (scene.tenant("acme"), scene.tenant("other"));
     scene.applied(&other, 1, "CREATE TABLE t(a);").await;
     let (there, new) = (scene.path("other.db"), scene.path("new.db"));
-    for (text, line) in [
+    let texts = [
         (format!("CREATE TABLE u(a);\nATTACH '{}' AS o;\nINSERT INTO o.t VALUES (1);", there.display()), 2),
         (format!("CREATE TABLE u(a);\nATTACH '{}' AS o;", new.display()), 2),
         (format!("CREATE TABLE u(a);\nATTACH '{}' || '' AS o;", there.display()), 2),
@@ -194,9 +194,10 @@ async fn a_text_can_neither_reach_another_file_nor_load_code() {
         ("CREATE TABLE u(a);\nPRAGMA main.Writable_Schema(1);".to_owned(), 2),
         ("CREATE TABLE u(a);\nPRAGMA hard_heap_limit = 1000;".to_owned(), 2),
         ("CREATE TABLE u(a);\nSELECT load_extension('evil');".to_owned(), 2),
-    ] {
+    ];
+    for (at, (text, line)) in texts.iter().enumerate() {
         for directive in ["", "-- mtmigrate: no-transaction\n"] {
-            let acme = scene.tenant(&format!("acme{directive}{line}{}", text.len()).replace(['-', ' ', ':', '\n'], ""));
+            let acme = scene.tenant(&format!("acme{at}{}", directive.len()));
             let failure = scene.failed(&acme, 1, &format!("{directive}{text}")).await;
             assert_eq!(failure.diagnostic.code(), Code::OUTSIDE, "{text}: {}", failure.diagnostic);
             assert_eq!(failure.diagnostic.place().unwrap().line, line + usize::from(!directive.is_empty()), "{text}");

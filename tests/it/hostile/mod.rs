@@ -3,6 +3,8 @@
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+mod sessions;
+
 use super::support::{CANARY, Fleet, Options, Postgres, postgres, unique};
 
 /// Ends every session of mtmigrate that answers to this condition.
