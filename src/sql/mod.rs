@@ -14,6 +14,7 @@ mod position;
 mod routine;
 mod set;
 mod split;
+mod trace;
 
 #[cfg(test)]
 mod tests;
@@ -34,6 +35,8 @@ pub use dialect::{Dialect, EngineKind, SqlMode};
 pub use hazards::{Hazard, HazardKind, hazards};
 pub use plain::is_plain;
 pub use position::position;
+pub use set::dialect_after;
+pub use trace::{Missing, Probe, Thing, Trace, replay, trace};
 
 use position::Lines;
 use split::{Clients, Item, Scanner};

@@ -8,6 +8,7 @@ mod fault;
 mod groups;
 mod lock;
 mod places;
+mod probe;
 mod read;
 mod schema;
 mod session;
@@ -15,6 +16,7 @@ mod socket;
 mod sql;
 mod steps;
 mod tls;
+mod work;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -153,8 +155,8 @@ impl Server for Postgres {
         .boxed()
     }
 
-    fn fate<'a>(&'a self, _begun: Begun<'a>) -> BoxFuture<'a, Result<Fate>> {
-        async { Ok(Fate::Unknown("TEMPHACK".into())) }.boxed()
+    fn fate<'a>(&'a self, begun: Begun<'a>) -> BoxFuture<'a, Result<Fate>> {
+        async move { steps::fate(self, &begun).await }.boxed()
     }
 
     fn record<'a>(&'a self, record: Record<'a>) -> BoxFuture<'a, Result<Resume>> {
