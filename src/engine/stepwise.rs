@@ -223,7 +223,9 @@ pub(crate) fn unmoved(order: &Order<'_>, last: Option<(i64, &str)>) -> Result<()
         return Ok(());
     }
     let cause = match last {
-        Some((id, run_id)) => format!("its journal has row {id} of run {run_id}, which was not there when this run read it"),
+        Some((id, run_id)) => {
+            format!("its journal has row {id} of run {run_id}, which was not there when this run read it")
+        }
         None => "its journal was emptied since this run read it".to_owned(),
     };
     let diagnostic = failed(order, Code::STILL_AT_WORK)

@@ -74,10 +74,7 @@ fn is_there(database: &str, thing: &Thing) -> String {
 
 /// Compares without case, and letter by letter: to the catalogs' own collations `e` is `é`.
 fn named(column: &str, name: &str) -> String {
-    format!(
-        "LOWER(CONVERT({column} USING utf8mb4)) COLLATE utf8mb4_bin = LOWER({}) COLLATE utf8mb4_bin",
-        literal(name)
-    )
+    format!("LOWER(CONVERT({column} USING utf8mb4)) COLLATE utf8mb4_bin = LOWER({}) COLLATE utf8mb4_bin", literal(name))
 }
 
 fn table(column: &str, name: &str) -> String {

@@ -11,8 +11,8 @@ use siphasher::sip128::{Hasher128, SipHasher13};
 
 use crate::changeset::{Version, Width};
 use crate::engine::tables::{
-    HISTORY, JOURNAL, JOURNAL_ADDED, JOURNAL_COLUMNS, JOURNAL_FORMAT, JournalRow, SNAPSHOT, TRACE, applied_on_now, lacking,
-    version_type,
+    HISTORY, JOURNAL, JOURNAL_ADDED, JOURNAL_COLUMNS, JOURNAL_FORMAT, JournalRow, SNAPSHOT, TRACE, applied_on_now,
+    lacking, version_type,
 };
 use crate::engine::{JournalFormat, RunIdentity};
 use crate::history::AttemptOutcome;

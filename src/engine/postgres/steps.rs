@@ -272,9 +272,8 @@ impl Steps for OnSession<'_> {
     /// message with anything else (25001).
     async fn run(&mut self, step: Step<'_>) -> Result<(), Fault> {
         let Step { statement, intent, ahead } = step;
-        let journal = |row: &JournalRow<'_>| {
-            under_own_role(&insert_journal(row, self.schema, "pg_catalog.clock_timestamp()"))
-        };
+        let journal =
+            |row: &JournalRow<'_>| under_own_role(&insert_journal(row, self.schema, "pg_catalog.clock_timestamp()"));
         if let Some(ahead) = ahead {
             self.record(&journal(&ahead)).await?;
         }

@@ -8,11 +8,11 @@ use std::time::Duration;
 use rusqlite::{Connection, Error, ErrorCode, OptionalExtension, params};
 
 use super::{fault, reading};
+use crate::engine::Order;
 use crate::engine::stepwise::failed;
 use crate::engine::tables::{
     HISTORY, JOURNAL, JOURNAL_COLUMNS, JOURNAL_FORMAT, JournalRow, applied_on_now, lacking, version_type,
 };
-use crate::engine::Order;
 use crate::error::{Code, Diagnostic};
 
 /// This instant by SQLite's clock.

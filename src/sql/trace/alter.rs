@@ -112,7 +112,10 @@ fn add_column(part: &Words<'_>, at: usize, table: &str) -> Clause {
     let inside = part.part(at + 1, part.len().saturating_sub(1));
     let all = inside.list(0);
     let columns = all.iter().filter(|one| {
-        !one.is_one_of(0, &["index", "key", "unique", "primary", "fulltext", "spatial", "constraint", "foreign", "check"])
+        !one.is_one_of(
+            0,
+            &["index", "key", "unique", "primary", "fulltext", "spatial", "constraint", "foreign", "check"],
+        )
     });
     let names: Option<Vec<_>> = columns.map(|one| Some((column(table, one.name(0)?), true))).collect();
     names.map_or(Clause::Strange, |names| shows(names, guarded))

@@ -8,8 +8,21 @@ use crate::sql::lexer::Kind;
 
 /// What `CREATE` and `DROP` may be about, after the words that qualify it.
 const KINDS: [&str; 15] = [
-    "table", "view", "index", "procedure", "function", "trigger", "event", "sequence", "database", "schema", "user",
-    "role", "server", "package", "tablespace",
+    "table",
+    "view",
+    "index",
+    "procedure",
+    "function",
+    "trigger",
+    "event",
+    "sequence",
+    "database",
+    "schema",
+    "user",
+    "role",
+    "server",
+    "package",
+    "tablespace",
 ];
 
 /// How far from `CREATE` the kind may stand: `DEFINER = a@b SQL SECURITY …` comes between.

@@ -16,8 +16,22 @@ const ATOMIC: [&str; 17] = [
 
 /// Statements that change the session alone, and those that do the same again.
 const AGAIN: [&str; 16] = [
-    "set", "reset", "show", "prepare", "deallocate", "listen", "unlisten", "discard", "load", "vacuum", "analyze",
-    "reindex", "explain", "checkpoint", "savepoint", "release",
+    "set",
+    "reset",
+    "show",
+    "prepare",
+    "deallocate",
+    "listen",
+    "unlisten",
+    "discard",
+    "load",
+    "vacuum",
+    "analyze",
+    "reindex",
+    "explain",
+    "checkpoint",
+    "savepoint",
+    "release",
 ];
 
 /// What is made, altered and dropped outside of transactions.

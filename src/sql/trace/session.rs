@@ -117,8 +117,25 @@ impl Past {
 
     fn follow_transaction(&mut self, idx: usize, facts: &Facts) {
         const INSIDE: [&str; 19] = [
-            "insert", "update", "delete", "replace", "select", "set", "do", "with", "savepoint", "release", "load",
-            "values", "prepare", "execute", "deallocate", "call", "show", "explain", "commit",
+            "insert",
+            "update",
+            "delete",
+            "replace",
+            "select",
+            "set",
+            "do",
+            "with",
+            "savepoint",
+            "release",
+            "load",
+            "values",
+            "prepare",
+            "execute",
+            "deallocate",
+            "call",
+            "show",
+            "explain",
+            "commit",
         ];
         let ends = match facts.head(0) {
             "begin" if self.dialect != Dialect::Sqlite && facts.head(1) != "not" => {
@@ -173,13 +190,21 @@ impl Past {
     fn lives_in_session(&self, facts: &Facts) -> bool {
         const NOT_HERE: [&str; 6] = ["local", "transaction", "constraints", "global", "persist", "persist_only"];
         const READINGS: [&str; 9] = [
-            "wal_checkpoint", "incremental_vacuum", "integrity_check", "quick_check", "foreign_key_check", "optimize",
-            "table_info", "index_list", "shrink_memory",
+            "wal_checkpoint",
+            "incremental_vacuum",
+            "integrity_check",
+            "quick_check",
+            "foreign_key_check",
+            "optimize",
+            "table_info",
+            "index_list",
+            "shrink_memory",
         ];
         match (self.dialect, facts.head(0)) {
             // `SET LOCAL` is MySQL's word for the session.
             (Dialect::MySql(_), "set") => {
-                let kept = ["@@global", "@@persist", "password", "default"].iter().any(|w| facts.head(1).starts_with(w));
+                let kept =
+                    ["@@global", "@@persist", "password", "default"].iter().any(|w| facts.head(1).starts_with(w));
                 facts.head(1) == "local" || !(kept || NOT_HERE.contains(&facts.head(1)))
             }
             (Dialect::Postgres, "set") => !NOT_HERE.contains(&facts.head(1)),
@@ -390,24 +415,96 @@ impl Reader {
     /// Takes a variable that no assignment follows: read, or a target of `INTO`.
     fn settle(&mut self, facts: &mut Facts) {
         let Some(name) = self.open.take() else { return };
-        if self.into { facts.written.insert(name) } else { facts.read.insert(name) };
+        if self.into {
+            facts.written.insert(name)
+        } else {
+            facts.read.insert(name)
+        };
     }
 }
 
 /// Functions whose value follows from their arguments and the session's settings.
 const OF_ARGUMENTS: [&str; 14] = [
-    "concat", "concat_ws", "replace", "upper", "lower", "trim", "ifnull", "nullif", "coalesce", "if", "left", "right",
-    "cast", "convert",
+    "concat",
+    "concat_ws",
+    "replace",
+    "upper",
+    "lower",
+    "trim",
+    "ifnull",
+    "nullif",
+    "coalesce",
+    "if",
+    "left",
+    "right",
+    "cast",
+    "convert",
 ];
 
 /// What may stand before a parenthesis in a query that only reads.
 const READS: [&str; 62] = [
-    "select", "from", "join", "on", "using", "where", "and", "or", "not", "in", "exists", "as", "case", "when", "then",
-    "else", "having", "by", "union", "all", "any", "some", "distinct", "like", "between", "count", "max", "min", "sum",
-    "avg", "group_concat", "length", "char_length", "substring", "substr", "substring_index", "locate", "instr", "now",
-    "current_timestamp", "utc_timestamp", "curdate", "date", "date_format", "date_add", "date_sub", "unix_timestamp",
-    "abs", "round", "floor", "ceil", "greatest", "least", "database", "schema", "version", "user", "hex", "quote",
-    "char", "varchar", "decimal",
+    "select",
+    "from",
+    "join",
+    "on",
+    "using",
+    "where",
+    "and",
+    "or",
+    "not",
+    "in",
+    "exists",
+    "as",
+    "case",
+    "when",
+    "then",
+    "else",
+    "having",
+    "by",
+    "union",
+    "all",
+    "any",
+    "some",
+    "distinct",
+    "like",
+    "between",
+    "count",
+    "max",
+    "min",
+    "sum",
+    "avg",
+    "group_concat",
+    "length",
+    "char_length",
+    "substring",
+    "substr",
+    "substring_index",
+    "locate",
+    "instr",
+    "now",
+    "current_timestamp",
+    "utc_timestamp",
+    "curdate",
+    "date",
+    "date_format",
+    "date_add",
+    "date_sub",
+    "unix_timestamp",
+    "abs",
+    "round",
+    "floor",
+    "ceil",
+    "greatest",
+    "least",
+    "database",
+    "schema",
+    "version",
+    "user",
+    "hex",
+    "quote",
+    "char",
+    "varchar",
+    "decimal",
 ];
 
 /// Whether the words from `from` on call no function that could write.
