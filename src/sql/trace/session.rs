@@ -223,7 +223,7 @@ impl Past {
         // What it makes itself is no longer that of the old session.
         match facts.head(0) {
             "prepare" => drop(self.held.remove(&State::Prepared(facts.head(1).to_owned()))),
-            "insert" | "replace" => drop(self.held.remove(&State::LastRow)),
+            // Not the last row's number: what an INSERT without a serial column leaves is the number before.
             _ => {}
         }
         for name in &facts.written {

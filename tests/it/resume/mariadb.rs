@@ -10,7 +10,7 @@ fn fleet() -> Fleet {
     fleet.changeset(
         "V1__tables.sql",
         "CREATE TABLE Orders (id int PRIMARY KEY, ref varchar(20), old int, `e` int);
-         CREATE TABLE lines (id int, of int);
+         CREATE TABLE parts (id int, of int);
          INSERT INTO Orders VALUES (1, 'A', 1, 1), (2, 'B', 2, 2);\n",
     );
     fleet.run(&["up"]).expect(0);
@@ -49,16 +49,16 @@ fn what_a_definition_made_or_took_away_tells_whether_it_ran() {
             "table my items is not there, as before",
         ),
         case(
-            "CREATE INDEX by_of ON lines (of)",
-            "DROP INDEX by_of ON lines",
-            "index by_of of table lines is there, and was not before",
-            "index by_of of table lines is not there, as before",
+            "CREATE INDEX by_of ON parts (of)",
+            "DROP INDEX by_of ON parts",
+            "index by_of of table parts is there, and was not before",
+            "index by_of of table parts is not there, as before",
         ),
         case(
-            "ALTER TABLE lines ADD CONSTRAINT lines_of FOREIGN KEY (of) REFERENCES Orders (id)",
-            "ALTER TABLE lines DROP FOREIGN KEY lines_of",
-            "constraint lines_of of table lines is there, and was not before",
-            "constraint lines_of of table lines is not there, as before",
+            "ALTER TABLE parts ADD CONSTRAINT lines_of FOREIGN KEY (of) REFERENCES Orders (id)",
+            "ALTER TABLE parts DROP FOREIGN KEY lines_of",
+            "constraint lines_of of table parts is there, and was not before",
+            "constraint lines_of of table parts is not there, as before",
         ),
         case(
             "CREATE VIEW open_orders AS SELECT id FROM Orders",
@@ -67,13 +67,13 @@ fn what_a_definition_made_or_took_away_tells_whether_it_ran() {
             "view open_orders is not there, as before",
         ),
         case(
-            "CREATE PROCEDURE tidy() DELETE FROM lines WHERE of IS NULL",
+            "CREATE PROCEDURE tidy() DELETE FROM parts WHERE of IS NULL",
             "DROP PROCEDURE tidy",
             "procedure tidy is there, and was not before",
             "procedure tidy is not there, as before",
         ),
         case(
-            "CREATE TRIGGER stamp BEFORE INSERT ON lines FOR EACH ROW SET NEW.id = COALESCE(NEW.id, 1)",
+            "CREATE TRIGGER stamp BEFORE INSERT ON parts FOR EACH ROW SET NEW.id = COALESCE(NEW.id, 1)",
             "DROP TRIGGER stamp",
             "trigger stamp is there, and was not before",
             "trigger stamp is not there, as before",
@@ -103,7 +103,7 @@ fn what_a_definition_made_or_took_away_tells_whether_it_ran() {
 #[test]
 fn data_are_committed_with_the_row_that_says_so() {
     let mut fleet = fleet();
-    fleet.changeset("V2__rows.sql", "UPDATE Orders SET old = old + 1;\nINSERT INTO lines VALUES (1, 1);\n");
+    fleet.changeset("V2__rows.sql", "UPDATE Orders SET old = old + 1;\nINSERT INTO parts VALUES (1, 1);\n");
     fleet.run(&["up"]).expect(0);
     let expected = state(&fleet, "acme");
     die_at_the_last_statement(&fleet, "acme");
@@ -135,7 +135,7 @@ fn what_leaves_no_trace_is_a_persons_to_decide_and_the_account_says_how() {
     for (version, mark, statement) in [
         (2, "--mark-done", "ALTER TABLE Orders MODIFY ref varchar(40)"),
         (3, "--mark-undone", "ALTER TABLE Orders MODIFY ref varchar(80)"),
-        (4, "--mark-done", "TRUNCATE lines"),
+        (4, "--mark-done", "TRUNCATE parts"),
     ] {
         let file = format!("V{version}__x.sql");
         fleet.changeset(&file, &format!("CREATE TABLE t{version} (id int);\n\n{statement};\n"));
