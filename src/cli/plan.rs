@@ -65,7 +65,8 @@ pub(super) fn run(args: &PlanArgs, context: &Context) -> Outcome {
     let walk = Walk { context, selecting: &args.selecting, target: args.to };
     walk.read(async |scope| {
         let out_of_order = if args.allow_out_of_order { OutOfOrder::Allow } else { OutOfOrder::Refuse };
-        let survey = lockstep::survey(&scope, out_of_order, Depth::of(scope.fleet.verify)).await;
+        let mut survey = lockstep::survey(&scope, out_of_order, Depth::of(scope.fleet.verify)).await;
+        lockstep::look(&scope, &mut survey).await;
         let plan = match lockstep::judge(&scope, &survey, args.to) {
             Ok(plan) => plan,
             Err(refusal) => {

@@ -61,7 +61,8 @@ pub(super) fn run(args: &StatusArgs, context: &Context) -> Outcome {
     let console = &context.console;
     let walk = Walk { context, selecting: &args.selecting, target: None };
     walk.read(async |scope| {
-        let survey = lockstep::survey(&scope, OutOfOrder::Refuse, lockstep::Depth::Schemas).await;
+        let mut survey = lockstep::survey(&scope, OutOfOrder::Refuse, lockstep::Depth::Schemas).await;
+        lockstep::look(&scope, &mut survey).await;
         let report = StatusReport::new(&scope, &survey, scope.changelog.newest(), today());
         let text = report.render(args.format, console.paint_out(), console.width());
         console.data(&text).map_err(|one| vec![one])?;

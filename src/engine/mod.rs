@@ -12,6 +12,7 @@ mod silence;
 mod sqlite;
 mod stepwise;
 mod tables;
+mod traced;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -46,7 +47,8 @@ pub trait Server: Send + Sync {
     /// Reads a tenant's journal, newest first, at most `limit` rows. A tenant without a journal has none.
     fn journal<'a>(&'a self, tenant: &'a Tenant, limit: u32) -> BoxFuture<'a, Result<Vec<Attempt>>>;
 
-    /// Tries once to take the locks of all these tenants' databases, all or nothing, without waiting.
+    /// Tries once to take the locks of all these tenants' databases, all or nothing, without waiting. Not while a
+    /// session of a run that is dead or has lost its lock is at work in one of them, statement by statement.
     ///
     /// # Errors
     /// `MT302` where the lock cannot be asked for, or the server's own `MT31x`.
@@ -65,10 +67,10 @@ pub trait Server: Send + Sync {
     fn apply<'a>(&'a self, order: Order<'a>) -> BoxFuture<'a, Outcome>;
 
     /// Finds out what became of a statement that was begun and whose end is not recorded: by what was journalled before
-    /// it, and by what is there now. Writes nothing. The caller holds the lock.
+    /// it, and by what is there now. Writes nothing. Without the lock the answer is of this instant.
     ///
     /// # Errors
-    /// `MT303` when the server still works on it; the server's own otherwise.
+    /// The server's own.
     fn fate<'a>(&'a self, begun: Begun<'a>) -> BoxFuture<'a, Result<Fate>>;
 
     /// Writes what was found out about a statement into a tenant's journal: one row, and nothing else. The caller holds
@@ -149,6 +151,8 @@ pub enum JournalFormat {
     One,
     /// With `fingerprint`, `accepted` and `snapshot`.
     Two,
+    /// With `trace`.
+    Three,
 }
 
 /// A measure of a tenant's schema.
@@ -205,6 +209,8 @@ pub struct Known {
     pub fingerprint: Option<String>,
     /// The accepted differences, as JSON.
     pub accepted: Option<String>,
+    /// The number of its journal's last row when the run read it; nothing without one.
+    pub journal_end: Option<i64>,
 }
 
 /// One changeset for one tenant.
@@ -390,6 +396,8 @@ pub enum LockAttempt {
     Taken,
     /// None is held by us; somebody has at least one of them.
     Held(Holder),
+    /// None is held by us; no run holds them, but a session of an earlier one is still at work there.
+    Busy(Holder),
 }
 
 /// Who holds a lock, as far as the server tells.

@@ -1,29 +1,38 @@
 //! The one way to apply a text whose statements commit by themselves.
 //!
 //! MariaDB's DDL commits by itself, and so does every statement of a no-transaction changeset on PostgreSQL and SQLite.
-//! Before each statement its intent is journalled; after the last one, history row and `applied` are written together.
-//! A journal whose last row is an intent says: nobody knows whether this statement ran.
+//! Before each statement its intent is journalled, and with it what will tell afterwards whether the statement took
+//! effect ([`Traced`]); after the last one, history row and `applied` are written together. A journal whose last row is
+//! an intent says how far the text came, and [`Server::fate`](super::Server::fate) what became of that statement.
 
 use std::time::{Duration, Instant};
 
 use crate::error::{Code, Diagnostic, Place};
 use crate::history::{AttemptOutcome, prefix_hash, prefix_hashes};
-use crate::sql::{SqlError, Statement, position};
+use crate::sql::{Dialect, SqlError, Statement, Trace, dialect_after, position, replay, trace};
 
 use super::tables::{JournalRow, StatementMark};
+use super::traced::Traced;
 use super::{Applied, Failure, Left, Mark, Moment, Order, Outcome, Record, Resume};
 
 /// What the engine is asked for, on one session that is the tenant's alone.
 pub(crate) trait Steps: Send {
-    /// Makes what is missing of our tables and sets the order's limits.
+    /// Returns by which rules the text was split.
+    fn dialect(&self) -> Dialect;
+
+    /// Makes what is missing of our tables and sets the order's limits; sees with [`unmoved`] that nobody else was here.
     fn prepare(&mut self) -> impl Future<Output = Result<(), Fault>> + Send;
 
-    /// Journals the intent, durably, then runs the statement and reads every result.
-    fn run(
-        &mut self,
-        intent: JournalRow<'_>,
-        statement: &Statement<'_>,
-    ) -> impl Future<Output = Result<(), Fault>> + Send;
+    /// Runs a statement of the text once more that changes nothing but the session. Journals nothing.
+    fn set_again(&mut self, statement: &Statement<'_>) -> impl Future<Output = Result<(), Fault>> + Send;
+
+    /// Whether all that a statement of data writes here now is rolled back with its transaction.
+    fn rolls_back(&mut self) -> impl Future<Output = Result<bool, Fault>> + Send {
+        async { Ok(true) }
+    }
+
+    /// Journals the intent, runs the statement, and reads every result: see [`Step`].
+    fn run(&mut self, step: Step<'_>) -> impl Future<Output = Result<(), Fault>> + Send;
 
     /// Checks what must hold after the last statement.
     fn check(&mut self) -> impl Future<Output = Result<(), Fault>> + Send;
@@ -36,6 +45,15 @@ pub(crate) trait Steps: Send {
 
     /// Returns what the server said meanwhile.
     fn notices(&mut self) -> Vec<String>;
+}
+
+/// A statement, and what is journalled before it.
+pub(crate) struct Step<'s> {
+    pub statement: &'s Statement<'s>,
+    /// Commits together with the statement where [`JournalRow::is_atomic`] says so; else durable before it begins.
+    pub intent: JournalRow<'s>,
+    /// Durable before both: it says that what came before is done, where the journal does not say so yet.
+    pub ahead: Option<JournalRow<'s>>,
 }
 
 /// How a step went wrong.
@@ -74,6 +92,7 @@ pub(crate) fn failed(order: &Order<'_>, code: Code) -> Diagnostic {
         Code::STATEMENT_TIMEOUT => "ran longer than its limit",
         Code::OUTCOME_UNKNOWN => "lost its connection",
         Code::CANCELLED => "was cancelled",
+        Code::STILL_AT_WORK => "was not begun",
         _ => "failed",
     };
     let Order { changeset, tenant, .. } = order;
@@ -113,21 +132,30 @@ pub(crate) async fn apply(order: &Order<'_>, statements: &[Statement<'_>], steps
     let began = Instant::now();
     let prefixes = prefix_hashes(statements.iter().map(|statement| statement.text));
     let walk = Walk { order, statements, prefixes, began };
-    let first = match walk.first() {
-        Ok(first) => first,
+    let begin = walk.first().and_then(|first| Ok((first, walk.again(first, steps.dialect())?)));
+    let (first, again) = match begin {
+        Ok(begin) => begin,
         Err(failure) => return Outcome::Failed(failure),
     };
-    if let Err(fault) = steps.prepare().await {
+    if let Err(fault) = walk.open(&again, steps).await {
         return Outcome::Failed(walk.before_the_text(fault, first));
     }
+    let start = steps.dialect();
+    let mut dialect = statements[..first - 1].iter().fold(start, |now, one| dialect_after(one.text, now, start));
+    let mut settled = true;
     for (idx, statement) in statements.iter().enumerate().skip(first - 1) {
         if order.cancel.is_cancelled() {
             return Outcome::Failed(walk.cancelled(idx + 1, steps).await);
         }
-        let intent = JournalRow::of(order, AttemptOutcome::Started).at(walk.mark(idx + 1));
-        if let Err(fault) = steps.run(intent, statement).await {
+        let ran = async {
+            let step = walk.step(idx, dialect, settled, steps).await?;
+            settled = step.intent.is_atomic();
+            steps.run(step).await
+        };
+        if let Err(fault) = ran.await {
             return Outcome::Failed(walk.stopped(idx + 1, fault, steps).await);
         }
+        dialect = dialect_after(statement.text, dialect, start);
     }
     if let Err(fault) = steps.check().await {
         return Outcome::Failed(walk.stopped(statements.len() + 1, fault, steps).await);
@@ -179,6 +207,33 @@ pub(crate) fn marked(record: &Record<'_>, statements: &[Statement<'_>]) -> Resul
     Ok(StatementMark { statement_no: statement_no as u32, statements: statements.len() as u32, prefix })
 }
 
+/// Refuses a tenant whose journal has rows that neither this run wrote nor its survey read: number and run of the last.
+///
+/// Asked for on a session that keeps other runs away: one that lost its lock and does not know may still be at work.
+///
+/// # Errors
+/// `MT303`.
+pub(crate) fn unmoved(order: &Order<'_>, last: Option<(i64, &str)>) -> Result<(), Fault> {
+    let known = order.known.journal_end;
+    let moved = match last {
+        None => known.is_some(),
+        Some((id, run_id)) => run_id != order.run.run_id && known != Some(id),
+    };
+    if !moved {
+        return Ok(());
+    }
+    let cause = match last {
+        Some((id, run_id)) => {
+            format!("its journal has row {id} of run {run_id}, which was not there when this run read it")
+        }
+        None => "its journal was emptied since this run read it".to_owned(),
+    };
+    let diagnostic = failed(order, Code::STILL_AT_WORK)
+        .cause(cause)
+        .hint("another run is or was at work there: when it has ended, run `mtmigrate up` again");
+    Err(Fault::Refused { diagnostic, retry: false })
+}
+
 /// One order's way through its statements.
 struct Walk<'w> {
     order: &'w Order<'w>,
@@ -189,6 +244,59 @@ struct Walk<'w> {
 }
 
 impl Walk<'_> {
+    /// Returns which statements (from 0) set the session again before the first one runs.
+    fn again(&self, first: usize, dialect: Dialect) -> Result<Vec<usize>, Failure> {
+        let texts: Vec<&str> = self.statements.iter().map(|statement| statement.text).collect();
+        replay(&texts, first - 1, dialect).map_err(|missing| {
+            let (needs, made) = (missing.needed_by + 1, missing.made_by + 1);
+            let mut diagnostic = failed(self.order, Code::HALF_APPLIED);
+            if let Some(statement) = self.statements.get(missing.needed_by) {
+                diagnostic = diagnostic.at(place_of(self.order, statement));
+            }
+            let tenant = &self.order.tenant.name;
+            let diagnostic = diagnostic
+                .cause(format!(
+                    "it continues at statement {first} on a new session, and statement {needs} needs {}, which \
+                     statement {made} left in the session that is over",
+                    missing.what
+                ))
+                .hint(format!(
+                    "run what is left of it by hand in one session, with what that needs, and type \
+                     `mtmigrate repair --tenant {tenant} --mark-done --reason …` for each statement; or let the text make it \
+                     anew from statement {first} on, if no tenant has the changeset yet"
+                ));
+            self.failure(diagnostic, Moment::Prepare, self.half(first))
+        })
+    }
+
+    /// Prepares the session, and sets what the text had set before the first statement to run.
+    async fn open(&self, again: &[usize], steps: &mut impl Steps) -> Result<(), Fault> {
+        steps.prepare().await?;
+        for statement in again.iter().filter_map(|&idx| self.statements.get(idx)) {
+            steps.set_again(statement).await?;
+        }
+        Ok(())
+    }
+
+    /// Makes the step of a statement; `settled` is whether the journal says already that those before it are done.
+    async fn step(
+        &self,
+        idx: usize,
+        dialect: Dialect,
+        settled: bool,
+        steps: &mut impl Steps,
+    ) -> Result<Step<'_>, Fault> {
+        let statement = &self.statements[idx];
+        let trace = match trace(statement.text, dialect) {
+            Trace::Atomic | Trace::Opens if !steps.rolls_back().await? => Trace::Nothing,
+            trace => trace,
+        };
+        let row = |traced| JournalRow::of(self.order, AttemptOutcome::Started).at(self.mark(idx + 1)).traced(traced);
+        let intent = row(Traced::of(statement.text, trace));
+        let ahead = (intent.is_atomic() && !settled).then(|| row(Traced::ahead(statement.text)));
+        Ok(Step { statement, intent, ahead })
+    }
+
     /// Returns the first statement to run, from 1.
     fn first(&self) -> Result<usize, Failure> {
         let Some(resume) = &self.order.resume else { return Ok(1) };

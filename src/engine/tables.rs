@@ -9,7 +9,8 @@ use crate::changeset::{Version, Width};
 use crate::error::{Code, Diagnostic, Result, short};
 use crate::history::{Attempt, AttemptOutcome};
 
-use super::{Acceptance, Finder, Order, Record, Resume, RunIdentity};
+use super::traced::Traced;
+use super::{Acceptance, Finder, JournalFormat, Order, Record, Resume, RunIdentity};
 
 /// refinery's table.
 pub(crate) const HISTORY: &str = "refinery_schema_history";
@@ -18,10 +19,10 @@ pub(crate) const HISTORY: &str = "refinery_schema_history";
 pub(crate) const JOURNAL: &str = "mtmigrate_journal";
 
 /// The journal's format, in every row.
-pub(crate) const JOURNAL_FORMAT: i16 = 2;
+pub(crate) const JOURNAL_FORMAT: i16 = 3;
 
 /// The journal's columns but for its number, in the order in which all engines read them.
-pub(crate) const JOURNAL_COLUMNS: [&str; 19] = [
+pub(crate) const JOURNAL_COLUMNS: [&str; 20] = [
     "format",
     "run_id",
     "action",
@@ -41,10 +42,32 @@ pub(crate) const JOURNAL_COLUMNS: [&str; 19] = [
     "error",
     "fingerprint",
     "accepted",
+    TRACE,
 ];
 
-/// What format 2 added to the journal's table, all of them texts that may be NULL.
-pub(crate) const JOURNAL_ADDED: [&str; 3] = ["fingerprint", "accepted", SNAPSHOT];
+/// What formats 2 and 3 added to the journal's table, in the order of its columns; all of them texts that may be NULL.
+pub(crate) const JOURNAL_ADDED: [&str; 4] = ["fingerprint", "accepted", SNAPSHOT, TRACE];
+
+/// The journal's column with what tells afterwards whether a statement took effect: in `started` rows.
+pub(crate) const TRACE: &str = "trace";
+
+/// Returns what a journal of this format lacks.
+pub(crate) fn lacking(format: JournalFormat) -> &'static [&'static str] {
+    match format {
+        JournalFormat::One => &JOURNAL_ADDED,
+        JournalFormat::Two => &[TRACE],
+        JournalFormat::Three => &[],
+    }
+}
+
+/// Tells a journal's format by which of the columns it has that format 2 and format 3 added.
+pub(crate) fn journal_format(has: impl Fn(&str) -> bool) -> JournalFormat {
+    match (has(JOURNAL_ADDED[0]), has(TRACE)) {
+        (true, true) => JournalFormat::Three,
+        (true, false) => JournalFormat::Two,
+        (false, _) => JournalFormat::One,
+    }
+}
 
 /// The journal's column with the last recorded schema: in one row at most, and never read with the others.
 pub(crate) const SNAPSHOT: &str = "snapshot";
@@ -100,6 +123,8 @@ pub(crate) struct JournalRow<'a> {
     pub fingerprint: Option<&'a str>,
     /// The accepted differences.
     pub accepted: Option<&'a str>,
+    /// Of an intent.
+    pub trace: Option<Traced>,
 }
 
 /// Which statement a journal row is about.
@@ -134,6 +159,7 @@ impl<'a> JournalRow<'a> {
             error: None,
             fingerprint: order.known.fingerprint.as_deref().filter(|_| unchanged),
             accepted: order.known.accepted.as_deref(),
+            trace: None,
         }
     }
 
@@ -154,6 +180,7 @@ impl<'a> JournalRow<'a> {
             error: None,
             fingerprint: None,
             accepted: record.accepted,
+            trace: None,
         }
         .error(&error)
     }
@@ -172,6 +199,7 @@ impl<'a> JournalRow<'a> {
             error: None,
             fingerprint: Some(acceptance.record),
             accepted: acceptance.accepted,
+            trace: None,
         }
         .error(acceptance.words)
     }
@@ -181,6 +209,17 @@ impl<'a> JournalRow<'a> {
         self.fingerprint = self.fingerprint.filter(|_| statement.statement_no <= 1);
         self.statement = Some(statement);
         self
+    }
+
+    /// Adds what will tell whether the statement took effect.
+    pub fn traced(mut self, trace: Traced) -> Self {
+        self.trace = Some(trace);
+        self
+    }
+
+    /// Whether it commits together with its statement.
+    pub fn is_atomic(&self) -> bool {
+        self.trace.as_ref().is_some_and(Traced::is_atomic)
     }
 
     /// Adds the error, cut to [`ERROR_LIMIT`].
@@ -237,7 +276,7 @@ fn parse(cells: &[Option<String>]) -> Result<Attempt, String> {
         error: cell(17).map(str::to_owned),
         fingerprint: cell(18).map(str::to_owned),
         accepted: cell(19).map(str::to_owned),
-        trace: None,
+        trace: cell(20).map(str::to_owned),
     })
 }
 
@@ -282,6 +321,7 @@ mod tests {
             "23505: no",
             "1/postgres-15/0123456789abcdef0123456789abcdef",
             "[]",
+            "1 d1fba762150c532c atomic",
         ];
         cells.map(|cell| Some(cell.to_owned())).to_vec()
     }
@@ -291,13 +331,14 @@ mod tests {
         let read = attempt("acme", &row()).unwrap();
         assert_eq!((read.id, read.version, read.outcome), (7, Version(42), AttemptOutcome::Failed));
         assert_eq!((read.statement_no, read.statements, read.duration_ms), (Some(2), Some(3), 1000));
+        assert_eq!(read.trace.as_deref(), Some("1 d1fba762150c532c atomic"));
     }
 
     #[test]
     fn a_strange_journal_row_is_shown_and_never_believed() {
         for (column, value, said) in [
             (0, Some("x"), "id is `x`"),
-            (1, Some("3"), "its format is 3"),
+            (1, Some("4"), "its format is 4"),
             (1, None, "format is NULL"),
             (7, Some("maybe"), "outcome is `maybe`"),
             (8, Some("-1"), "statement_no is `-1`"),

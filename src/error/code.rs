@@ -95,6 +95,7 @@ codes! {
     // 3xx: nothing was changed, try again
     LOCK_HELD = 301 "another run holds the lock";
     LOCK_FAILED = 302 "the run lock cannot be taken";
+    STILL_AT_WORK = 303 "a statement of an earlier run is still at work";
     UNREACHABLE = 310 "a server cannot be reached";
     ACCESS_DENIED = 311 "a server refuses the user";
     NO_DATABASE = 312 "a tenant's database does not exist";

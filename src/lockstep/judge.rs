@@ -5,15 +5,16 @@
 use std::collections::BTreeMap;
 
 use crate::changeset::Version;
-use crate::error::{Code, Diagnostic, ExitStatus, count, names};
-use crate::history::{Finding, Unfinished};
+use crate::error::{Code, Diagnostic, ExitStatus, Place, count, names};
+use crate::history::{Finding, Unfinished, prefix_hash};
 use crate::plan::Plan;
-use crate::tenant::{Datasource, ServerId, TenantId};
+use crate::sql::{Dialect, split};
+use crate::tenant::{Datasource, ServerId, Tenant, TenantId};
 
 use super::drift::schema_drift;
 use super::event::RunOutcome;
 use super::standing::{Found, Position, Standing};
-use super::survey::{Scope, Survey};
+use super::survey::{Scope, Survey, version_of};
 use super::uncertain::Account;
 use super::words::minute;
 
@@ -106,76 +107,97 @@ pub(crate) fn together<'d, 's>(
 
 /// Returns the tenants of which a text is partly committed and that `up` cannot continue by itself.
 pub fn half_applied(scope: &Scope<'_>, survey: &Survey, target: Option<Version>) -> Vec<Diagnostic> {
-    survey
-        .positions()
-        .filter_map(|(tenant, position)| {
-            let open = position.unfinished.as_ref()?;
-            let name = &scope.fleet.tenants[tenant.0].name;
-            let account = survey.accounts.get(&tenant);
-            half(scope, name, position, open, account, target)
-        })
-        .collect()
+    let half = |(id, position): (TenantId, &Position)| {
+        let open = position.unfinished.as_ref()?;
+        let tenant = &scope.fleet.tenants[id.0];
+        half(scope, &Half { tenant, position, open, account: survey.accounts.get(&id), target })
+    };
+    survey.positions().filter_map(half).collect()
 }
 
-fn half(
-    scope: &Scope<'_>,
-    name: &str,
-    position: &Position,
-    open: &Unfinished,
-    account: Option<&Account>,
+/// A tenant of which a text is partly committed.
+struct Half<'h> {
+    tenant: &'h Tenant,
+    position: &'h Position,
+    open: &'h Unfinished,
+    account: Option<&'h Account>,
     target: Option<Version>,
-) -> Option<Diagnostic> {
-    let title = |version: Version| match scope.changelog.get(version) {
-        Some(changeset) => changeset.to_string(),
-        None => format!("V{version}"),
-    };
-    let (version, what, hint) = match open {
-        Unfinished::Uncertain { version, statement_no, statements, .. } => (
-            version,
-            format!(
+}
+
+impl Half<'_> {
+    /// Returns what stands in the way of continuing by itself, and what a person can do; nothing if nothing does.
+    fn in_the_way(&self, version: Version) -> Option<&'static str> {
+        let older = self.position.pending.iter().any(|pending| *pending < version);
+        let planned = self.position.pending.contains(&version) && self.target.is_none_or(|target| version <= target);
+        // The journal's last row tells where to continue; an older changeset's row would come after it and hide it.
+        match (planned, older) {
+            (true, false) => None,
+            (true, true) => Some(
+                "take the older changesets that it lacks out of the changelog until `mtmigrate up` has finished this one",
+            ),
+            (false, _) => {
+                Some("put the changeset's file back, or raise `--to`, so that `mtmigrate up` can continue it")
+            }
+        }
+    }
+}
+
+fn half(scope: &Scope<'_>, half: &Half<'_>) -> Option<Diagnostic> {
+    let name = &half.tenant.name;
+    let version = version_of(half.open);
+    let title = scope.changelog.get(version).map_or_else(|| format!("V{version}"), ToString::to_string);
+    let mut diagnostic = Diagnostic::new(Code::HALF_APPLIED, format!("{title} is half applied on tenant {name}"));
+    let hint = match (half.open, half.account) {
+        (Unfinished::Uncertain { .. }, Some(Account::Unasked(why))) => {
+            return Some(why.clone().state("nothing was changed by this run"));
+        }
+        (Unfinished::Uncertain { statement_no, statements, .. }, Some(Account::Decided(_, words))) => {
+            let hint = half.in_the_way(version)?.to_owned();
+            diagnostic = diagnostic.cause(format!("statement {statement_no} of {statements} was begun; {words}"));
+            hint
+        }
+        (Unfinished::Uncertain { statement_no, statements, prefix, .. }, account) => {
+            diagnostic = diagnostic.cause(format!(
                 "statement {statement_no} of {statements} was begun and its end is not recorded; \
                  the statements before it are committed, and nobody knows about this one"
-            ),
-            format!(
-                "if no run is at work there, look whether it took effect, then type `mtmigrate repair --tenant {name} --mark-done --reason …`, \
-                 or `--mark-undone` if it did not; `mtmigrate up` goes on from there"
-            ),
-        ),
-        Unfinished::FailedAt { version, statement_no, .. } => {
-            let older = position.pending.iter().any(|pending| pending < version);
-            let planned = position.pending.contains(version) && target.is_none_or(|target| *version <= target);
-            if planned && !older {
-                return None;
+            ));
+            if let Some(place) = statement_at(scope, half.tenant, version, *statement_no, prefix) {
+                diagnostic = diagnostic.at(place);
             }
-            // The journal's last row tells where to continue; an older changeset's row would come after it and hide it.
-            let hint = match planned {
-                true => {
-                    "take the older changesets that it lacks out of the changelog until `mtmigrate up` has finished this one"
-                }
-                false => "put the changeset's file back, or raise `--to`, so that `mtmigrate up` can continue it",
-            };
-            (version, format!("its first {} statements are committed", statement_no - 1), hint.to_owned())
+            if let Some(Account::Undecided(words)) = account {
+                diagnostic = diagnostic.cause(format!("looked at: {words}"));
+            }
+            format!(
+                "if no run is at work there, look whether it took effect, then type \
+                 `mtmigrate repair --tenant {name} --mark-done --reason \"…\"` if it did, or \
+                 `mtmigrate repair --tenant {name} --mark-undone --reason \"…\"` if it did not; \
+                 `mtmigrate up` goes on from there"
+            )
+        }
+        (Unfinished::FailedAt { statement_no, .. }, _) => {
+            let hint = half.in_the_way(version)?.to_owned();
+            diagnostic = diagnostic.cause(format!("its first {} statements are committed", statement_no - 1));
+            hint
         }
     };
-    let last = position.last.as_ref();
-    let mut diagnostic =
-        Diagnostic::new(Code::HALF_APPLIED, format!("{} is half applied on tenant {name}", title(*version)))
-            .cause(what);
-    match account {
-        Some(Account::Undecided(words)) => diagnostic = diagnostic.cause(words),
-        Some(Account::Unasked(why)) => return Some(why.clone().state("nothing was changed by this run")),
-        None => {}
-    }
-    if let Some(last) = last {
-        diagnostic = diagnostic.cause(format!(
-            "run {} by {}@{} at {}",
-            last.run_id,
-            last.who,
-            last.host,
-            minute(last.finished_at)
-        ));
+    if let Some(last) = &half.position.last {
+        let when = minute(last.finished_at);
+        diagnostic = diagnostic.cause(format!("run {} by {}@{} at {when}", last.run_id, last.who, last.host));
     }
     Some(diagnostic.state("nothing was changed by this run").hint(hint))
+}
+
+/// Returns where a statement stands in its file, if those before it are still the ones that ran.
+///
+/// Read by the engine's default rules: where a server has others the hash differs, and nothing is shown.
+fn statement_at(scope: &Scope<'_>, tenant: &Tenant, version: Version, no: u32, prefix: &str) -> Option<Place> {
+    let engine = tenant.datasource.engine();
+    let text = scope.changelog.get(version)?.text(engine)?;
+    let statements = split(&text.sql, Dialect::default_for(engine)).ok()?;
+    let before = (no as usize).checked_sub(1)?;
+    let statement = statements.get(before)?;
+    let same = prefix_hash(statements.iter().take(before).map(|statement| statement.text)) == prefix;
+    same.then(|| Place::rest_of_line(&text.file, &text.sql, statement.line, statement.column))
 }
 
 fn read_only(scope: &Scope<'_>, survey: &Survey) -> Vec<Diagnostic> {

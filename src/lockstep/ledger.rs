@@ -31,7 +31,7 @@ impl Ledger {
             // left everything as it was must not make a tenant one of which nothing is recorded.
             let fingerprint = last.fingerprint.clone().filter(|_| recorded(position).is_some());
             let accepted = last.accepted.clone();
-            (fingerprint.is_some() || accepted.is_some()).then_some((tenant, Known { fingerprint, accepted }))
+            Some((tenant, Known { fingerprint, accepted, journal_end: Some(last.id) }))
         });
         Self {
             tables: Mutex::new(tables),
@@ -52,7 +52,7 @@ impl Ledger {
         let mut tables = self.tables.lock().unwrap_or_else(PoisonError::into_inner);
         let known = tables.entry(tenant).or_insert(Tables { history: None, journal: None });
         known.history = Some(known.history.map_or(width, |had| had.max(width)));
-        known.journal = Some(JournalFormat::Two);
+        known.journal = Some(JournalFormat::Three);
         drop(tables);
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = known.get_mut(&tenant) {

@@ -52,14 +52,15 @@ impl<'a> Locks<'a> {
     /// Takes the locks of every server of the scope, waiting up to `wait`; zero means try once.
     ///
     /// # Errors
-    /// `MT301` naming the holder when the time is over or somebody asks to stop; what a server answers otherwise.
+    /// `MT301` naming the holder, or `MT303` naming the session, when the time is over or somebody asks to stop; what a
+    /// server answers otherwise.
     pub async fn take(scope: Scope<'a>, waiting: &Waiting<'_>) -> Result<Self> {
         let began = Instant::now();
         let by_server = scope.by_server();
         let mut asking = Self { scope, servers: Vec::new() };
         let mut known: Option<(ServerId, String)> = None;
         loop {
-            let Some((server, holder)) = asking.try_all(&by_server, waiting.run).await? else {
+            let Some(Met { server, holder, orphan }) = asking.try_all(&by_server, waiting.run).await? else {
                 (waiting.events)(Event::LockTaken { servers: asking.servers.len(), waited: began.elapsed() });
                 return Ok(asking);
             };
@@ -71,7 +72,10 @@ impl<'a> Locks<'a> {
                     .hint("let its tenants share one entry under `servers:`"));
             }
             if began.elapsed() >= waiting.wait || waiting.stop.asked() {
-                return Err(held(name, &holder, began.elapsed()));
+                return Err(match orphan {
+                    true => at_work(name, &holder, began.elapsed()),
+                    false => held(name, &holder, began.elapsed()),
+                });
             }
             let told = (server, holder.description);
             if known.as_ref() != Some(&told) {
@@ -111,7 +115,7 @@ impl<'a> Locks<'a> {
         &mut self,
         by_server: &BTreeMap<ServerId, Vec<&Tenant>>,
         run: &RunIdentity,
-    ) -> Result<Option<(ServerId, Holder)>> {
+    ) -> Result<Option<Met>> {
         let servers = self.scope.servers;
         let mut tries: FuturesUnordered<_> = by_server
             .iter()
@@ -121,11 +125,8 @@ impl<'a> Locks<'a> {
         while let Some((id, answer)) = tries.next().await {
             match answer {
                 Ok(LockAttempt::Taken) => self.servers.push(id),
-                Ok(LockAttempt::Held(holder)) => {
-                    if let Ok(none @ None) = &mut held {
-                        *none = Some((id, holder));
-                    }
-                }
+                Ok(LockAttempt::Held(holder)) => meet(&mut held, Met { server: id, holder, orphan: false }),
+                Ok(LockAttempt::Busy(holder)) => meet(&mut held, Met { server: id, holder, orphan: true }),
                 Err(diagnostic) => held = Err(diagnostic),
             }
         }
@@ -135,6 +136,29 @@ impl<'a> Locks<'a> {
         }
         held
     }
+}
+
+/// Who stands in the way.
+struct Met {
+    server: ServerId,
+    holder: Holder,
+    /// Whether it is a session of an earlier run, and not a run.
+    orphan: bool,
+}
+
+/// Keeps the first that is met.
+fn meet(held: &mut Result<Option<Met>>, met: Met) {
+    if let Ok(none @ None) = held {
+        *none = Some(met);
+    }
+}
+
+fn at_work(server: &str, holder: &Holder, waited: Duration) -> Diagnostic {
+    let message = format!("a statement of an earlier run is still at work on server {server}");
+    Diagnostic::new(Code::STILL_AT_WORK, message)
+        .cause(&holder.description)
+        .state(format!("nothing was changed; waited {:.1} s", waited.as_secs_f64()))
+        .hint("wait until it has ended, or end that session, and run `mtmigrate up` again; or wait longer with `--lock-wait 10m`")
 }
 
 fn held(server: &str, holder: &Holder, waited: Duration) -> Diagnostic {

@@ -38,7 +38,7 @@ pub use repair::{Repair, Repaired, repair};
 pub use standing::{Found, Position, Standing, State};
 pub use stop::{Signal, Stop};
 pub use survey::{Depth, Scope, Survey, survey};
-pub use uncertain::Account;
+pub use uncertain::{Account, look};
 
 use std::num::NonZeroUsize;
 use std::time::Duration;

@@ -17,13 +17,47 @@ use super::survey::{Scope, Survey};
 /// How many tenants are asked about at once.
 const AT_ONCE: usize = 8;
 
-/// What was found out about a tenant's statement, where it decides nothing.
+/// What was found out about a tenant's statement.
 #[derive(Clone, Debug)]
 pub enum Account {
-    /// What is there, in words.
+    /// What became of it, and what shows that, in words.
+    Decided(Mark, String),
+    /// What is there, in words, where it decides nothing.
     Undecided(String),
     /// Why it could not be looked at.
     Unasked(Diagnostic),
+}
+
+/// Asks what became of every uncertain statement of a survey, and keeps the answers in it. Writes nothing: without the
+/// lock they are of this instant.
+pub async fn look(scope: &Scope<'_>, survey: &mut Survey) {
+    survey.accounts = accounts(scope, survey).await;
+}
+
+/// Asks what became of every uncertain statement of a survey. If that is known of all of them it is recorded, and the
+/// survey says where their texts continue; otherwise nothing is written, and the survey has an account of each.
+///
+/// # Errors
+/// What a journal that could not be written answers.
+pub(crate) async fn settle(scope: &Scope<'_>, survey: &mut Survey, run: &RunIdentity, events: Sink<'_>) -> Result<()> {
+    look(scope, survey).await;
+    let open = survey.positions().filter(|(_, position)| is_uncertain(position.unfinished.as_ref())).count();
+    let decided: Vec<(TenantId, Mark, String)> = survey
+        .accounts
+        .iter()
+        .filter_map(|(tenant, account)| match account {
+            Account::Decided(mark, words) => Some((*tenant, *mark, words.clone())),
+            Account::Undecided(_) | Account::Unasked(_) => None,
+        })
+        .collect();
+    // One that is not decided stops the run; then nothing is to be changed anywhere.
+    if decided.len() < open {
+        return Ok(());
+    }
+    for (tenant, mark, words) in decided {
+        record(scope, survey, run, events, Decided { tenant, mark, words }).await?;
+    }
+    Ok(())
 }
 
 /// A statement, and what became of it.
@@ -33,39 +67,18 @@ struct Decided {
     words: String,
 }
 
-/// Asks what became of every uncertain statement of a survey. If that is known of all of them it is recorded, and the
-/// survey says where their texts continue; otherwise nothing is written, and the survey has an account of the others.
-///
-/// # Errors
-/// What a journal that could not be written answers.
-pub(crate) async fn settle(scope: &Scope<'_>, survey: &mut Survey, run: &RunIdentity, events: Sink<'_>) -> Result<()> {
+/// Asks about every uncertain statement, but for those whose changeset has no file: the judge speaks of these.
+async fn accounts(scope: &Scope<'_>, survey: &Survey) -> BTreeMap<TenantId, Account> {
     let uncertain = survey.positions().filter(|(_, position)| is_uncertain(position.unfinished.as_ref()));
-    let tenants: Vec<TenantId> = uncertain.map(|(tenant, _)| tenant).collect();
-    let asked = stream::iter(tenants.iter().map(|&tenant| fate(scope, survey, tenant)));
+    let asked = stream::iter(uncertain.map(|(tenant, _)| async move { (tenant, fate(scope, survey, tenant).await) }));
     let answers: Vec<_> = asked.buffered(AT_ONCE).collect().await;
-    let (mut decided, mut accounts) = (Vec::new(), BTreeMap::new());
-    for (tenant, answer) in tenants.into_iter().zip(answers) {
-        match answer {
-            Some(Ok(Fate::Done(words))) => decided.push(Decided { tenant, mark: Mark::Done, words }),
-            Some(Ok(Fate::Undone(words))) => decided.push(Decided { tenant, mark: Mark::Undone, words }),
-            Some(Ok(Fate::Unknown(words))) => {
-                accounts.insert(tenant, Account::Undecided(words));
-            }
-            Some(Err(diagnostic)) => {
-                accounts.insert(tenant, Account::Unasked(diagnostic));
-            }
-            // Without its file nothing can be asked; the judge says so.
-            None => return Ok(()),
-        }
-    }
-    survey.accounts = accounts;
-    if !survey.accounts.is_empty() {
-        return Ok(());
-    }
-    for one in decided {
-        record(scope, survey, run, events, one).await?;
-    }
-    Ok(())
+    let account = |answer| match answer {
+        Ok(Fate::Done(words)) => Account::Decided(Mark::Done, words),
+        Ok(Fate::Undone(words)) => Account::Decided(Mark::Undone, words),
+        Ok(Fate::Unknown(words)) => Account::Undecided(words),
+        Err(diagnostic) => Account::Unasked(diagnostic),
+    };
+    answers.into_iter().filter_map(|(tenant, answer)| Some((tenant, account(answer?)))).collect()
 }
 
 fn is_uncertain(open: Option<&Unfinished>) -> bool {

@@ -79,7 +79,7 @@ impl Sample {
             findings: Vec::new(),
             last: applied.last().map(|version| attempt(version.0, AttemptOutcome::Applied)),
             unfinished: None,
-            tables: Tables { history: Some(Width::Int4), journal: Some(crate::engine::JournalFormat::Two) },
+            tables: Tables { history: Some(Width::Int4), journal: Some(crate::engine::JournalFormat::Three) },
             server_version: Arc::from("15.8"),
             read_only: None,
             folds_case: false,

@@ -15,6 +15,7 @@ mod qualified;
 mod routine;
 mod set;
 mod split;
+mod trace;
 
 #[cfg(test)]
 mod tests;
@@ -38,6 +39,8 @@ pub use hazards::{Hazard, HazardKind, hazards};
 pub use plain::is_plain;
 pub use position::position;
 pub use qualified::{Qualified, qualified};
+pub use set::dialect_after;
+pub use trace::{Missing, Probe, Thing, Trace, replay, trace};
 
 use position::Lines;
 use split::{Clients, Item, Scanner};

@@ -48,6 +48,17 @@ pub(super) fn assignments<'t>(statement: &'t str, dialect: Dialect) -> Vec<Assig
     assignments
 }
 
+/// Returns how a text is read after a statement; `initial` is how it began.
+pub fn dialect_after(statement: &str, current: Dialect, initial: Dialect) -> Dialect {
+    let begins = statement.get(..3).is_some_and(|word| word.eq_ignore_ascii_case("set"));
+    match (current, initial) {
+        (Dialect::MySql(mode), Dialect::MySql(initial)) if begins || statement.starts_with("/*") => {
+            Dialect::MySql(sql_mode_after(statement, mode, initial))
+        }
+        _ => current,
+    }
+}
+
 /// The mode after a statement: a literal's, or `initial` where only the server knows the value.
 pub(super) fn sql_mode_after(statement: &str, current: SqlMode, initial: SqlMode) -> SqlMode {
     let mut mode = current;

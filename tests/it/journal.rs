@@ -1,10 +1,10 @@
-//! The journal that a tenant has, pinned on every engine: format 2.
+//! The journal that a tenant has, pinned on every engine: format 3.
 
 use crate::support::fleet::Place;
 use crate::support::{Fleet, mariadb, postgres};
 
 /// The columns in their order. Programs read them: a change is a new format.
-const COLUMNS: [&str; 21] = [
+const COLUMNS: [&str; 22] = [
     "id",
     "format",
     "run_id",
@@ -26,6 +26,7 @@ const COLUMNS: [&str; 21] = [
     "fingerprint",
     "accepted",
     "snapshot",
+    "trace",
 ];
 
 fn one_of_each() -> Fleet {
@@ -42,7 +43,7 @@ fn cells(fleet: &Fleet, tenant: &str, sql: &str) -> Vec<String> {
 }
 
 #[test]
-fn the_columns_of_the_journal_are_those_of_format_2_on_every_engine() {
+fn the_columns_of_the_journal_are_those_of_format_3_on_every_engine() {
     let fleet = one_of_each();
     for tenant in ["pg", "maria", "lite"] {
         let columns = match fleet.place(tenant) {
@@ -63,15 +64,15 @@ fn the_columns_of_the_journal_are_those_of_format_2_on_every_engine() {
 #[test]
 fn an_applied_changeset_leaves_these_rows() {
     let fleet = one_of_each();
-    let sql = "SELECT format, action, version, name, checksum, outcome, statement_no, statements, prefix, error \
+    let sql = "SELECT format, action, version, name, checksum, outcome, statement_no, statements, prefix, error, trace \
                FROM mtmigrate_journal ORDER BY id";
     let checksum = "2521904705263802484";
     for tenant in ["pg", "maria", "lite"] {
-        let applied = format!("2|up|7|two|{checksum}|applied|NULL|NULL|NULL|NULL");
+        let applied = format!("3|up|7|two|{checksum}|applied|NULL|NULL|NULL|NULL|NULL");
         let expected = match tenant {
             "maria" => vec![
-                format!("2|up|7|two|{checksum}|started|1|2|d1fba762150c532c|NULL"),
-                format!("2|up|7|two|{checksum}|started|2|2|c3d24a2832fc2928|NULL"),
+                format!("3|up|7|two|{checksum}|started|1|2|d1fba762150c532c|NULL|1 c3d24a2832fc2928 things 0 +table a"),
+                format!("3|up|7|two|{checksum}|started|2|2|c3d24a2832fc2928|NULL|1 9fa88f6e6f9aac33 things 0 +table b"),
                 applied,
             ],
             _ => vec![applied],

@@ -25,6 +25,7 @@ mod oracle;
 mod reading;
 mod refinery;
 mod repair;
+mod resume;
 mod schemas;
 mod secrets;
 mod stopping;

@@ -8,27 +8,33 @@ use std::time::Instant;
 
 use crate::engine::stepwise::{self, Fault, failed, place_at, place_of};
 use crate::engine::tables::JournalRow;
-use crate::engine::{Failure, Left, Moment, Order, Outcome, Record, Resume};
+use crate::engine::tables::journal_format;
+use crate::engine::traced::{Inquiry, decide, inquire};
+use crate::engine::{Begun, Failure, Fate, Left, Moment, Order, Outcome, Record, Resume};
 use crate::error::{Code, Diagnostic};
-use crate::sql::{Dialect, SqlMode, Statement, split};
+use crate::sql::{Dialect, SqlMode, Statement, dialect_after, split, trace};
 
-use super::link::{ANSWER_LIMIT, Sets, Trouble};
+use super::link::{ANSWER_LIMIT, Cells, Sets, Trouble};
 use super::steps::MySqlSteps;
-use super::{MySqlServer, NoSession, fault, sql};
+use super::{Leased, MySqlServer, NoSession, fault, lock, probe, read, sql};
 
-/// What the intent adds to a statement's message, at most, in bytes.
-const INTENT_ROOM: usize = 8192;
+/// What the intents add to a statement's message, at most, in bytes, but for the probes of a short statement.
+const INTENT_ROOM: usize = 16384;
 
 /// Applies one order.
 pub(super) async fn apply(server: &MySqlServer, order: Order<'_>) -> Outcome {
     let began = Instant::now();
     let database = order.tenant.datasource.database();
-    let (lease, sets) = match server.session(&order.tenant.access, &sql::enter(database, &order.limits)).await {
+    let work = sql::begin_work(database, &order.limits, order.tables.journal);
+    let opening = format!("{}; {work}", sql::enter(database, &order.limits));
+    let (mut lease, mut sets) = match server.session(&order.tenant.access, &opening).await {
         Ok(opened) => opened,
         Err(none) => return Outcome::Failed(before(&order, began, unopened(server, &order, none))),
     };
+    let (last, lock) = (sets.pop().unwrap_or_default(), sets.pop().unwrap_or_default());
+    let alone = is_alone(&order, &mut lease, lock, last).await;
     let session = Session::of(sets);
-    let statements = match statements(&order, &session) {
+    let statements = match alone.and_then(|()| statements(&order, &session)) {
         Ok(statements) => statements,
         Err(fault) => {
             server.give_back(lease).await;
@@ -40,7 +46,64 @@ pub(super) async fn apply(server: &MySqlServer, order: Order<'_>) -> Outcome {
     steps.settle(outcome).await
 }
 
-/// Writes what a person found out about a statement.
+/// Sees that nobody else is at work in the database, nor was since the run read its journal.
+async fn is_alone(order: &Order<'_>, lease: &mut Leased<'_>, lock: Vec<Cells>, last: Vec<Cells>) -> Result<(), Fault> {
+    let database = order.tenant.datasource.database();
+    let mut lock = lock.into_iter().flatten();
+    let (taken, holder) = (lock.next().flatten(), lock.next().flatten());
+    if taken.as_deref() != Some("1") {
+        let who = match holder {
+            Some(id) => lock::at_work(lease, &id, database).await,
+            None => "the work lock was refused; a session that held it has just ended".to_owned(),
+        };
+        let diagnostic = failed(order, Code::STILL_AT_WORK)
+            .cause(who)
+            .hint("wait until it has ended, or end that session, and run `mtmigrate up` again");
+        return Err(Fault::Refused { diagnostic, retry: false });
+    }
+    let mut rows = last;
+    if order.tables.journal.is_none() && !rows.is_empty() {
+        // Made since the survey, by a try of this order before this one or by somebody else.
+        let sets = lease.ask(&sql::select_journal_end(database), ANSWER_LIMIT).await;
+        rows = sets.map_err(|trouble| fault::lost(order, super::cause(trouble)))?.into_iter().flatten().collect();
+    }
+    let row = rows.into_iter().next().unwrap_or_default();
+    let last = match &row[..] {
+        [Some(id), Some(run_id)] => id.parse().ok().map(|id| (id, run_id.as_str())),
+        _ => None,
+    };
+    stepwise::unmoved(order, last)
+}
+
+/// Finds out what became of a statement.
+pub(super) async fn fate(server: &MySqlServer, begun: &Begun<'_>) -> Result<Fate, Diagnostic> {
+    let opening = format!("{}; SELECT @@sql_mode", read::open());
+    let opened = server.session(&begun.tenant.access, &opening).await;
+    let (mut lease, sets) = opened.map_err(|none| server.unopened(none, begun.tenant))?;
+    let sql_mode = sets.into_iter().next_back().into_iter().flatten().flatten().next().flatten();
+    let start = Dialect::MySql(SqlMode::parse(&sql_mode.unwrap_or_default()));
+    let inquiry = match split(&begun.text.sql, start) {
+        Ok(statements) => {
+            let before = statements.iter().take(begun.at.statement_no.saturating_sub(1) as usize);
+            let dialect = before.fold(start, |now, one| dialect_after(one.text, now, start));
+            inquire(begun, &statements, |statement| trace(statement, dialect))
+        }
+        Err(error) => Inquiry::Known(Fate::Unknown(format!("the file cannot be split into statements: {error}"))),
+    };
+    let fate = match inquiry {
+        Inquiry::Known(fate) => Ok(fate),
+        Inquiry::Ask { probes, before } => {
+            let question = format!("SELECT {}", probe::answers(begun.tenant.datasource.database(), &probes));
+            let asked = lease.ask(&question, ANSWER_LIMIT).await;
+            let now = asked.map(|sets| sets.into_iter().flatten().flatten().next().flatten().unwrap_or_default());
+            now.map(|now| decide(&probes, &before, &now)).map_err(|trouble| server.trouble(trouble, begun.tenant))
+        }
+    };
+    server.give_back(lease).await;
+    fate
+}
+
+/// Writes what was found out about a statement.
 pub(super) async fn record(server: &MySqlServer, record: &Record<'_>) -> Result<Resume, Diagnostic> {
     let (tenant, database) = (record.tenant, record.tenant.datasource.database());
     let opened = server.session(&tenant.access, &sql::enter(database, &tenant.limits)).await;
@@ -56,8 +119,11 @@ pub(super) async fn record(server: &MySqlServer, record: &Record<'_>) -> Result<
             let journal = sql::insert_journal(database, &row, &session.began);
             let mut asked = lease.ask(&journal, ANSWER_LIMIT).await;
             if matches!(&asked, Err(Trouble::Refused { error, .. }) if error.code == fault::NO_COLUMN) {
-                // A journal of format 1. Only now: the row must not be written before the text was checked.
-                asked = lease.ask(&format!("{}; {journal}", sql::upgrade_journal(database)), ANSWER_LIMIT).await;
+                // An older journal. Only now: the row must not be written before the text was checked.
+                asked = match upgrade(&mut lease, database).await {
+                    Ok(()) => lease.ask(&journal, ANSWER_LIMIT).await,
+                    Err(trouble) => Err(trouble),
+                };
             }
             asked.map(|_| resume).map_err(|trouble| stepwise::unrecorded(record, super::cause(trouble)))
         }
@@ -67,11 +133,24 @@ pub(super) async fn record(server: &MySqlServer, record: &Record<'_>) -> Result<
     written
 }
 
+/// Gives a journal of an older format what it lacks.
+async fn upgrade(lease: &mut Leased<'_>, database: &str) -> Result<(), Trouble> {
+    let columns = lease.ask(&sql::select_journal_columns(database), ANSWER_LIMIT).await?;
+    let columns: Vec<String> = columns.into_iter().flatten().flatten().flatten().collect();
+    let format = journal_format(|name| columns.iter().any(|column| column.eq_ignore_ascii_case(name)));
+    match sql::upgrade_journal(database, format) {
+        Some(upgrade) => lease.ask(&upgrade, ANSWER_LIMIT).await.map(|_| ()),
+        None => Ok(()),
+    }
+}
+
 /// What the server said when the session entered the database.
 pub(super) struct Session {
     pub database: Option<String>,
-    sql_mode: SqlMode,
+    pub sql_mode: SqlMode,
     max_packet: usize,
+    /// Whether statements commit by themselves.
+    pub autocommit: bool,
     /// When the order began, by the server's clock.
     pub began: String,
 }
@@ -80,12 +159,13 @@ impl Session {
     fn of(sets: Sets) -> Self {
         let mut cells = sets.into_iter().next_back().unwrap_or_default().into_iter().flatten();
         let mut next = || cells.next().flatten();
-        let (database, sql_mode, max_packet, began) = (next(), next(), next(), next());
+        let (database, sql_mode, max_packet, began, autocommit) = (next(), next(), next(), next(), next());
         Self {
             database,
             sql_mode: SqlMode::parse(&sql_mode.unwrap_or_default()),
             max_packet: max_packet.and_then(|bytes| bytes.parse().ok()).unwrap_or(usize::MAX),
             began: began.unwrap_or_default(),
+            autocommit: autocommit.as_deref() == Some("1"),
         }
     }
 }

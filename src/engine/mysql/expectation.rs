@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::engine::tables::JournalRow;
-use crate::engine::{Acceptance, JournalFormat, Keep, RunIdentity};
+use crate::engine::{Acceptance, Keep, RunIdentity};
 use crate::error::{Code, Diagnostic, Result};
 use crate::schema::Snapshot;
 use crate::tenant::Tenant;
@@ -82,11 +82,13 @@ pub(super) async fn accept(server: &MySqlServer, acceptance: &Acceptance<'_>) ->
     let began = sets.into_iter().flatten().flatten().next().flatten().unwrap_or_default();
     let prepared = match acceptance.tables.journal {
         None => lease.ask(&sql::create_journal(database), ANSWER_LIMIT).await.map(|_| ()),
-        Some(JournalFormat::One) => match lease.ask(&sql::upgrade_journal(database), ANSWER_LIMIT).await {
-            Err(Trouble::Refused { error, .. }) if error.code == DUPLICATE_COLUMN => Ok(()),
-            asked => asked.map(|_| ()),
+        Some(format) => match sql::upgrade_journal(database, format) {
+            None => Ok(()),
+            Some(upgrade) => match lease.ask(&upgrade, ANSWER_LIMIT).await {
+                Err(Trouble::Refused { error, .. }) if error.code == DUPLICATE_COLUMN => Ok(()),
+                asked => asked.map(|_| ()),
+            },
         },
-        Some(JournalFormat::Two) => Ok(()),
     };
     let row = JournalRow::of_acceptance(acceptance);
     let message = format!(

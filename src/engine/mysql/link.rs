@@ -54,6 +54,8 @@ pub(super) enum Trouble {
 pub(super) struct Status {
     pub warnings: bool,
     pub in_transaction: bool,
+    /// Whether a statement commits by itself, outside of a transaction.
+    pub autocommit: bool,
 }
 
 impl Link {
@@ -89,6 +91,7 @@ impl Link {
         Status {
             warnings: ok.is_some_and(|ok| ok.warnings() > 0),
             in_transaction: ok.is_some_and(|ok| ok.status_flags().contains(StatusFlags::SERVER_STATUS_IN_TRANS)),
+            autocommit: ok.is_some_and(|ok| ok.status_flags().contains(StatusFlags::SERVER_STATUS_AUTOCOMMIT)),
         }
     }
 
@@ -113,12 +116,19 @@ impl Link {
         }
     }
 
-    /// Sends a message, waits as long as it takes, and drops its rows.
+    /// Sends a message, waits as long as it takes, and drops all rows but those of one of its statements (from 0).
     ///
     /// # Errors
     /// [`Trouble`].
-    pub async fn send(&mut self, message: &str) -> Result<(), Trouble> {
-        self.converse(message, |_, _| ()).await.map(|_| ())
+    pub async fn send_keeping(&mut self, message: &str, kept: usize) -> Result<Vec<Cells>, Trouble> {
+        let mut rows = Vec::new();
+        let keep = |done, row| {
+            if done == kept {
+                rows.push(cells(row));
+            }
+        };
+        self.converse(message, keep).await?;
+        Ok(rows)
     }
 
     /// Makes the session as good as new; answers whether it could.

@@ -4,20 +4,20 @@
 //! nothing to clear. <https://dev.mysql.com/doc/refman/8.4/en/locking-functions.html#function_get-lock>,
 //! <https://mariadb.com/kb/en/get_lock/>.
 
-use std::hash::Hasher;
 use std::sync::Arc;
 use std::time::Duration;
-
-use siphasher::sip128::{Hasher128, SipHasher13};
 
 use crate::engine::pool::Close;
 use crate::engine::tables::attempt;
 use crate::engine::{Holder, JournalFormat, LockAttempt, RunIdentity};
-use crate::error::{Code, Diagnostic, Result};
+use crate::error::{Code, Diagnostic, Result, short};
 use crate::tenant::{Access, Tenant};
 
 use super::link::{ANSWER_LIMIT, Cells, Link, Trouble};
 use super::{MySqlServer, fault, sql};
+
+/// How much of a statement is shown, in characters.
+const STATEMENT_LENGTH: usize = 100;
 
 /// How many locks one question takes or checks.
 const CHUNK: usize = 100;
@@ -35,18 +35,17 @@ pub(super) struct Held {
     names: Vec<String>,
 }
 
-/// Returns the lock's name of a database: `mtmigrate:` and 32 hexadecimal digits of SipHash-1-3-128 with zero keys over
-/// the name's bytes; in lower case where the server folds database names.
-///
-/// A run of one version of mtmigrate must see the lock of another, so this can never change. Hashed because a lock's
-/// name has at most 64 characters, as many as a database's.
+/// Returns the name of a database's run lock.
 fn lock_name(database: &str, folds_case: bool) -> String {
-    let mut hasher = SipHasher13::new();
-    match folds_case {
-        true => hasher.write(database.to_lowercase().as_bytes()),
-        false => hasher.write(database.as_bytes()),
-    }
-    format!("mtmigrate:{:032x}", hasher.finish128().as_u128())
+    sql::lock_name("mtmigrate:", database, folds_case)
+}
+
+/// Why not all locks could be taken: the first that stands in the way.
+struct InTheWay<'t> {
+    name: String,
+    tenant: &'t Tenant,
+    /// Whether it is the work lock of a session, and not a run's lock.
+    orphan: bool,
 }
 
 /// Tries once to take the locks of these tenants' databases, all or nothing.
@@ -65,10 +64,13 @@ pub(super) async fn try_lock(server: &MySqlServer, run: &RunIdentity, tenants: &
             *slot = Some(Held { link, access: access.clone(), names });
             Ok(LockAttempt::Taken)
         }
-        Ok(Err((name, tenant))) => {
-            let holder = holder(&mut link, &name, tenant).await;
+        Ok(Err(InTheWay { name, tenant, orphan })) => {
+            let attempt = match orphan {
+                true => LockAttempt::Busy(orphan_of(&mut link, tenant).await),
+                false => LockAttempt::Held(holder(&mut link, &name, tenant).await),
+            };
             link.close().await;
-            Ok(LockAttempt::Held(holder))
+            Ok(attempt)
         }
         Err(diagnostic) => {
             link.close().await;
@@ -121,7 +123,8 @@ pub(super) async fn unlock(server: &MySqlServer) {
     }
 }
 
-/// Takes the locks in order of name; answers the names, or the first that somebody else holds, and whose it is.
+/// Takes the locks in order of name; answers the names, or the first that somebody else holds, and whose it is; or a
+/// database in which a session is still at work for a run that is gone.
 ///
 /// Two runs that try in the same order and stop at the first held lock never both fail because of each other. CASE
 /// tries one after the other and stops there; a lock that cannot be asked for (NULL) counts as -1.
@@ -129,7 +132,7 @@ async fn take<'t>(
     server: &MySqlServer,
     link: &mut Link,
     tenants: &[&'t Tenant],
-) -> Result<Result<Vec<String>, (String, &'t Tenant)>> {
+) -> Result<Result<Vec<String>, InTheWay<'t>>> {
     let failed = |cause: String| {
         Diagnostic::new(Code::LOCK_FAILED, format!("the run lock on server {} cannot be taken", server.shown()))
             .cause(cause)
@@ -158,16 +161,21 @@ async fn take<'t>(
     wanted.sort_by(|a, b| a.0.cmp(&b.0));
     wanted.dedup_by(|a, b| a.0 == b.0);
     for chunk in wanted.chunks(CHUNK) {
-        let tries = chunk.iter().enumerate().map(|(at, (name, _))| {
-            let lock = sql::literal(name);
-            format!("WHEN COALESCE(GET_LOCK({lock}, 0), -1) <> 1 THEN {at}")
+        let tries = chunk.iter().enumerate().map(|(at, (name, tenant))| {
+            let (lock, work) = (sql::literal(name), sql::work_lock(tenant.datasource.database()));
+            format!(
+                "WHEN COALESCE(GET_LOCK({lock}, 0), -1) <> 1 THEN {at} WHEN IS_USED_LOCK({work}) IS NOT NULL THEN {}",
+                at + chunk.len()
+            )
         });
         let question = format!("SELECT CASE {} ELSE -1 END", tries.collect::<Vec<_>>().join(" "));
         let answer = link.ask(&question, ANSWER_LIMIT).await.map_err(refused)?;
         let answer = cell(answer).and_then(|cell| cell.parse::<i64>().ok());
         let answer = answer.ok_or_else(|| failed("the server's answer is not understood".into()))?;
-        if let Some((name, tenant)) = usize::try_from(answer).ok().and_then(|at| chunk.get(at)) {
-            return Ok(Err((name.clone(), *tenant)));
+        let Ok(answer) = usize::try_from(answer) else { continue };
+        let orphan = answer >= chunk.len();
+        if let Some((name, tenant)) = chunk.get(answer % chunk.len()) {
+            return Ok(Err(InTheWay { name: name.clone(), tenant: *tenant, orphan }));
         }
     }
     Ok(Ok(wanted.into_iter().map(|(name, _)| name).collect()))
@@ -213,6 +221,31 @@ async fn holder(link: &mut Link, name: &str, tenant: &Tenant) -> Holder {
         description.push_str(&said);
     }
     Holder { description, run_id }
+}
+
+/// Says which session is still at work in a database, and at what, as far as this user may see.
+async fn orphan_of(link: &mut Link, tenant: &Tenant) -> Holder {
+    let database = tenant.datasource.database();
+    let question = format!("SELECT IS_USED_LOCK({})", sql::work_lock(database));
+    let id = link.ask(&question, ANSWER_LIMIT).await.ok().and_then(cell);
+    let description = match id {
+        Some(id) => at_work(link, &id, database).await,
+        None => format!("a session in database {} that has just ended", sql::name(database)),
+    };
+    Holder { description, run_id: None }
+}
+
+/// Describes a session that holds a work lock: `connection 12 in database `a`, at this for 3 s: ALTER …`.
+pub(super) async fn at_work(link: &mut Link, id: &str, database: &str) -> String {
+    let rows = link.ask("SHOW FULL PROCESSLIST", ANSWER_LIMIT).await.unwrap_or_default().into_iter().flatten();
+    let row: Option<Cells> = rows.into_iter().find(|row| row.first().is_some_and(|cell| cell.as_deref() == Some(id)));
+    let cell = |at: usize| row.as_ref().and_then(|row| row.get(at)?.as_deref()).unwrap_or_default();
+    let mut said = format!("connection {id} in database {}", sql::name(database));
+    if row.is_some() {
+        let statement = short(&cell(7).split_whitespace().collect::<Vec<_>>().join(" "), STATEMENT_LENGTH);
+        said.push_str(&format!(" of user {:?} from {}, for {} s at: {statement}", cell(1), cell(2), cell(5)));
+    }
+    format!("{said}; `KILL {id}` ends it")
 }
 
 async fn process(link: &mut Link, id: &str) -> Option<String> {
@@ -264,5 +297,7 @@ mod tests {
         let names: BTreeSet<_> = ["acme", "Acme", "acme "].map(|name| lock_name(name, false)).into();
         assert_eq!(names.len(), 3);
         assert!(names.iter().all(|name| name.len() <= 64));
+        let work = sql::work_lock("acme");
+        assert!(work.contains(&sql::literal("mtmigrate:work:df5824f31374cf9b128f98ac14cbe2af")), "{work}");
     }
 }

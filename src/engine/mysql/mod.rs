@@ -16,6 +16,7 @@ mod inspect;
 mod link;
 mod lock;
 mod own_name;
+mod probe;
 mod programs;
 mod read;
 mod sql;
@@ -136,8 +137,8 @@ impl Server for MySqlServer {
         apply::apply(self, order).boxed()
     }
 
-    fn fate<'a>(&'a self, _begun: Begun<'a>) -> BoxFuture<'a, Result<Fate>> {
-        async { Ok(Fate::Unknown("TEMPHACK".into())) }.boxed()
+    fn fate<'a>(&'a self, begun: Begun<'a>) -> BoxFuture<'a, Result<Fate>> {
+        async move { apply::fate(self, &begun).await }.boxed()
     }
 
     fn record<'a>(&'a self, record: Record<'a>) -> BoxFuture<'a, Result<Resume>> {

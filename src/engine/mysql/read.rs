@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::changeset::Width;
-use crate::engine::tables::{HISTORY, JOURNAL, JOURNAL_ADDED, attempt};
+use crate::engine::tables::{HISTORY, JOURNAL, JOURNAL_ADDED, TRACE, attempt, journal_format};
 use crate::engine::{JournalFormat, Reading, Tables};
 use crate::error::{Code, Diagnostic, Result};
 use crate::history::{Attempt, Row};
@@ -64,9 +64,11 @@ pub(super) async fn attempts(server: &MySqlServer, tenant: &Tenant, limit: u32) 
     let database = tenant.datasource.database();
     let (mut lease, _) = server.session(&tenant.access, &open()).await.map_err(|none| server.unopened(none, tenant))?;
     let question = |format| sql::select_journal(database, format, 0, limit);
-    let mut asked = lease.ask(&question(JournalFormat::Two), ANSWER_LIMIT).await;
-    if matches!(&asked, Err(Trouble::Refused { error, .. }) if error.code == fault::NO_COLUMN) {
-        asked = lease.ask(&question(JournalFormat::One), ANSWER_LIMIT).await;
+    let mut asked = lease.ask(&question(JournalFormat::Three), ANSWER_LIMIT).await;
+    for older in [JournalFormat::Two, JournalFormat::One] {
+        if matches!(&asked, Err(Trouble::Refused { error, .. }) if error.code == fault::NO_COLUMN) {
+            asked = lease.ask(&question(older), ANSWER_LIMIT).await;
+        }
     }
     if matches!(&asked, Err(Trouble::Refused { error, .. }) if error.code == fault::NO_TABLE) {
         // The server says the same of a table in a database that does not exist.
@@ -86,11 +88,11 @@ struct Facts {
     folds_case: bool,
 }
 
-/// Our tables in a database: the type of the history's version column, and the journal's format.
+/// Our tables in a database: the type of the history's version column, and the columns that tell the journal's format.
 #[derive(Default)]
 struct Found {
     history: Option<Option<String>>,
-    journal: Option<JournalFormat>,
+    journal: Option<Vec<String>>,
 }
 
 async fn survey(server: &MySqlServer, access: &Arc<Access>, tenants: &[&Tenant]) -> Result<Vec<Result<Reading>>> {
@@ -117,8 +119,7 @@ async fn survey(server: &MySqlServer, access: &Arc<Access>, tenants: &[&Tenant])
         let [Some(schema), Some(table), Some(column), Some(kind)] = &row[..] else { continue };
         let entry = found.entry(fold(schema)).or_default();
         match table.as_str() {
-            JOURNAL if column == JOURNAL_ADDED[0] => entry.journal = Some(JournalFormat::Two),
-            JOURNAL => entry.journal = entry.journal.or(Some(JournalFormat::One)),
+            JOURNAL => entry.journal.get_or_insert_default().push(column.clone()),
             HISTORY if column.eq_ignore_ascii_case("version") => entry.history = Some(Some(kind.clone())),
             HISTORY if entry.history.is_none() => entry.history = Some(None),
             _ => {}
@@ -153,7 +154,7 @@ fn questions(tenants: &[&Tenant]) -> String {
          SELECT SCHEMA_NAME FROM information_schema.SCHEMATA WHERE SCHEMA_NAME IN ({databases}); \
          SELECT TABLE_SCHEMA, TABLE_NAME, COLUMN_NAME, DATA_TYPE FROM information_schema.COLUMNS \
          WHERE TABLE_SCHEMA IN ({databases}) AND TABLE_NAME IN ({}) \
-         AND (ORDINAL_POSITION = 1 OR COLUMN_NAME IN ('version', '{}'))",
+         AND (ORDINAL_POSITION = 1 OR COLUMN_NAME IN ('version', '{}', '{TRACE}'))",
         sql::literals([HISTORY, JOURNAL]),
         JOURNAL_ADDED[0]
     )
@@ -187,7 +188,9 @@ fn tables(tenant: &Tenant, found: &Found) -> Result<Tables> {
             return Err(Diagnostic::new(Code::READ_FAILED, message).cause(cause));
         }
     };
-    Ok(Tables { history, journal: found.journal })
+    let journal = found.journal.as_ref();
+    let journal = journal.map(|columns| journal_format(|name| columns.iter().any(|column| column == name)));
+    Ok(Tables { history, journal })
 }
 
 /// Asks why a database is not listed: it is not there, or the user has no right in it.

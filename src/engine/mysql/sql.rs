@@ -4,16 +4,21 @@
 //! have left behind: identifiers stand in backticks, literals are hexadecimal, and tables bear their database's name.
 
 use std::fmt::Write;
+use std::hash::Hasher;
 use std::time::Duration;
+
+use siphasher::sip128::{Hasher128, SipHasher13};
 
 use crate::changeset::{Version, Width};
 use crate::engine::tables::{
-    HISTORY, JOURNAL, JOURNAL_ADDED, JOURNAL_COLUMNS, JOURNAL_FORMAT, JournalRow, SNAPSHOT, applied_on_now,
-    version_type,
+    HISTORY, JOURNAL, JOURNAL_ADDED, JOURNAL_COLUMNS, JOURNAL_FORMAT, JournalRow, SNAPSHOT, TRACE, applied_on_now,
+    lacking, version_type,
 };
 use crate::engine::{JournalFormat, RunIdentity};
 use crate::history::AttemptOutcome;
 use crate::tenant::Limits;
+
+use super::probe;
 
 /// The longest wait that the servers take, in seconds: a year.
 /// <https://dev.mysql.com/doc/refman/8.4/en/server-system-variables.html#sysvar_lock_wait_timeout>
@@ -49,7 +54,7 @@ pub(super) fn table(database: &str, table: &str) -> String {
 }
 
 /// Enters the tenant's database and sets the order's limits; answers in its last result with the current database,
-/// `sql_mode`, `max_allowed_packet` and the server's clock.
+/// `sql_mode`, `max_allowed_packet`, the server's clock and whether statements commit by themselves.
 ///
 /// Executable comments carry each server's own limit of a statement's run: MariaDB's of any statement
 /// (<https://mariadb.com/kb/en/aborting-statements/>), MySQL's of a SELECT
@@ -65,9 +70,59 @@ pub(super) fn enter(database: &str, limits: &Limits) -> String {
         "USE {}; SET NAMES utf8mb4; SET SESSION wait_timeout={FOREVER_S}, lock_wait_timeout={lock_s}, \
          innodb_lock_wait_timeout={lock_s} /*M!100101 , max_statement_time={run_s:.6} */ \
          /*!50708 , max_execution_time={run_ms} */; \
-         SELECT DATABASE(), @@sql_mode, @@max_allowed_packet, UTC_TIMESTAMP(6)",
+         SELECT DATABASE(), @@sql_mode, @@max_allowed_packet, UTC_TIMESTAMP(6), @@autocommit",
         name(database)
     )
+}
+
+/// The longest wait for a work lock, in seconds: shorter than that for the answer.
+const WORK_WAIT_S: u128 = 50;
+
+/// Returns the expression of a database's work lock: held by every session that runs a text there, until it ends. So
+/// nobody runs the rest of a text while the session of a dead run is still at one of its statements.
+pub(super) fn work_lock(database: &str) -> String {
+    let [exact, folded] = [false, true].map(|folds| literal(&lock_name("mtmigrate:work:", database, folds)));
+    format!("IF(@@lower_case_table_names = 0, {exact}, {folded})")
+}
+
+/// Takes the work lock, waiting as long as the text may wait for a lock; answers with 1, and with who holds it. In a
+/// second result the journal's last row, number and run; without a journal, its name if it is there all the same.
+/// <https://dev.mysql.com/doc/refman/8.4/en/locking-functions.html#function_get-lock>
+pub(super) fn begin_work(database: &str, limits: &Limits, journal: Option<JournalFormat>) -> String {
+    let wait = match limits.lock_timeout {
+        Duration::ZERO => WORK_WAIT_S,
+        wait => wait.as_millis().div_ceil(1000).min(WORK_WAIT_S),
+    };
+    let lock = work_lock(database);
+    let last = match journal {
+        Some(_) => select_journal_end(database),
+        None => format!(
+            "SELECT TABLE_NAME FROM information_schema.TABLES WHERE TABLE_SCHEMA = {} AND TABLE_NAME = {}",
+            literal(database),
+            literal(JOURNAL)
+        ),
+    };
+    format!("SELECT GET_LOCK({lock}, {wait}), IS_USED_LOCK({lock}); {last}")
+}
+
+/// Reads number and run of the journal's last row.
+pub(super) fn select_journal_end(database: &str) -> String {
+    let columns = ["id", "run_id"].map(as_text).join(", ");
+    format!("SELECT {columns} FROM {} ORDER BY `id` DESC LIMIT 1", table(database, JOURNAL))
+}
+
+/// Returns the name of a lock of a database: what it is for, and 32 hexadecimal digits of SipHash-1-3-128 with zero keys
+/// over the name's bytes; in lower case where the server folds database names.
+///
+/// A run of one version of mtmigrate must see the lock of another, so this can never change. Hashed because a lock's
+/// name has at most 64 characters, as many as a database's.
+pub(super) fn lock_name(purpose: &str, database: &str, folds_case: bool) -> String {
+    let mut hasher = SipHasher13::new();
+    match folds_case {
+        true => hasher.write(database.to_lowercase().as_bytes()),
+        false => hasher.write(database.as_bytes()),
+    }
+    format!("{purpose}{:032x}", hasher.finish128().as_u128())
 }
 
 /// The engine and the character set of our tables, whatever the defaults are: history and journal are written in one
@@ -104,7 +159,8 @@ pub(super) fn rewrite_checksums(database: &str, rewrite: &[(Version, u64)]) -> O
 
 /// Makes the journal.
 pub(super) fn create_journal(database: &str) -> String {
-    let columns: Vec<String> = JOURNAL_COLUMNS.into_iter().chain([SNAPSHOT]).map(journal_column).collect();
+    let first = JOURNAL_COLUMNS.into_iter().filter(|column| !JOURNAL_ADDED.contains(column));
+    let columns: Vec<String> = first.chain(JOURNAL_ADDED).map(journal_column).collect();
     format!(
         "CREATE TABLE IF NOT EXISTS {} (`id` BIGINT NOT NULL AUTO_INCREMENT PRIMARY KEY, {}) {TABLE_OPTIONS}",
         table(database, JOURNAL),
@@ -112,11 +168,21 @@ pub(super) fn create_journal(database: &str) -> String {
     )
 }
 
-/// Gives a journal of format 1 the columns of format 2. Where it has them, the server says
+/// Gives an older journal the columns that it lacks; nothing for one that lacks none. Where it has them, the server says
 /// [`DUPLICATE_COLUMN`](super::fault::DUPLICATE_COLUMN): MySQL knows no `IF NOT EXISTS` here.
-pub(super) fn upgrade_journal(database: &str) -> String {
-    let columns = JOURNAL_ADDED.map(|column| format!("ADD COLUMN {}", journal_column(column))).join(", ");
-    format!("ALTER TABLE {} {columns}", table(database, JOURNAL))
+pub(super) fn upgrade_journal(database: &str, from: JournalFormat) -> Option<String> {
+    let columns = lacking(from).iter().map(|column| format!("ADD COLUMN {}", journal_column(column)));
+    let columns = columns.collect::<Vec<_>>().join(", ");
+    (!columns.is_empty()).then(|| format!("ALTER TABLE {} {columns}", table(database, JOURNAL)))
+}
+
+/// Asks which columns a database's journal has; no row without a journal.
+pub(super) fn select_journal_columns(database: &str) -> String {
+    format!(
+        "SELECT COLUMN_NAME FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = {} AND TABLE_NAME = {}",
+        literal(database),
+        literal(JOURNAL)
+    )
 }
 
 fn journal_column(column: &str) -> String {
@@ -131,7 +197,7 @@ fn journal_type(column: &str) -> &'static str {
         "started_at" | "finished_at" => "DATETIME(6) NOT NULL",
         "prefix" | "fingerprint" => "VARCHAR(255) NULL",
         "accepted" | SNAPSHOT => "LONGTEXT NULL",
-        "error" => "TEXT NULL",
+        "error" | TRACE => "TEXT NULL",
         _ => "VARCHAR(255) NOT NULL",
     }
 }
@@ -162,6 +228,7 @@ pub(super) fn insert_journal(database: &str, row: &JournalRow<'_>, began: &str) 
     let values = JOURNAL_COLUMNS.map(|column| match column {
         "fingerprint" => text(row.fingerprint),
         "accepted" => text(row.accepted),
+        TRACE => row.trace.as_ref().map_or("NULL".to_owned(), |traced| probe::trace(database, traced)),
         "format" => JOURNAL_FORMAT.to_string(),
         "run_id" => literal(&row.run.run_id),
         "action" => literal(row.action),
@@ -198,7 +265,7 @@ pub(super) fn select_history(database: &str, key: usize) -> String {
 /// those that its format does not have.
 pub(super) fn select_journal(database: &str, format: JournalFormat, key: usize, limit: u32) -> String {
     let column = |name| match name {
-        _ if format == JournalFormat::One && JOURNAL_ADDED.contains(&name) => "CAST(NULL AS CHAR)".to_owned(),
+        _ if lacking(format).contains(&name) => "CAST(NULL AS CHAR)".to_owned(),
         "started_at" | "finished_at" => format!("DATE_FORMAT({}, '%Y-%m-%dT%H:%i:%s.%fZ')", self::name(name)),
         _ => as_text(name),
     };

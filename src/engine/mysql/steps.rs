@@ -9,17 +9,17 @@ use std::time::Duration;
 use mysql_async::ServerError;
 
 use crate::changeset::Width;
-use crate::engine::stepwise::{Fault, Steps, failed};
+use crate::engine::stepwise::{Fault, Step, Steps, failed};
 use crate::engine::tables::{HISTORY, JournalRow, StatementMark};
-use crate::engine::{JournalFormat, Left, NOTICE_LIMIT, Order, Outcome};
+use crate::engine::{Left, NOTICE_LIMIT, Order, Outcome};
 use crate::error::{Code, Diagnostic, Place, short};
 use crate::history::prefix_hash;
-use crate::sql::Statement;
+use crate::sql::{Dialect, Statement};
 
 use super::apply::Session;
 use super::fault::{self, DUPLICATE, DUPLICATE_COLUMN, Ended, NOT_LOCKED};
 use super::link::{ANSWER_LIMIT, Cells, Sets, Trouble};
-use super::{Leased, MySqlServer, sql};
+use super::{Leased, MySqlServer, probe, sql};
 
 /// How long a statement that was told to end may take to do so.
 const END_LIMIT: Duration = Duration::from_secs(5);
@@ -39,11 +39,21 @@ pub(super) struct MySqlSteps<'o> {
     open_since: Option<u32>,
     /// The statement at which the text must begin again, since its own transaction was rolled back.
     rolled_back_to: Option<u32>,
+    /// Whether a statement commits by itself now: no transaction is open, and `autocommit` is on.
+    commits_alone: bool,
+    /// Whether LOCK TABLES is in force: no transaction may be begun, or the locks are gone.
+    locked: bool,
+    /// What the server said of the database's tables; nothing once a statement may have changed it.
+    transactional: Option<bool>,
     by_another: bool,
     notices: Vec<String>,
 }
 
 impl Steps for MySqlSteps<'_> {
+    fn dialect(&self) -> Dialect {
+        Dialect::MySql(self.session.sql_mode)
+    }
+
     async fn prepare(&mut self) -> Result<(), Fault> {
         let entered = self.session.database.as_ref().map(|name| name.to_lowercase());
         if entered != Some(self.database.to_lowercase()) {
@@ -61,33 +71,57 @@ impl Steps for MySqlSteps<'_> {
         }
         match self.order.tables.journal {
             None => missing.push(sql::create_journal(self.database)),
-            Some(JournalFormat::One) => missing.push(sql::upgrade_journal(self.database)),
-            Some(JournalFormat::Two) => {}
+            Some(format) => missing.extend(sql::upgrade_journal(self.database, format)),
         }
         if missing.is_empty() {
             return Ok(());
         }
-        let (mut sent, ended) = self.send(&missing.join("; ")).await;
+        let (mut sent, ended) = self.send(&missing.join("; "), None).await;
         if matches!(&sent, Err(Trouble::Refused { error, .. }) if error.code == DUPLICATE_COLUMN) {
             // The upgrade is the last of them; a try of this order before this one made it.
-            sent = Ok(());
+            sent = Ok(Vec::new());
         }
-        sent.map_err(|trouble| self.fault(trouble, ended))
+        sent.map(drop).map_err(|trouble| self.fault(trouble, ended))
     }
 
-    async fn run(&mut self, intent: JournalRow<'_>, statement: &Statement<'_>) -> Result<(), Fault> {
+    async fn set_again(&mut self, statement: &Statement<'_>) -> Result<(), Fault> {
+        let set = self.lease.ask(statement.text, ANSWER_LIMIT).await;
+        set.map_err(|trouble| self.at(statement, trouble, None))?;
+        self.follow(statement);
+        Ok(())
+    }
+
+    async fn rolls_back(&mut self) -> Result<bool, Fault> {
+        if self.locked {
+            return Ok(false);
+        }
+        if let Some(known) = self.transactional {
+            return Ok(known);
+        }
+        let question = probe::is_transactional(self.database);
+        let sets = self.lease.ask(&question, ANSWER_LIMIT).await.map_err(|t| self.fault(t, None))?;
+        let all = first(sets).into_iter().next().flatten().as_deref() == Some("1");
+        Ok(*self.transactional.insert(all))
+    }
+
+    async fn run(&mut self, step: Step<'_>) -> Result<(), Fault> {
+        let Step { statement, intent, ahead } = step;
         let no = intent.statement.as_ref().map_or(0, |mark| mark.statement_no);
-        let intent = sql::insert_journal(self.database, &intent, &self.session.began);
+        let atomic = intent.is_atomic();
+        let journal = |row: &JournalRow<'_>| sql::insert_journal(self.database, row, &self.session.began);
+        let (ahead, intent) = (ahead.map(|row| format!("{}; ", journal(&row))), journal(&intent));
         // One message: the server goes on to the statement only when the intent is written.
-        let (mut sent, mut ended) = self.send(&format!("{intent}; {}", statement.text)).await;
-        if matches!(&sent, Err(Trouble::Refused { done: 0, error }) if error.code == NOT_LOCKED) {
-            // Between LOCK TABLES and UNLOCK TABLES (every dump has them) no other table can be written, so these
-            // statements have no intent: the last one stays that of LOCK TABLES.
-            (sent, ended) = self.send(statement.text).await;
-        }
-        if let Err(trouble) = sent {
-            return Err(self.at(statement, trouble, ended));
-        }
+        let (before, text) = (ahead.unwrap_or_default(), statement.text);
+        let (sent, ended) = match atomic && self.commits_alone {
+            true => {
+                let kept = if before.is_empty() { 3 } else { 4 };
+                let message = format!("{before}START TRANSACTION; {intent}; {text}; SHOW WARNINGS; COMMIT");
+                self.send(&message, Some(kept)).await
+            }
+            false => self.run_after(&format!("{before}{intent}"), text).await,
+        };
+        let warnings = sent.map_err(|trouble| self.at(statement, trouble, ended))?;
+        self.follow(statement);
         let status = self.lease.status();
         self.open_since = if status.in_transaction { self.open_since.or(Some(no.max(1))) } else { None };
         if ended.is_some() {
@@ -96,6 +130,7 @@ impl Steps for MySqlSteps<'_> {
         } else if status.warnings && self.notices.len() < NOTICE_LIMIT {
             self.warnings(statement).await?;
         }
+        self.tell(statement, warnings);
         Ok(())
     }
 
@@ -145,8 +180,22 @@ impl<'o> MySqlSteps<'o> {
         lease: Leased<'o>,
     ) -> Self {
         let database = order.tenant.datasource.database();
-        let (open_since, rolled_back_to, by_another, notices) = (None, None, false, Vec::new());
-        Self { server, order, database, session, statements, lease, open_since, rolled_back_to, by_another, notices }
+        let commits_alone = session.autocommit;
+        Self {
+            server,
+            order,
+            database,
+            session,
+            statements,
+            lease,
+            open_since: None,
+            rolled_back_to: None,
+            commits_alone,
+            locked: false,
+            transactional: None,
+            by_another: false,
+            notices: Vec::new(),
+        }
     }
 
     /// Gives the connection back, and says what the steps know and the walk does not.
@@ -166,11 +215,40 @@ impl<'o> MySqlSteps<'o> {
         outcome
     }
 
-    /// Sends a message and reads every result, until the order is cancelled or the statement's time is over: then the
+    /// Sends an intent and then a statement, in one message.
+    async fn run_after(&mut self, intent: &str, text: &str) -> (Result<Vec<Cells>, Trouble>, Option<Ended>) {
+        let (sent, ended) = self.send(&format!("{intent}; {text}"), None).await;
+        match &sent {
+            // Between LOCK TABLES and UNLOCK TABLES (every dump has them) no other table can be written, so these
+            // statements have no intent: the last one stays that of LOCK TABLES.
+            Err(Trouble::Refused { done: 0, error }) if error.code == NOT_LOCKED => self.send(text, None).await,
+            _ => (sent, ended),
+        }
+    }
+
+    /// Keeps in mind what a statement that was done makes of the session and of the tables.
+    fn follow(&mut self, statement: &Statement<'_>) {
+        let status = self.lease.status();
+        self.commits_alone = status.autocommit && !status.in_transaction;
+        let first = statement.text.split_whitespace().next().unwrap_or_default().to_ascii_lowercase();
+        if ["insert", "update", "delete", "replace", "load", "select", "set", "do", "with"].contains(&first.as_str()) {
+            return;
+        }
+        self.transactional = None;
+        let locks = ["LOCK TABLE", "lock table", "Lock Table"].iter().any(|words| statement.text.contains(words));
+        self.locked = match first.as_str() {
+            "unlock" | "start" | "begin" => false,
+            "lock" => true,
+            // In a comment that the server executes.
+            _ => self.locked || locks,
+        };
+    }
+
+    /// Sends a message and reads every result; returns the rows of the result that is to be kept. Goes on until the order is cancelled or the statement's time is over: then the
     /// server is told to end it, and its last answer is awaited, for that says what became of it.
-    async fn send(&mut self, message: &str) -> (Result<(), Trouble>, Option<Ended>) {
+    async fn send(&mut self, message: &str, kept: Option<usize>) -> (Result<Vec<Cells>, Trouble>, Option<Ended>) {
         let connection = self.lease.id();
-        let work = self.lease.send(message);
+        let work = self.lease.send_keeping(message, kept.unwrap_or(usize::MAX));
         tokio::pin!(work);
         let ended = tokio::select! {
             biased;
@@ -220,14 +298,19 @@ impl<'o> MySqlSteps<'o> {
 
     async fn warnings(&mut self, statement: &Statement<'_>) -> Result<(), Fault> {
         let sets = self.lease.ask("SHOW WARNINGS", ANSWER_LIMIT).await.map_err(|t| self.fault(t, None))?;
-        for row in sets.into_iter().flatten() {
+        self.tell(statement, sets.into_iter().flatten().collect());
+        Ok(())
+    }
+
+    /// Keeps the server's warnings about a statement.
+    fn tell(&mut self, statement: &Statement<'_>, rows: Vec<Cells>) {
+        for row in rows {
             let [Some(level), Some(code), Some(message)] = &row[..] else { continue };
             if self.notices.len() < NOTICE_LIMIT {
                 let notice = format!("line {}: {} {code}: {message}", statement.line, level.to_uppercase());
                 self.notices.push(short(&notice, NOTICE_LENGTH));
             }
         }
-        Ok(())
     }
 
     async fn write_note(&mut self, row: &mut JournalRow<'_>) -> Result<(), Trouble> {

@@ -276,7 +276,7 @@ impl Going<'_> {
         }
         if moment == Moment::Execute {
             let asked = elsewhere::explain(self.server, &session, schema, error, diagnostic.clone());
-            diagnostic = timeout(READ_AGAIN, asked).await.unwrap_or(diagnostic);
+            diagnostic = timeout(NOTED, asked).await.unwrap_or(diagnostic);
         }
         let fenced = (moment == Moment::Commit).then(|| fence::stopped(self.order, error)).flatten();
         if let Some(fenced) = fenced {

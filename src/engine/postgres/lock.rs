@@ -16,11 +16,11 @@ use crate::engine::{Holder, LockAttempt, RunIdentity};
 use crate::error::{Code, Diagnostic, Result};
 use crate::tenant::Tenant;
 
-use super::Postgres;
 use super::fault::words;
 use super::pooler::{Way, probe};
 use super::session::{Key, Session};
 use super::sql::PG_CATALOG_ALONE;
+use super::{Postgres, work};
 
 /// How long the lock's session may take to answer.
 const ANSWER: Duration = Duration::from_secs(30);
@@ -52,7 +52,7 @@ pub(super) fn key(database: &str) -> i64 {
 pub(super) async fn try_lock(server: &Postgres, run: &RunIdentity, tenants: &[&Tenant]) -> Result<LockAttempt> {
     let Some(first) = tenants.first() else { return Ok(LockAttempt::Taken) };
     let databases: BTreeSet<&str> = tenants.iter().map(|t| t.datasource.database()).collect();
-    let keys: Vec<i64> = databases.into_iter().map(key).collect();
+    let keys: Vec<i64> = databases.iter().map(|database| key(database)).collect();
     let mut locked = server.locked.lock().await;
     if let Some(Locked { run, keys, .. }) = locked.as_ref()
         && !keys.is_empty()
@@ -88,7 +88,7 @@ pub(super) async fn try_lock(server: &Postgres, run: &RunIdentity, tenants: &[&T
         *locked = Some(Locked { session, run: run.clone(), keys: Vec::new() });
     }
     let answer = match locked.as_mut() {
-        Some(asked) => ask(asked, &keys).await,
+        Some(asked) => ask(asked, &keys, &databases).await,
         None => Ok(LockAttempt::Taken),
     };
     match answer {
@@ -110,19 +110,27 @@ pub(super) async fn try_lock(server: &Postgres, run: &RunIdentity, tenants: &[&T
 }
 
 /// Polls: a session that is blocked in `pg_advisory_lock` deadlocks with `CREATE INDEX CONCURRENTLY` in the holder.
-async fn ask(locked: &mut Locked, keys: &[i64]) -> Result<LockAttempt, String> {
+async fn ask(locked: &mut Locked, keys: &[i64], databases: &BTreeSet<&str>) -> Result<LockAttempt, String> {
     let array = array(keys);
     let refused = asking(
         &locked.session,
         &format!("SELECT k FROM unnest({array}) AS k WHERE NOT pg_catalog.pg_try_advisory_lock(k)"),
     )
     .await?;
-    if refused.is_empty() {
+    let databases: Vec<&str> = databases.iter().copied().collect();
+    let orphans = match refused.is_empty() {
+        true => asking(&locked.session, &work::at_work_query(&databases)).await?,
+        false => Vec::new(),
+    };
+    if refused.is_empty() && orphans.is_empty() {
         locked.keys = keys.to_vec();
         return Ok(LockAttempt::Taken);
     }
     asking(&locked.session, "SELECT pg_catalog.pg_advisory_unlock_all()").await?;
     locked.keys.clear();
+    if let Some(row) = orphans.first() {
+        return Ok(LockAttempt::Busy(Holder { description: work::at_work(row), run_id: None }));
+    }
     let refused: Vec<i64> = refused.iter().filter_map(|row| row.first()?.as_deref()?.parse().ok()).collect();
     let found = asking(&locked.session, &holder_query(&refused)).await?;
     Ok(LockAttempt::Held(holder(found.first().map_or(&[][..], Vec::as_slice))))

@@ -12,6 +12,7 @@ mod groups;
 mod lock;
 mod places;
 mod pooler;
+mod probe;
 mod read;
 mod schema;
 mod session;
@@ -20,6 +21,7 @@ mod sql;
 mod steps;
 mod tls;
 mod watch;
+mod work;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -183,8 +185,8 @@ impl Server for Postgres {
         .boxed()
     }
 
-    fn fate<'a>(&'a self, _begun: Begun<'a>) -> BoxFuture<'a, Result<Fate>> {
-        async { Ok(Fate::Unknown("TEMPHACK".into())) }.boxed()
+    fn fate<'a>(&'a self, begun: Begun<'a>) -> BoxFuture<'a, Result<Fate>> {
+        async move { steps::fate(self, &begun).await }.boxed()
     }
 
     fn record<'a>(&'a self, record: Record<'a>) -> BoxFuture<'a, Result<Resume>> {

@@ -1,7 +1,7 @@
 //! Where tenants live: which schema is a tenant's, whether it may be read, and what it has of our tables.
 
 use crate::changeset::Width;
-use crate::engine::tables::{HISTORY, JOURNAL, JOURNAL_ADDED};
+use crate::engine::tables::{self, HISTORY, JOURNAL, JOURNAL_ADDED, TRACE};
 use crate::engine::{JournalFormat, Tables};
 use crate::error::{Code, Diagnostic, Result};
 use crate::tenant::Tenant;
@@ -85,11 +85,11 @@ pub(super) async fn journal_format(
 ) -> Result<Option<JournalFormat>, tokio_postgres::Error> {
     let found = session.ask(&places_query(&[Some(schema.to_owned())])).await?;
     let cell = |i: usize| found.first().and_then(|row| row.get(i)?.as_deref());
-    Ok(format_of(cell(6), cell(7)))
+    Ok(format_of(cell(6), cell(7), cell(8)))
 }
 
-fn format_of(table: Option<&str>, added: Option<&str>) -> Option<JournalFormat> {
-    table.map(|_| if added.is_some() { JournalFormat::Two } else { JournalFormat::One })
+fn format_of(table: Option<&str>, added: Option<&str>, trace: Option<&str>) -> Option<JournalFormat> {
+    table.map(|_| tables::journal_format(|name| if name == TRACE { trace.is_some() } else { added.is_some() }))
 }
 
 /// One row for each schema, in order: does it exist, may it be used, and what has it of our tables.
@@ -104,11 +104,12 @@ fn places_query(schemas: &[Option<String>]) -> String {
     format!(
         "{PG_CATALOG_ALONE}SELECT n.oid::text, pg_catalog.has_schema_privilege(n.oid, 'USAGE')::text, a.atttypid::regtype::text, \
          pg_catalog.has_table_privilege(h.oid, 'SELECT')::text, h.oid::text, \
-         pg_catalog.has_table_privilege(j.oid, 'SELECT')::text, j.oid::text, f.attnum::text \
+         pg_catalog.has_table_privilege(j.oid, 'SELECT')::text, j.oid::text, f.attnum::text, g.attnum::text \
          FROM unnest(ARRAY[{}]::text[]) WITH ORDINALITY AS s (name, at) \
          LEFT JOIN pg_catalog.pg_namespace n ON n.nspname = s.name {} \
          LEFT JOIN pg_catalog.pg_attribute a ON a.attrelid = h.oid AND a.attname = 'version' AND a.attnum > 0 {} \
          LEFT JOIN pg_catalog.pg_attribute f ON f.attrelid = j.oid AND f.attname = '{}' AND f.attnum > 0 \
+         LEFT JOIN pg_catalog.pg_attribute g ON g.attrelid = j.oid AND g.attname = '{TRACE}' AND g.attnum > 0 \
          ORDER BY s.at",
         names.join(", "),
         class("h", HISTORY),
@@ -150,7 +151,7 @@ fn place(server: &Postgres, idx: usize, tenant: &Tenant, facts: &Facts, row: &[O
         }
     }
     let width = if cell(2) == Some("bigint") { Width::Int8 } else { Width::Int4 };
-    let tables = Tables { history: cell(4).map(|_| width), journal: format_of(cell(6), cell(7)) };
+    let tables = Tables { history: cell(4).map(|_| width), journal: format_of(cell(6), cell(7), cell(8)) };
     Ok(Place { idx, oid: cell(0).unwrap_or_default().to_owned(), schema: schema.to_owned(), tables })
 }
 

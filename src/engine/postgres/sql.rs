@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use crate::changeset::Width;
 use crate::engine::tables::{
-    HISTORY, JOURNAL, JOURNAL_ADDED, JOURNAL_COLUMNS, JOURNAL_FORMAT, JournalRow, applied_on_now, version_type,
+    HISTORY, JOURNAL, JOURNAL_ADDED, JOURNAL_COLUMNS, JOURNAL_FORMAT, JournalRow, applied_on_now, lacking, version_type,
 };
 use crate::engine::{JournalFormat, Order};
+
+use super::probe;
 
 /// Quotes an identifier, whatever characters it holds.
 pub(super) fn ident(name: &str) -> String {
@@ -94,15 +96,15 @@ pub(super) fn under_own_role(own: &str) -> String {
     )
 }
 
-/// Returns the statement that makes the journal of format 2, whatever of it is there. Empty where all is.
+/// Returns the statement that makes the journal of this format, whatever of it is there. Empty where all is.
 pub(super) fn make_journal(there: Option<JournalFormat>, schema: &str) -> String {
     match there {
         None => new_journal(schema),
-        Some(JournalFormat::One) => {
-            let added = JOURNAL_ADDED.map(|name| format!("ADD COLUMN IF NOT EXISTS {name} text"));
-            format!("ALTER TABLE {} {};\n", table(schema, JOURNAL), added.join(", "))
+        Some(JournalFormat::Three) => String::new(),
+        Some(older) => {
+            let added = lacking(older).iter().map(|name| format!("ADD COLUMN IF NOT EXISTS {name} text"));
+            format!("ALTER TABLE {} {};\n", table(schema, JOURNAL), added.collect::<Vec<_>>().join(", "))
         }
-        Some(JournalFormat::Two) => String::new(),
     }
 }
 
@@ -160,7 +162,7 @@ pub(super) fn insert_journal(row: &JournalRow<'_>, schema: &str, started: &str) 
     let mark = row.statement.as_ref();
     format!(
         "INSERT INTO {} ({}) SELECT {JOURNAL_FORMAT}, {}, '{}', {}, {}, '{}', '{}', {}, {}, {}, {}, {}, {}, \
-         started, now, (EXTRACT(epoch FROM now OPERATOR(pg_catalog.-) started) OPERATOR(pg_catalog.*) 1000)::bigint, {}, {}, {} \
+         started, now, (EXTRACT(epoch FROM now OPERATOR(pg_catalog.-) started) OPERATOR(pg_catalog.*) 1000)::bigint, {}, {}, {}, {} \
          FROM (SELECT ({started})::timestamp with time zone AS started, pg_catalog.clock_timestamp() AS now) AS clock;\n",
         table(schema, JOURNAL),
         JOURNAL_COLUMNS.join(", "),
@@ -179,13 +181,14 @@ pub(super) fn insert_journal(row: &JournalRow<'_>, schema: &str, started: &str) 
         text(row.error.as_deref()),
         text(row.fingerprint),
         text(row.accepted),
+        row.trace.as_ref().map_or("NULL".to_owned(), |traced| probe::trace(schema, traced)),
     )
 }
 
 /// Returns the journal's columns as text, times in RFC 3339; NULL for what its format lacks.
 pub(super) fn journal_columns(format: JournalFormat) -> String {
     let column = |name: &&str| match *name {
-        name if format == JournalFormat::One && JOURNAL_ADDED.contains(&name) => "NULL::text".to_owned(),
+        name if lacking(format).contains(&name) => "NULL::text".to_owned(),
         "started_at" | "finished_at" => {
             format!("to_char({name} AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')")
         }

@@ -6,12 +6,13 @@ use tokio::time::timeout;
 use tokio_postgres::error::SqlState;
 
 use crate::engine::pool::Lease;
-use crate::engine::stepwise::{self, Fault, Steps, failed};
+use crate::engine::stepwise::{self, Fault, Step, Steps, failed};
 use crate::engine::tables::{JOURNAL, JournalRow, StatementMark};
-use crate::engine::{Failure, Left, Moment, Order, Outcome, Record, Resume};
+use crate::engine::traced::{Inquiry, decide, inquire};
+use crate::engine::{Begun, Failure, Fate, Left, Moment, Order, Outcome, Record, Resume};
 use crate::error::{Code, Diagnostic, names};
 use crate::history::prefix_hash;
-use crate::sql::{Dialect, Statement, split};
+use crate::sql::{Dialect, Statement, split, trace};
 
 use super::apply::mentions;
 use super::session::{Key, Session};
@@ -19,7 +20,7 @@ use super::sql::{
     AS_WE_CAME_FOR_NOW, Settings, insert_history, insert_journal, literal, make_journal, make_tables, table,
     under_own_role,
 };
-use super::{Postgres, fault, fence, home, places};
+use super::{Postgres, fault, fence, home, places, probe, work};
 
 /// How long a cancelled statement may take to end.
 const CANCELLED: Duration = Duration::from_secs(10);
@@ -89,7 +90,46 @@ pub(super) async fn apply(server: &Postgres, order: &Order<'_>) -> Outcome {
     outcome
 }
 
-/// Writes what a person found out about a statement.
+/// Finds out what became of a statement.
+pub(super) async fn fate(server: &Postgres, begun: &Begun<'_>) -> Result<Fate, Diagnostic> {
+    let inquiry = match split(&begun.text.sql, Dialect::Postgres) {
+        Ok(statements) => inquire(begun, &statements, |statement| trace(statement, Dialect::Postgres)),
+        Err(error) => Inquiry::Known(Fate::Unknown(format!("the file cannot be split into statements: {error}"))),
+    };
+    let (probes, before) = match inquiry {
+        Inquiry::Known(fate) => return Ok(fate),
+        Inquiry::Ask { probes, before } => (probes, before),
+    };
+    let session = server.clean_session(begun.tenant).await?;
+    let Some(schema) = home(begun.tenant, &session) else {
+        let diagnostic = fault::no_schema(&server.server, begun.tenant.datasource.database(), None);
+        session.discard().await;
+        return Err(diagnostic);
+    };
+    let question = format!("SELECT {}", probe::answers(&schema, &probes));
+    match timeout(RECORDED, session.ask(&question)).await {
+        Ok(Ok(rows)) => {
+            session.keep();
+            let now = rows.into_iter().flatten().next().flatten().unwrap_or_default();
+            Ok(decide(&probes, &before, &now))
+        }
+        Ok(Err(error)) => {
+            session.discard().await;
+            Err(unlooked(begun, fault::words(&error)))
+        }
+        Err(_) => {
+            session.discard().await;
+            Err(unlooked(begun, format!("no answer within {} s", RECORDED.as_secs())))
+        }
+    }
+}
+
+fn unlooked(begun: &Begun<'_>, cause: String) -> Diagnostic {
+    let message = format!("what became of a statement of tenant {} cannot be looked up", begun.tenant.name);
+    Diagnostic::new(Code::READ_FAILED, message).cause(cause)
+}
+
+/// Writes what was found out about a statement.
 pub(super) async fn record(server: &Postgres, record: &Record<'_>) -> Result<Resume, Diagnostic> {
     let statements = split(&record.text.sql, Dialect::Postgres).map_err(|error| stepwise::unsplit(record, &error))?;
     let mark = stepwise::marked(record, &statements)?;
@@ -195,6 +235,10 @@ impl OnSession<'_> {
 }
 
 impl Steps for OnSession<'_> {
+    fn dialect(&self) -> Dialect {
+        Dialect::Postgres
+    }
+
     async fn prepare(&mut self) -> Result<(), Fault> {
         let settings = Settings {
             verb: "SET",
@@ -204,6 +248,7 @@ impl Steps for OnSession<'_> {
             checks_client: self.session.checks_client,
         };
         self.record(&settings.sql()).await?;
+        work::begin(self.order, self.session, self.schema).await?;
         let tables = make_tables(self.order, self.schema);
         if !tables.is_empty()
             && let Some(error) = self.session.send_counting(&tables).await.error
@@ -228,10 +273,23 @@ impl Steps for OnSession<'_> {
         Ok(())
     }
 
-    /// Two messages: `CREATE INDEX CONCURRENTLY` is refused in a message with anything else (25001).
-    async fn run(&mut self, intent: JournalRow<'_>, statement: &Statement<'_>) -> Result<(), Fault> {
-        let intent = insert_journal(&intent, self.schema, "pg_catalog.clock_timestamp()");
-        self.record(&under_own_role(&intent)).await?;
+    async fn set_again(&mut self, statement: &Statement<'_>) -> Result<(), Fault> {
+        self.send(statement.text).await
+    }
+
+    /// One message where statement and intent commit together; else two, for `CREATE INDEX CONCURRENTLY` is refused in a
+    /// message with anything else (25001).
+    async fn run(&mut self, step: Step<'_>) -> Result<(), Fault> {
+        let Step { statement, intent, ahead } = step;
+        let journal =
+            |row: &JournalRow<'_>| under_own_role(&insert_journal(row, self.schema, "pg_catalog.clock_timestamp()"));
+        if let Some(ahead) = ahead {
+            self.record(&journal(&ahead)).await?;
+        }
+        if intent.is_atomic() {
+            return self.send(&format!("{}{}", journal(&intent), statement.text)).await;
+        }
+        self.record(&journal(&intent)).await?;
         match self.send(statement.text).await {
             Err(Fault::Refused { diagnostic, .. }) if may_commit_inside(statement.text) => {
                 let why = diagnostic.causes().first().cloned().unwrap_or_default();

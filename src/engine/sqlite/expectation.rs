@@ -15,7 +15,7 @@ use crate::tenant::Tenant;
 /// Reads the schema that the journal keeps.
 pub(super) fn recorded(tenant: &Tenant) -> Result<Option<Snapshot>> {
     let found = File::of(tenant)?.read(|connection| {
-        if reading::journal_format(connection)? != Some(JournalFormat::Two) {
+        if reading::journal_format(connection)? < Some(JournalFormat::Two) {
             return Ok(None);
         }
         let sql = format!("SELECT {SNAPSHOT} FROM {JOURNAL} WHERE {SNAPSHOT} IS NOT NULL ORDER BY id DESC LIMIT 1");
@@ -39,7 +39,7 @@ pub(super) struct Kept {
 pub(super) fn keep(tenant: &Tenant, kept: &Kept) -> Result<()> {
     let file = File::of(tenant)?;
     // Without a file, or without such a journal, there is no row of this run.
-    let is_there = file.read(reading::journal_format)?.flatten() == Some(JournalFormat::Two);
+    let is_there = file.read(reading::journal_format)?.flatten() >= Some(JournalFormat::Two);
     if !is_there {
         return Ok(());
     }

@@ -8,11 +8,11 @@ use std::time::Duration;
 use rusqlite::{Connection, Error, ErrorCode, OptionalExtension, params};
 
 use super::{fault, reading};
+use crate::engine::Order;
 use crate::engine::stepwise::failed;
 use crate::engine::tables::{
-    HISTORY, JOURNAL, JOURNAL_ADDED, JOURNAL_COLUMNS, JOURNAL_FORMAT, JournalRow, applied_on_now, version_type,
+    HISTORY, JOURNAL, JOURNAL_COLUMNS, JOURNAL_FORMAT, JournalRow, applied_on_now, lacking, version_type,
 };
-use crate::engine::{JournalFormat, Order};
 use crate::error::{Code, Diagnostic};
 
 /// This instant by SQLite's clock.
@@ -55,7 +55,7 @@ pub(super) fn make_tables(connection: &Connection, order: &Order<'_>) -> rusqlit
     make_journal(connection)
 }
 
-/// Makes the journal if it is missing; gives one of format 1, made by an older mtmigrate, what it lacks.
+/// Makes the journal if it is missing; gives one that an older mtmigrate made what it lacks.
 pub(super) fn make_journal(connection: &Connection) -> rusqlite::Result<()> {
     connection.execute_batch(&format!(
         "CREATE TABLE IF NOT EXISTS main.{JOURNAL}(
@@ -79,12 +79,11 @@ pub(super) fn make_journal(connection: &Connection) -> rusqlite::Result<()> {
              error TEXT,
              fingerprint TEXT,
              accepted TEXT,
-             snapshot TEXT)"
+             snapshot TEXT,
+             trace TEXT)"
     ))?;
-    if reading::journal_format(connection)? == Some(JournalFormat::One) {
-        for column in JOURNAL_ADDED {
-            connection.execute_batch(&format!("ALTER TABLE main.{JOURNAL} ADD COLUMN {column} TEXT"))?;
-        }
+    for column in reading::journal_format(connection)?.map_or(&[][..], lacking) {
+        connection.execute_batch(&format!("ALTER TABLE main.{JOURNAL} ADD COLUMN {column} TEXT"))?;
     }
     Ok(())
 }
@@ -102,7 +101,7 @@ pub(super) fn insert_journal(connection: &Connection, start: &Start, row: &Journ
     let columns = JOURNAL_COLUMNS.join(", ");
     let sql = format!(
         "INSERT INTO main.{JOURNAL} ({columns})
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, {NOW}, ?15, ?16, ?17, ?18)"
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, {NOW}, ?15, ?16, ?17, ?18, ?19)"
     );
     let statement = row.statement.as_ref();
     connection
@@ -127,9 +126,17 @@ pub(super) fn insert_journal(connection: &Connection, start: &Start, row: &Journ
                 row.error,
                 row.fingerprint,
                 row.accepted,
+                // Nothing is asked before a statement here: there are no probes.
+                row.trace.as_ref().map(|traced| traced.head()),
             ],
         )
         .map(drop)
+}
+
+/// Returns number and run of the journal's last row.
+pub(super) fn journal_end(connection: &Connection) -> rusqlite::Result<Option<(i64, String)>> {
+    let sql = format!("SELECT id, CAST(run_id AS TEXT) FROM main.{JOURNAL} ORDER BY id DESC LIMIT 1");
+    connection.query_row(&sql, [], |row| Ok((row.get(0)?, row.get(1)?))).optional()
 }
 
 /// Returns the checksum in the history row of the order's version, if there is a row.

@@ -34,6 +34,7 @@ use tokio::task::JoinError;
 
 use super::stepwise;
 use super::tables::JournalRow;
+use super::traced::{Inquiry, inquire};
 use super::{
     Acceptance, Begun, Failure, Fate, Gauge, Keep, Left, LockAttempt, Moment, Order, Outcome, Reading, Record, Resume,
     RunIdentity, Server,
@@ -41,7 +42,7 @@ use super::{
 use crate::error::{Code, Diagnostic, Result};
 use crate::history::Attempt;
 use crate::schema::{Include, Snapshot};
-use crate::sql::{Dialect, split};
+use crate::sql::{Dialect, split, trace};
 use crate::tenant::{self, Address, Datasource, Tenant};
 use brake::Brake;
 use expectation::Kept;
@@ -208,8 +209,20 @@ impl Server for Directory {
         })
     }
 
-    fn fate<'a>(&'a self, _begun: Begun<'a>) -> BoxFuture<'a, Result<Fate>> {
-        Box::pin(async { Ok(Fate::Unknown("TEMPHACK".into())) })
+    /// What commits here commits with its row, and the rest can be run again: the journal's row tells, or nothing does.
+    fn fate<'a>(&'a self, begun: Begun<'a>) -> BoxFuture<'a, Result<Fate>> {
+        Box::pin(async move {
+            let statements = match split(&begun.text.sql, Dialect::Sqlite) {
+                Ok(statements) => statements,
+                Err(error) => {
+                    return Ok(Fate::Unknown(format!("the file cannot be split into statements: {error}")));
+                }
+            };
+            match inquire(&begun, &statements, |statement| trace(statement, Dialect::Sqlite)) {
+                Inquiry::Known(fate) => Ok(fate),
+                Inquiry::Ask { .. } => Ok(Fate::Unknown("its journal row is not one of this engine".into())),
+            }
+        })
     }
 
     fn record<'a>(&'a self, record: Record<'a>) -> BoxFuture<'a, Result<Resume>> {
@@ -234,6 +247,7 @@ impl Server for Directory {
                     error,
                     fingerprint: None,
                     accepted: accepted.as_deref(),
+                    trace: None,
                 };
                 let connection = File::of(&tenant)?.to_write()?;
                 let noted = Start::now(&connection).and_then(|start| ledger::note(&connection, &start, &row));

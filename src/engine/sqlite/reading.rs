@@ -5,7 +5,7 @@ use rusqlite::{Connection, OptionalExtension, Row};
 
 use super::file::File;
 use crate::changeset::Width;
-use crate::engine::tables::{HISTORY, JOURNAL, JOURNAL_ADDED, JOURNAL_COLUMNS, attempt};
+use crate::engine::tables::{self, HISTORY, JOURNAL, JOURNAL_COLUMNS, attempt, lacking};
 use crate::engine::{JournalFormat, Reading, Tables};
 use crate::error::Result;
 use crate::history::{self, Attempt};
@@ -50,11 +50,12 @@ fn tables(connection: &Connection) -> rusqlite::Result<Tables> {
 
 /// Looks of which format the journal is.
 pub(super) fn journal_format(connection: &Connection) -> rusqlite::Result<Option<JournalFormat>> {
-    let is_there =
-        "SELECT EXISTS (SELECT 1 FROM pragma_table_info(?1, 'main') WHERE name = 'fingerprint' COLLATE NOCASE)
-                    FROM sqlite_schema WHERE type = 'table' AND name = ?1 COLLATE NOCASE";
-    let format = |two: bool| if two { JournalFormat::Two } else { JournalFormat::One };
-    connection.query_row(is_there, [JOURNAL], |row| Ok(format(row.get(0)?))).optional()
+    let sql = "SELECT lower(name) FROM pragma_table_info(?1, 'main')
+               WHERE EXISTS (SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?1 COLLATE NOCASE)";
+    let mut statement = connection.prepare(sql)?;
+    let columns: Vec<String> = statement.query_map([JOURNAL], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
+    let format = tables::journal_format(|name| columns.iter().any(|column| column == name));
+    Ok((!columns.is_empty()).then_some(format))
 }
 
 fn history_rows(connection: &Connection) -> rusqlite::Result<Vec<history::Row>> {
@@ -80,7 +81,7 @@ fn journal_rows(
     limit: u32,
 ) -> rusqlite::Result<Vec<Vec<Option<String>>>> {
     let Some(format) = format else { return Ok(Vec::new()) };
-    let column = |name: &str| match format == JournalFormat::One && JOURNAL_ADDED.contains(&name) {
+    let column = |name: &str| match lacking(format).contains(&name) {
         true => "NULL".to_owned(),
         false => format!("CAST({name} AS TEXT)"),
     };

@@ -1,7 +1,7 @@
 //! Applies a text that may not be in a transaction, such as `VACUUM` and `PRAGMA journal_mode`, statement by statement.
 //!
-//! The order of events is [`stepwise::apply`]'s; here is what each of them is on SQLite. Every intent is a transaction
-//! of its own, durable before the statement begins. Foreign keys are off here too, and checked after the last
+//! The order of events is [`stepwise::apply`]'s; here is what each of them is on SQLite. A statement that may be in a
+//! transaction is in one with its intent; for the others the intent is durable before they begin. Foreign keys are off here too, and checked after the last
 //! statement.
 
 use rusqlite::{Connection, Error, ErrorCode};
@@ -13,10 +13,10 @@ use super::file::File;
 use super::foreign_keys::Violations;
 use super::ledger::{self, Start};
 use crate::engine::Order;
-use crate::engine::stepwise::{Fault, Steps, failed};
+use crate::engine::stepwise::{Fault, Step, Steps, failed, unmoved};
 use crate::engine::tables::JournalRow;
 use crate::error::{Code, Diagnostic};
-use crate::sql::Statement;
+use crate::sql::{Dialect, Statement};
 
 /// One order on one file.
 pub(super) struct FileSteps<'s> {
@@ -44,6 +44,27 @@ impl<'s> FileSteps<'s> {
         self.session.as_ref().ok_or_else(bug)
     }
 
+    fn execute(&self, connection: &Connection, statement: &Statement<'_>) -> Result<(), Fault> {
+        let ran = self.brake.during(|| execute(connection, statement.text));
+        ran.map_err(|e| self.sort(&e, fault::in_statement(self.order, self.brake, statement, &e)))
+    }
+
+    /// A statement that leaves a transaction open is undone: what comes after it could not be journalled durably.
+    fn not_left_open(&self, connection: &Connection) -> Result<(), Fault> {
+        if connection.is_autocommit() {
+            return Ok(());
+        }
+        connection.execute_batch("ROLLBACK").map_err(|e| self.fault(&e))?;
+        Err(refused(
+            failed(self.order, Code::CHANGESET_FAILED)
+                .cause(
+                    "the statement leaves a transaction open, \
+                     and every statement of a no-transaction text commits by itself",
+                )
+                .hint("take BEGIN and COMMIT out; what belongs in one transaction is a changeset of its own"),
+        ))
+    }
+
     fn fault(&self, error: &Error) -> Fault {
         self.sort(error, fault::diagnose(self.order, self.brake, error))
     }
@@ -58,6 +79,10 @@ impl<'s> FileSteps<'s> {
 }
 
 impl Steps for FileSteps<'_> {
+    fn dialect(&self) -> Dialect {
+        Dialect::Sqlite
+    }
+
     async fn prepare(&mut self) -> Result<(), Fault> {
         let order = self.order;
         let mut connection = File::of(order.tenant).and_then(|file| file.to_write()).map_err(refused)?;
@@ -65,41 +90,50 @@ impl Steps for FileSteps<'_> {
             let start = Start::now(&connection)?;
             ledger::in_transaction(&connection, || ledger::make_tables(&connection, order))?;
             let recorded = ledger::recorded_checksum(&connection, order)?;
+            let last = ledger::journal_end(&connection)?;
             // A text that stopped behind its last statement stopped at the check: what it found is not old.
             let checked_before = order.resume.as_ref().is_some_and(|at| at.statement_no > self.statements);
             let violations = match checked_before {
                 true => Violations::default(),
                 false => self.brake.during(|| Violations::find(&connection))?,
             };
-            Ok((start, recorded, violations))
+            Ok((start, recorded, last, violations))
         });
-        let (start, recorded, violations) = ready.map_err(|e| self.fault(&e))?;
+        let (start, recorded, last, violations) = ready.map_err(|e| self.fault(&e))?;
         if let Some(recorded) = recorded {
             return Err(refused(ledger::recorded_otherwise(order, &recorded)));
         }
+        unmoved(order, last.as_ref().map(|(id, run_id)| (*id, run_id.as_str())))?;
         self.session = Some(Session { connection, start, violations });
         Ok(())
     }
 
-    /// A statement that leaves a transaction open is undone: what comes after it could not be journalled durably.
-    async fn run(&mut self, intent: JournalRow<'_>, statement: &Statement<'_>) -> Result<(), Fault> {
+    async fn set_again(&mut self, statement: &Statement<'_>) -> Result<(), Fault> {
+        let Session { connection, .. } = self.session()?;
+        self.execute(connection, statement)
+    }
+
+    async fn run(&mut self, step: Step<'_>) -> Result<(), Fault> {
         let Session { connection, start, .. } = self.session()?;
-        ledger::insert_journal(connection, start, &intent).map_err(|e| self.fault(&e))?;
-        self.brake
-            .during(|| execute(connection, statement.text))
-            .map_err(|e| self.sort(&e, fault::in_statement(self.order, self.brake, statement, &e)))?;
-        if connection.is_autocommit() {
-            return Ok(());
+        let Step { statement, intent, ahead } = step;
+        let insert = |row: &JournalRow<'_>| ledger::insert_journal(connection, start, row).map_err(|e| self.fault(&e));
+        if let Some(ahead) = ahead {
+            insert(&ahead)?;
         }
-        connection.execute_batch("ROLLBACK").map_err(|e| self.fault(&e))?;
-        Err(refused(
-            failed(self.order, Code::CHANGESET_FAILED)
-                .cause(
-                    "the statement leaves a transaction open, \
-                     and every statement of a no-transaction text commits by itself",
-                )
-                .hint("take BEGIN and COMMIT out; what belongs in one transaction is a changeset of its own"),
-        ))
+        if intent.is_atomic() {
+            connection.execute_batch("BEGIN IMMEDIATE").map_err(|e| self.fault(&e))?;
+            let ran = insert(&intent)
+                .and_then(|()| self.execute(connection, statement))
+                .and_then(|()| connection.execute_batch("COMMIT").map_err(|e| self.fault(&e)));
+            // Some errors have rolled it back already.
+            if ran.is_err() && !connection.is_autocommit() {
+                connection.execute_batch("ROLLBACK").map_err(|e| self.fault(&e))?;
+            }
+            return ran;
+        }
+        insert(&intent)?;
+        self.execute(connection, statement)?;
+        self.not_left_open(connection)
     }
 
     async fn check(&mut self) -> Result<(), Fault> {

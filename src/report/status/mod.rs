@@ -16,7 +16,7 @@ use time::Date;
 use crate::changeset::Version;
 use crate::error::{Diagnostic, ExitStatus, Paint, count};
 use crate::history::{Attempt, Finding, Unfinished};
-use crate::lockstep::{Found, Position, Scope, Standing, State, Survey};
+use crate::lockstep::{Account, Found, Position, Scope, Standing, State, Survey};
 use crate::schema::{Difference, Fingerprint, Kind, Verdict};
 use crate::sql::EngineKind;
 
@@ -62,6 +62,8 @@ struct Row {
     /// Of the live schema, if it was looked at.
     fingerprint: Option<Fingerprint>,
     unfinished: Option<Unfinished>,
+    /// What was found out about the statement that is unfinished, in words.
+    account: Option<String>,
     last: Option<Attempt>,
     error: Option<Diagnostic>,
     quarantined: Option<String>,
@@ -136,7 +138,11 @@ impl StatusReport {
     /// Folds a survey. Without a target, tenants are measured against the changelog's newest version.
     pub fn new(scope: &Scope<'_>, survey: &Survey, target: Option<Version>, today: Date) -> Self {
         let target = target.or(scope.changelog.newest());
-        let mut rows: Vec<Row> = survey.standings.iter().map(|standing| Row::of(scope, standing, target)).collect();
+        let row = |standing: &Standing| {
+            let account = survey.accounts.get(&standing.tenant).map(account);
+            Row { account, ..Row::of(scope, standing, target) }
+        };
+        let mut rows: Vec<Row> = survey.standings.iter().map(row).collect();
         rows.sort_by(|a, b| (a.state, &a.name).cmp(&(b.state, &b.name)));
         Self { target, rows, cohorts: cohorts::of(scope, survey, today) }
     }
@@ -188,6 +194,15 @@ impl StatusReport {
     }
 }
 
+/// Says in short what was found out about a statement.
+fn account(account: &Account) -> String {
+    match account {
+        Account::Decided(_, words) => format!("`up` goes on by itself: {words}"),
+        Account::Undecided(words) => words.clone(),
+        Account::Unasked(why) => why.one_line(),
+    }
+}
+
 /// Returns what a verdict finds wrong.
 fn schema_drift(verdict: &Verdict) -> Vec<Drift> {
     let told: HashSet<&Difference> = in_short(verdict.differences()).into_iter().collect();
@@ -223,6 +238,7 @@ impl Row {
             drift: Vec::new(),
             fingerprint: None,
             unfinished: None,
+            account: None,
             last: None,
             error: None,
             quarantined: None,

@@ -67,7 +67,7 @@ pub(super) fn note(row: &Row) -> String {
     let said = match row.state {
         State::Quarantined => row.quarantined.clone(),
         State::Unreachable => row.error.as_ref().map(|error| error.one_line()),
-        State::HalfApplied => row.unfinished.as_ref().map(|open| half(open, row.last_error())),
+        State::HalfApplied => row.unfinished.as_ref().map(|open| half(open, row)),
         State::Drifted | State::Ahead => drift(&row.drift),
         State::Failed => row.last.as_ref().map(|last| failed(last.version, row.last_error())),
         State::Behind | State::New | State::Current => None,
@@ -81,14 +81,16 @@ impl Row {
     }
 }
 
-fn half(open: &Unfinished, error: Option<&str>) -> String {
+fn half(open: &Unfinished, row: &Row) -> String {
     match open {
         Unfinished::Uncertain { version, statement_no, statements, .. } => {
-            format!("V{version}: statement {statement_no} of {statements} begun, its end not recorded")
+            let account = row.account.as_ref().map(|words| format!("; {words}")).unwrap_or_default();
+            format!("V{version}: statement {statement_no} of {statements} begun, its end not recorded{account}")
         }
         Unfinished::FailedAt { version, statement_no, .. } => {
             let before = statement_no.saturating_sub(1);
-            format!("{}; {before} before it committed", failed(format!("{version} statement {statement_no}"), error))
+            let failed = failed(format!("{version} statement {statement_no}"), row.last_error());
+            format!("{failed}; {before} before it committed")
         }
     }
 }

@@ -188,7 +188,7 @@ impl Server for Fake {
             Ok(Reading {
                 tables: Tables {
                     history: (!state.rows.is_empty()).then_some(Width::Int4),
-                    journal: (!state.journal.is_empty()).then_some(JournalFormat::Two),
+                    journal: (!state.journal.is_empty()).then_some(JournalFormat::Three),
                 },
                 rows: state.rows,
                 last: state.journal.last().cloned(),

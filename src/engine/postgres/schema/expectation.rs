@@ -32,7 +32,7 @@ pub(in crate::engine::postgres) async fn recorded(server: &Postgres, tenant: &Te
     let session = server.clean_session(tenant).await?;
     let found = async {
         let place = place_of(server, &session, tenant).await?;
-        if place.tables.journal != Some(JournalFormat::Two) {
+        if place.tables.journal < Some(JournalFormat::Two) {
             return Ok(None);
         }
         let from = table(&place.schema, JOURNAL);
@@ -100,7 +100,7 @@ impl Question for Keeping<'_> {
             for place in places {
                 let Some(keep) = self.kept.get(place.idx) else { continue };
                 // Without these there is no row of this run.
-                if place.tables.journal != Some(JournalFormat::Two) {
+                if place.tables.journal < Some(JournalFormat::Two) {
                     answers.push((place.idx, Ok(())));
                     continue;
                 }

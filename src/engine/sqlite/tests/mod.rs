@@ -21,7 +21,7 @@ use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
 use crate::changeset::{Changeset, Checksums, Directives, Kind, Text, Version, Width};
-use crate::engine::{Failure, Order, Outcome, Resume, RunIdentity, Server, Tables};
+use crate::engine::{Failure, Known, Order, Outcome, Resume, RunIdentity, Server, Tables};
 use crate::schema::Include;
 use crate::sql::EngineKind;
 use crate::tenant::{self, Access, Address, Datasource, Limits, ServerId, Tenant, TenantId, Tls};
@@ -116,11 +116,18 @@ impl Scene {
                 tables: Tables { history: None, journal: None },
                 rewrite: Vec::new(),
                 resume: self.resume.clone(),
-                known: Default::default(),
+                known: Known { journal_end: self.journal_end(tenant), ..Known::default() },
                 limits: self.limits,
                 cancel: self.cancel.clone(),
             })
             .await
+    }
+
+    /// The number of the journal's last row, as a survey reads it.
+    fn journal_end(&self, tenant: &Tenant) -> Option<i64> {
+        self.path(&format!("{}.db", tenant.name)).exists().then(|| self.db(tenant))?;
+        let last = self.db(tenant).query_row("SELECT max(id) FROM mtmigrate_journal", [], |row| row.get(0));
+        last.ok().flatten()
     }
 
     async fn applied(&self, tenant: &Tenant, version: i64, sql: &str) {

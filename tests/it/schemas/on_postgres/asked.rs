@@ -219,7 +219,7 @@ fn what_a_run_and_a_person_record_is_kept_once_and_read_again() {
                 let found: Option<Snapshot> = server.recorded(&tenants[at]).await.expect("an answer");
                 assert_eq!(found.as_ref(), Some(&*live[at]));
             }
-            let accepted = "2|accept|1|accepted|what it is|[]|1/postgres-15|hot fix, it's \\ fine".to_owned();
+            let accepted = "3|accept|1|accepted|what it is|[]|1/postgres-15|hot fix, it's \\ fine".to_owned();
             let rows = |name: &str| tokio::task::block_in_place(|| journal(fleet, name));
             assert_eq!(rows("a"), ["2|up|1|applied|it|-|-|-".to_owned(), accepted.clone()]);
             assert_eq!(rows("b"), ["2|up|1|applied|it|-|1/postgres-15|-"]);
