@@ -6,6 +6,7 @@
 mod again;
 mod apply;
 mod fault;
+mod greeting;
 mod groups;
 mod lock;
 mod places;
