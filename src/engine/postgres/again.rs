@@ -16,8 +16,11 @@ use super::fault;
 use super::sql::table;
 use super::watch::Backend;
 
-/// How long the re-reading after a lost connection may take; a server that was restarted needs a moment.
-pub(super) const READ_AGAIN: Duration = Duration::from_secs(30);
+/// How long the re-reading after a lost connection may take.
+const READ_AGAIN: Duration = Duration::from_secs(30);
+
+/// How long a server may be away; one that was restarted needs a moment.
+const AWAY: Duration = Duration::from_secs(10);
 
 /// How long the process of a lost session may take to notice by itself.
 const NOTICES: Duration = Duration::from_secs(2);
@@ -78,6 +81,7 @@ impl Going<'_> {
             loop {
                 let end = began.elapsed() >= NOTICES;
                 match self.look(schema, left, end).await {
+                    Seen::Nothing if matches!(seen, Seen::Nothing) && began.elapsed() >= AWAY => return,
                     Seen::Nothing => {}
                     certain @ (Seen::There(_) | Seen::Missing) => {
                         seen = certain;

@@ -8,6 +8,7 @@ mod apply;
 mod elsewhere;
 mod fault;
 mod fence;
+mod greeting;
 mod groups;
 mod lock;
 mod places;

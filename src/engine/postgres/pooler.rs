@@ -7,9 +7,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use tokio::io::AsyncReadExt;
 use tokio::time::timeout;
-use tokio_postgres::{CancelToken, NoTls};
 
 use crate::engine::pool::Close;
 use crate::error::{Diagnostic, Result};
@@ -51,19 +49,6 @@ impl Way {
             _ => Self::Unknown,
         }
     }
-}
-
-/// Returns the number of the process that greeted us, which a cancel request names. Poolers make their own.
-///
-/// The driver keeps it for itself, but writes it into any stream. Not for sessions that insist on TLS: their request
-/// would begin with a handshake.
-/// <https://www.postgresql.org/docs/current/protocol-message-formats.html#PROTOCOL-MESSAGE-FORMATS-CANCELREQUEST>
-pub(super) async fn greeted_by(token: &CancelToken) -> Option<i32> {
-    let (ours, mut theirs) = tokio::io::duplex(64);
-    token.cancel_query_raw(ours, NoTls).await.ok()?;
-    let mut request = [0; 16];
-    theirs.read_exact(&mut request).await.ok()?;
-    Some(i32::from_be_bytes(request[8..12].try_into().ok()?))
 }
 
 /// Checks that sessions with this key are not shared. Takes one of the pool's, and one in the place of the run lock's.

@@ -20,7 +20,8 @@ use crate::error::Result;
 use crate::tenant::{Access, Address, Server, TlsMode};
 
 use super::fault::unreachable;
-use super::pooler::{Way, greeted_by};
+use super::greeting::greeted_by;
+use super::pooler::Way;
 use super::socket::Socket;
 use super::tls::client_config;
 use super::watch::{Backend, Watch};
@@ -105,7 +106,7 @@ impl Session {
         });
         let opened = tokio::time::timeout(server.connect_timeout, async {
             let session = Self::start(&config, server, key, (host, *port)).await?;
-            session.know_itself(mode).await.map_err(super::fault::Opening::Server)
+            session.know_itself().await.map_err(super::fault::Opening::Server)
         });
         match opened.await {
             Ok(session) => session.map_err(|error| error.diagnostic(server, key)),
@@ -116,7 +117,7 @@ impl Session {
         }
     }
 
-    async fn know_itself(mut self, mode: TlsMode) -> Result<Self, tokio_postgres::Error> {
+    async fn know_itself(mut self) -> Result<Self, tokio_postgres::Error> {
         let sql = format!(
             "SELECT pg_catalog.current_setting('server_version_num'), pg_catalog.version(), \
              pg_catalog.current_schema(), pid, {}, pg_catalog.host(pg_catalog.inet_client_addr()), \
@@ -130,10 +131,7 @@ impl Session {
             self.home = home.take();
             let pid = pid.as_deref().and_then(|pid| pid.parse().ok()).unwrap_or(0);
             self.backend = Backend { pid, began: began.as_deref().and_then(|at| at.parse().ok()) };
-            let greeted = match mode {
-                TlsMode::Disable | TlsMode::Prefer => greeted_by(&self.client.cancel_token()).await,
-                TlsMode::Require | TlsMode::VerifyCa | TlsMode::VerifyFull => None,
-            };
+            let greeted = greeted_by(&self.client.cancel_token()).await;
             self.way = Way::of((address.as_deref(), port.as_deref()), self.ours, greeted, pid);
         }
         Ok(self)

@@ -2,6 +2,7 @@
 
 use crate::support::pgbouncer::PgBouncer;
 use crate::support::proxy::Proxy;
+use crate::support::tls::Mode;
 use crate::support::{Fleet, Options, Postgres, unique};
 
 /// Three tenants with a database each, and changesets of both ways.
@@ -101,4 +102,18 @@ fn pgbouncer_in_session_pooling_and_a_plain_forwarder_work() {
     through(&mut forwarded, &databases, |database| proxy.url(&server.url(database)));
     forwarded.run(&["up"]).expect(0);
     forwarded.run(&["status", "--check"]).expect(0);
+}
+
+#[test]
+fn behind_a_plain_forwarder_only_the_database_of_the_lock_is_looked_into() {
+    for (tls, parameter) in [(Mode::Off, ""), (Mode::Required, "?sslmode=require")] {
+        let server = Postgres::start(Options { tls, ..Options::default() });
+        let (mut fleet, databases) = fleet(&server);
+        let proxy = Proxy::to(server.port());
+        through(&mut fleet, &databases, |database| format!("{}{parameter}", proxy.url(&server.url(database))));
+        fleet.remove("V2__i.sql");
+        fleet.run(&["up", "--verify", "off"]).expect(0);
+        // One for each database, one for the lock, two that look for each other, and the lock's again.
+        assert_eq!(proxy.connections(), 3 + 1 + 2 + 1, "{parameter}");
+    }
 }
