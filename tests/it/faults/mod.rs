@@ -6,6 +6,7 @@ mod cut;
 mod deployers;
 mod differing;
 mod disk;
+mod frozen;
 mod servers;
 mod slow;
 mod standby;
