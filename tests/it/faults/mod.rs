@@ -6,8 +6,12 @@ mod cut;
 mod deployers;
 mod differing;
 mod disk;
+mod frozen;
 mod servers;
+mod slow;
 mod standby;
+
+use std::time::{Duration, Instant};
 
 use crate::support::fleet::Place;
 use crate::support::{Fleet, Output};
@@ -48,18 +52,24 @@ fn uncertain(fleet: &Fleet) -> Vec<(String, i64, usize)> {
 /// among the effects (each changeset there has one statement that leaves it), and says so.
 #[track_caller]
 fn finish(fleet: &Fleet) -> Output {
-    let output = fleet.run(&["up", "--lock-wait", LOCK_WAIT]);
-    if output.status != 6 {
-        return output.expect(0);
+    let begun = Instant::now();
+    loop {
+        let output = fleet.run(&["up", "--lock-wait", LOCK_WAIT]);
+        match output.status {
+            6 => {}
+            // A statement whose connection was lost is still at work.
+            5 if begun.elapsed() < Duration::from_secs(30) => continue,
+            _ => return output.expect(0),
+        }
+        let open = uncertain(fleet);
+        assert!(!open.is_empty() && output.stderr.contains("MT211"), "{output}");
+        assert!(begun.elapsed() < Duration::from_secs(60), "{output}");
+        for (tenant, version, _) in open {
+            let done = fleet.effects(&tenant).contains(&version);
+            let mark = if done { "--mark-done" } else { "--mark-undone" };
+            fleet.run(&["repair", "--tenant", &tenant, mark, "--reason", "looked", "--lock-wait", LOCK_WAIT]).expect(0);
+        }
     }
-    let open = uncertain(fleet);
-    assert!(!open.is_empty() && output.stderr.contains("MT211"), "{output}");
-    for (tenant, version, _) in open {
-        let done = fleet.effects(&tenant).contains(&version);
-        let mark = if done { "--mark-done" } else { "--mark-undone" };
-        fleet.run(&["repair", "--tenant", &tenant, mark, "--reason", "looked", "--lock-wait", LOCK_WAIT]).expect(0);
-    }
-    fleet.run(&["up", "--lock-wait", LOCK_WAIT]).expect(0)
 }
 
 /// Every changeset had its effect once on every tenant, and is once in its history and once in its journal as applied.
