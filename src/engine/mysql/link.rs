@@ -29,7 +29,12 @@ pub(super) type Sets = Vec<Vec<Cells>>;
 pub(super) struct Link {
     conn: Conn,
     midway: bool,
+    /// Whether a text may have taken a role, which no reset takes away (MariaDB 10.11).
+    may_have_role: bool,
 }
+
+/// Words of a text that may take a role: itself, or by code that only the server sees.
+const TAKE_A_ROLE: [&str; 3] = ["role", "call", "execute"];
 
 /// Why a message was not answered to its end.
 #[derive(Debug)]
@@ -54,7 +59,7 @@ pub(super) struct Status {
 impl Link {
     /// Takes a connection that is ready for a command.
     pub fn new(conn: Conn) -> Self {
-        Self { conn, midway: false }
+        Self { conn, midway: false, may_have_role: false }
     }
 
     /// Returns the server's number for this connection.
@@ -102,15 +107,19 @@ impl Link {
     /// # Errors
     /// [`Trouble`].
     pub async fn send(&mut self, message: &str) -> Result<(), Trouble> {
+        let has =
+            |word: &str| message.as_bytes().windows(word.len()).any(|part| part.eq_ignore_ascii_case(word.as_bytes()));
+        self.may_have_role |= TAKE_A_ROLE.into_iter().any(has);
         self.converse(message, |_, _| ()).await.map(|_| ())
     }
 
     /// Makes the session as good as new; answers whether it could.
     ///
-    /// Temporary tables, variables, locks and an open transaction go; the current database stays.
+    /// Temporary tables, variables, locks and an open transaction go; the current database stays, and a role: a
+    /// connection that may have one is not as good as new.
     /// <https://dev.mysql.com/doc/c-api/8.4/en/mysql-reset-connection.html>
     pub async fn reset(&mut self) -> bool {
-        if self.midway {
+        if self.midway || self.may_have_role {
             return false;
         }
         self.midway = true;
