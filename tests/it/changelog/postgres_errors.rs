@@ -43,7 +43,7 @@ fn a_statement_that_fails_late_in_a_text_is_found_at_its_line_and_rolls_back_all
     }
 }
 
-/// failures.md row 30
+/// Covers row 30 of docs/failures.md.
 #[test]
 fn a_text_that_poisons_its_session_does_not_reach_the_next_tenant_on_the_same_connection() {
     let role = unique("owner");
@@ -91,7 +91,9 @@ SET ROLE {role};
     assert_eq!(postgres(0).query(&shared, stray)[0][0].as_deref(), Some("0"));
 }
 
-/// failures.md row 30: the same, where each statement commits by itself
+/// The same, where each statement commits by itself.
+///
+/// Covers row 30 of docs/failures.md.
 #[test]
 fn a_no_transaction_text_that_sets_a_role_and_an_empty_search_path_is_still_recorded() {
     let role = unique("owner");
@@ -119,7 +121,7 @@ SET default_transaction_read_only = on;
     }
 }
 
-/// failures.md row 29
+/// Covers row 29 of docs/failures.md.
 #[test]
 fn a_missing_schema_is_that_tenants_error_and_nothing_lands_in_public() {
     let shared = postgres(0).create_database();
@@ -214,7 +216,7 @@ fn a_role_that_two_tenants_create_collides_with_the_tenant_and_the_server_named(
     postgres(0).execute("postgres", &format!("DROP ROLE {role}"));
 }
 
-/// failures.md rows 35, 54
+/// Covers rows 35, 54 of docs/failures.md.
 #[test]
 fn a_name_that_the_server_truncates_is_shown_and_a_collision_fails() {
     let mut fleet = Fleet::new();
