@@ -33,6 +33,9 @@ pub(super) struct Link {
     may_have_role: bool,
 }
 
+/// Above this length a message is not looked through: it counts as one that may take a role.
+const LOOKED_THROUGH: usize = 64 << 10;
+
 /// Words of a text that may take a role: itself, or by code that only the server sees.
 const TAKE_A_ROLE: [&str; 3] = ["role", "call", "execute"];
 
@@ -109,7 +112,7 @@ impl Link {
     pub async fn send(&mut self, message: &str) -> Result<(), Trouble> {
         let has =
             |word: &str| message.as_bytes().windows(word.len()).any(|part| part.eq_ignore_ascii_case(word.as_bytes()));
-        self.may_have_role |= TAKE_A_ROLE.into_iter().any(has);
+        self.may_have_role = self.may_have_role || message.len() > LOOKED_THROUGH || TAKE_A_ROLE.into_iter().any(has);
         self.converse(message, |_, _| ()).await.map(|_| ())
     }
 
