@@ -144,6 +144,12 @@ struct Reader<'t> {
     first: String,
     /// Whether the next `ON` names a table: in the header of an index, a trigger or a grant.
     on_object: bool,
+    /// Whether the statement, or the one inside a body, runs a text: `EXECUTE '…'`, `EXECUTE IMMEDIATE '…'`.
+    executes: bool,
+    /// Whether a `SELECT` came before.
+    in_select: bool,
+    /// Whether a user's variable is anywhere in it.
+    has_variables: bool,
     /// For each open parenthesis, and outside of all: what is true in there.
     levels: Vec<Level>,
     names: Vec<(Named, Span)>,
@@ -169,9 +175,21 @@ struct Chain {
 
 impl<'t> Reader<'t> {
     fn new(text: &'t str, dialect: Dialect, tokens: &'t [Token]) -> Self {
-        let levels = vec![Level { list: false, query: true }];
-        let (names, texts) = (Vec::new(), Vec::new());
-        Self { text, dialect, tokens, at: 0, first: String::new(), on_object: false, levels, names, texts }
+        let is_users = |token: &Token| token.kind == Kind::Variable && !text[token.span()].starts_with("@@");
+        Self {
+            text,
+            dialect,
+            tokens,
+            at: 0,
+            first: String::new(),
+            on_object: false,
+            executes: false,
+            in_select: false,
+            has_variables: tokens.iter().any(is_users),
+            levels: vec![Level { list: false, query: true }],
+            names: Vec::new(),
+            texts: Vec::new(),
+        }
     }
 
     fn read(&mut self) {
@@ -193,7 +211,10 @@ impl<'t> Reader<'t> {
                     continue;
                 }
                 Kind::Text => self.text(),
-                Kind::Semicolon => self.level().list = false,
+                Kind::Semicolon => {
+                    self.level().list = false;
+                    self.executes = false;
+                }
                 Kind::Word | Kind::Name if self.is_chain() => {
                     self.mention();
                     continue;
@@ -212,7 +233,11 @@ impl<'t> Reader<'t> {
             self.level().list = false;
         }
         match word {
-            "select" | "delete" | "with" | "perform" => self.level().query = true,
+            "select" | "delete" | "with" | "perform" => {
+                self.level().query = true;
+                self.in_select |= word == "select";
+            }
+            "execute" => self.executes = true,
             "index" | "trigger" => self.on_object |= self.ddl(),
             _ => {}
         }
@@ -234,7 +259,7 @@ impl<'t> Reader<'t> {
                 self.on_object = false;
                 true
             }
-            "like" => self.first == "create" && (before == "(" || self.levels.len() == 1) && !self.in_select(),
+            "like" => self.first == "create" && (before == "(" || self.levels.len() == 1) && !self.in_select,
             "to" => matches!(self.first.as_str(), "rename" | "alter") && before != "by",
             "rename" => self.first == "alter",
             "index" => self.dialect == Dialect::Postgres,
@@ -339,32 +364,18 @@ impl<'t> Reader<'t> {
             Dialect::Postgres => {
                 self.first == "do"
                     || (self.first == "create" && before == "as" && written.starts_with('$'))
-                    || self.executes()
+                    || self.executes
             }
             Dialect::MySql(_) => {
                 self.first == "prepare"
-                    || self.executes()
-                    || (matches!(self.first.as_str(), "set" | "select") && self.sets_a_variable())
+                    || self.executes
+                    || (matches!(self.first.as_str(), "set" | "select") && self.has_variables)
             }
             Dialect::Sqlite => false,
         };
         if runs {
             self.texts.push((self.content(written), span));
         }
-    }
-
-    /// Whether the statement, or the one inside a body, runs a text: `EXECUTE '…'`, `EXECUTE IMMEDIATE '…'`.
-    fn executes(&self) -> bool {
-        let since =
-            self.tokens[..self.at].iter().rposition(|token| token.kind == Kind::Semicolon).map_or(0, |at| at + 1);
-        (since..self.at).any(|at| self.word(at) == "execute")
-    }
-
-    fn sets_a_variable(&self) -> bool {
-        let since =
-            self.tokens[..self.at].iter().rposition(|token| token.kind == Kind::Semicolon).map_or(0, |at| at + 1);
-        let all = self.tokens[since..].iter().take_while(|token| token.kind != Kind::Semicolon);
-        all.into_iter().any(|token| token.kind == Kind::Variable && !self.text[token.span()].starts_with("@@"))
     }
 
     /// The content of a literal, its escapes undone as far as they matter here.
@@ -440,10 +451,6 @@ impl<'t> Reader<'t> {
 
     fn ddl(&self) -> bool {
         matches!(self.first.as_str(), "create" | "drop" | "alter" | "comment" | "grant" | "revoke")
-    }
-
-    fn in_select(&self) -> bool {
-        (0..self.at).any(|at| self.word(at) == "select")
     }
 
     fn level(&mut self) -> &mut Level {

@@ -112,6 +112,22 @@ fn an_alias_a_table_or_a_column_with_the_name_of_a_database_is_none() {
 }
 
 #[test]
+fn a_long_text_is_read_in_linear_time() {
+    let rows = |n: usize| format!("INSERT INTO t VALUES {};", vec!["('a', 'b', @x)"; n].join(", "));
+    // The best of several tries: others are at work on the machine, too.
+    let time = |text: &str| {
+        let tries = (0..5).map(|_| {
+            let began = std::time::Instant::now();
+            assert!(mysql(text).is_empty());
+            began.elapsed()
+        });
+        tries.min().unwrap()
+    };
+    let (short, long) = (time(&rows(2_000)), time(&rows(40_000)));
+    assert!(long < short * 200, "20 times the text took {long:?} after {short:?}");
+}
+
+#[test]
 fn names_in_quotes_are_read_as_the_mode_reads_them() {
     let ansi = Dialect::MySql(SqlMode::parse("ANSI_QUOTES"));
     assert_eq!(on("SELECT * FROM \"ac\"\"me\".orders", ansi), ["ac\"me"]);

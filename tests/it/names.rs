@@ -45,6 +45,7 @@ fn assert_all_come_up(fleet: &Fleet) {
 /// What stands beside the tenants, and must stay as it is.
 const BYSTANDER: &str = "CREATE TABLE orders (id int); INSERT INTO orders VALUES (7)";
 
+/// Covers row 34 of docs/failures.md.
 #[test]
 fn postgres_schemas_may_have_any_name_and_their_neighbours_stay_as_they_are() {
     let mut fleet = Fleet::new();
@@ -63,6 +64,7 @@ fn postgres_schemas_may_have_any_name_and_their_neighbours_stay_as_they_are() {
     assert_eq!(server.query(&shared, schemas)[0][0], Some((names().len() + 2).to_string()));
 }
 
+/// Covers row 34 of docs/failures.md.
 #[test]
 fn postgres_databases_may_have_any_name_and_a_schema_of_any_name_in_them() {
     let mut fleet = Fleet::new();
@@ -87,6 +89,7 @@ fn postgres_databases_may_have_any_name_and_a_schema_of_any_name_in_them() {
     }
 }
 
+/// Covers row 34 of docs/failures.md.
 #[test]
 fn mariadb_databases_may_have_any_name() {
     let mut fleet = Fleet::new();
@@ -104,6 +107,7 @@ fn mariadb_databases_may_have_any_name() {
     assert_eq!(server.dump("y"), y);
 }
 
+/// Covers row 34 of docs/failures.md.
 #[test]
 fn sqlite_files_may_have_any_name() {
     let mut fleet = Fleet::new();
@@ -125,6 +129,7 @@ fn sqlite_files_may_have_any_name() {
     assert_eq!(files, wanted, "each tenant has its own file, and nothing else is there");
 }
 
+/// Covers row 35 of docs/failures.md.
 #[test]
 fn a_postgres_name_of_64_bytes_is_refused_by_name_before_anything_is_touched() {
     let server = Postgres::start(Options::default());
@@ -148,6 +153,7 @@ fn a_postgres_name_of_64_bytes_is_refused_by_name_before_anything_is_touched() {
     assert_eq!((server.dump(&shared), server.dump(&"n".repeat(62))), before);
 }
 
+/// Covers row 34 of docs/failures.md.
 #[test]
 fn postgres_names_that_differ_only_in_case_are_two_tenants() {
     let mut fleet = Fleet::new();

@@ -34,7 +34,15 @@ pub(super) struct Link {
     midway: bool,
     /// Who looks whether the server still works on what it was sent; nobody for the run lock's connection.
     watch: Option<(Arc<Watch>, Arc<Access>)>,
+    /// Whether a text may have taken a role, which no reset takes away (MariaDB 10.11).
+    may_have_role: bool,
 }
+
+/// Above this length a message is not looked through: it counts as one that may take a role.
+const LOOKED_THROUGH: usize = 64 << 10;
+
+/// Words of a text that may take a role: itself, or by code that only the server sees.
+const TAKE_A_ROLE: [&str; 3] = ["role", "call", "execute"];
 
 /// Why a message was not answered to its end.
 #[derive(Debug)]
@@ -61,7 +69,7 @@ pub(super) struct Status {
 impl Link {
     /// Takes a connection that is ready for a command.
     pub fn new(conn: Conn) -> Self {
-        Self { conn, midway: false, watch: None }
+        Self { conn, midway: false, watch: None, may_have_role: false }
     }
 
     /// Lets the server be asked, over another connection, whether it still works when it is silent for long.
@@ -121,6 +129,7 @@ impl Link {
     /// # Errors
     /// [`Trouble`].
     pub async fn send_keeping(&mut self, message: &str, kept: usize) -> Result<Vec<Cells>, Trouble> {
+        self.may_have_role = self.may_have_role || may_take_role(message);
         let mut rows = Vec::new();
         let keep = |done, row| {
             if done == kept {
@@ -133,10 +142,11 @@ impl Link {
 
     /// Makes the session as good as new; answers whether it could.
     ///
-    /// Temporary tables, variables, locks and an open transaction go; the current database stays.
+    /// Temporary tables, variables, locks and an open transaction go; the current database stays, and a role: a
+    /// connection that may have one is not as good as new.
     /// <https://dev.mysql.com/doc/c-api/8.4/en/mysql-reset-connection.html>
     pub async fn reset(&mut self) -> bool {
-        if self.midway {
+        if self.midway || self.may_have_role {
             return false;
         }
         self.midway = true;
@@ -195,6 +205,12 @@ async fn converse(
         }
         *done += 1;
     }
+}
+
+/// Answers whether a text may take a role, by a word of it.
+fn may_take_role(text: &str) -> bool {
+    let has = |word: &str| text.as_bytes().windows(word.len()).any(|part| part.eq_ignore_ascii_case(word.as_bytes()));
+    text.len() > LOOKED_THROUGH || TAKE_A_ROLE.into_iter().any(has)
 }
 
 fn cells(row: Row) -> Cells {

@@ -85,8 +85,8 @@ impl Steps for MySqlSteps<'_> {
     }
 
     async fn set_again(&mut self, statement: &Statement<'_>) -> Result<(), Fault> {
-        let set = self.lease.ask(statement.text, ANSWER_LIMIT).await;
-        set.map_err(|trouble| self.at(statement, trouble, None))?;
+        let (set, ended) = self.send(statement.text, None).await;
+        set.map_err(|trouble| self.at(statement, trouble, ended))?;
         self.follow(statement);
         Ok(())
     }

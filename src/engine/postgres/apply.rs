@@ -142,7 +142,7 @@ fn message(order: &Order<'_>, session: &Session, schema: &str) -> Message {
     }
     sql.push_str(&insert_history(order, schema));
     let (before, statements) = (sql.chars().count(), count_statements(&sql));
-    let loads = fence.is_some() && mentions(&order.text.sql, "load '");
+    let loads = fence.is_some() && fence::may_mention(&order.text.sql, "load '");
     sql.push_str(&order.text.sql);
     // The text may end in a comment, and need not end in a semicolon.
     sql.push_str("\n;\n");

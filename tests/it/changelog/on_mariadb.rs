@@ -218,7 +218,7 @@ fn a_value_that_the_server_truncates_is_reported_with_tenant_and_line() {
     assert!(notice.contains("Data truncated"), "{notice}");
 }
 
-/// failures.md row 30: the text names its neighbour's database
+/// Covers row 30 of docs/failures.md.
 #[test]
 fn a_text_that_moves_to_another_database_is_refused_before_anything_runs() {
     let mut fleet = one();

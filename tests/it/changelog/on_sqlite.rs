@@ -20,7 +20,7 @@ const REBUILD: &str = "
     ALTER TABLE new_parent RENAME TO parent;
 ";
 
-/// failures.md row 50
+/// Covers row 50 of docs/failures.md.
 #[test]
 fn a_rebuilt_table_keeps_the_children_of_its_rows() {
     let mut fleet = Fleet::new();
@@ -33,7 +33,7 @@ fn a_rebuilt_table_keeps_the_children_of_its_rows() {
     assert!(cell(&fleet, "lite", "SELECT sql FROM sqlite_schema WHERE name = 'deleted'").contains("parent (id)"));
 }
 
-/// failures.md row 50
+/// Covers row 50 of docs/failures.md.
 #[test]
 fn a_rebuild_that_orphans_children_is_rolled_back_and_names_them() {
     let mut fleet = Fleet::new();
@@ -48,7 +48,7 @@ fn a_rebuild_that_orphans_children_is_rolled_back_and_names_them() {
     assert_eq!(cell(&fleet, "lite", "SELECT count(*) FROM deleted"), "3");
 }
 
-/// failures.md row 50
+/// Covers row 50 of docs/failures.md.
 #[test]
 fn pragma_foreign_keys_in_a_text_has_no_effect_and_is_warned_about() {
     let mut fleet = Fleet::new();
@@ -105,7 +105,7 @@ fn vacuum_and_wal_mode_run_in_a_no_transaction_changeset() {
     fleet.run(&["status", "--check"]).expect(0);
 }
 
-/// failures.md row 30
+/// Covers row 30 of docs/failures.md.
 #[test]
 fn attached_databases_temp_tables_and_pragmas_of_one_tenant_do_not_reach_the_next() {
     let mut fleet = Fleet::new();

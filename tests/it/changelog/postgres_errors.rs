@@ -43,7 +43,7 @@ fn a_statement_that_fails_late_in_a_text_is_found_at_its_line_and_rolls_back_all
     }
 }
 
-/// failures.md row 30
+/// Covers row 30 of docs/failures.md.
 #[test]
 fn a_text_that_poisons_its_session_does_not_reach_the_next_tenant_on_the_same_connection() {
     let role = unique("owner");
@@ -91,7 +91,9 @@ SET ROLE {role};
     assert_eq!(postgres(0).query(&shared, stray)[0][0].as_deref(), Some("0"));
 }
 
-/// failures.md row 30: the same, where each statement commits by itself
+/// The same, where each statement commits by itself.
+///
+/// Covers row 30 of docs/failures.md.
 #[test]
 fn a_no_transaction_text_that_sets_a_role_and_an_empty_search_path_is_still_recorded() {
     let role = unique("owner");
@@ -119,7 +121,7 @@ SET default_transaction_read_only = on;
     }
 }
 
-/// failures.md row 29
+/// Covers row 29 of docs/failures.md.
 #[test]
 fn a_missing_schema_is_that_tenants_error_and_nothing_lands_in_public() {
     let shared = postgres(0).create_database();
@@ -140,23 +142,30 @@ fn a_missing_schema_is_that_tenants_error_and_nothing_lands_in_public() {
     fleet.run(&["status"]).expect(5);
 }
 
-/// failures.md row 29: lost between the survey and its turn
+/// Covers row 29 of docs/failures.md.
 #[test]
-fn a_schema_that_a_neighbour_drops_meanwhile_is_noticed_inside_the_transaction() {
+fn a_schema_that_is_dropped_between_the_survey_and_its_turn_is_noticed_inside_the_transaction() {
     let shared = postgres(0).create_database();
     let mut fleet = Fleet::new();
-    fleet.postgres_schema_named("a", postgres(0), &shared, "first").postgres_schema_named(
-        "b",
-        postgres(0),
-        &shared,
-        "second",
-    );
+    let (first, second) = (unique("first"), unique("second"));
+    fleet.postgres_schema_named("a", postgres(0), &shared, &first);
+    fleet.postgres_schema_named("b", postgres(0), &shared, &second);
     fleet.changeset("V1__t.sql", "CREATE TABLE t (a int);").changeset(
         "V2__u.sql",
-        "DO $$ BEGIN IF current_schema() = 'first' THEN DROP SCHEMA second CASCADE; END IF; END $$;\nCREATE TABLE u (a int);",
+        // The first tenant's turn lasts until the second one's schema is gone.
+        &format!(
+            "DO $$ BEGIN IF current_schema() = '{first}' THEN WHILE EXISTS (SELECT FROM pg_namespace WHERE nspname = \
+             '{second}') LOOP PERFORM pg_sleep(0.02); END LOOP; END IF; END $$;\nCREATE TABLE u (a int);"
+        ),
     );
-    let output = fleet.run(&["up", "--jobs", "1"]).expect(1);
-    assert!(output.stderr.contains("tenant b"), "{output}");
+    let up = fleet.spawn(&["up", "--jobs", "1"]);
+    let waits = format!("SELECT 1 FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND datname = '{shared}'");
+    while postgres(0).query(&shared, &waits).is_empty() {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    postgres(0).execute(&shared, &format!("DROP SCHEMA {second} CASCADE"));
+    let output = up.wait().expect(1);
+    assert!(output.stderr.contains("on tenant b") && output.stderr.contains("does not exist"), "{output}");
     let stray = "SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace";
     assert_eq!(postgres(0).query(&shared, stray)[0][0].as_deref(), Some("0"));
 }
@@ -207,7 +216,7 @@ fn a_role_that_two_tenants_create_collides_with_the_tenant_and_the_server_named(
     postgres(0).execute("postgres", &format!("DROP ROLE {role}"));
 }
 
-/// failures.md rows 35, 54
+/// Covers rows 35, 54 of docs/failures.md.
 #[test]
 fn a_name_that_the_server_truncates_is_shown_and_a_collision_fails() {
     let mut fleet = Fleet::new();

@@ -84,7 +84,7 @@ fn a_text_for_a_server_in_high_not_precedence_and_ignore_space_is_split_alike() 
     assert_eq!(cell(&fleet, "my", "SELECT two FROM t"), "2");
 }
 
-/// failures.md row 30: whatever a text does to its session, the next tenant on it starts anew
+/// Covers row 30 of docs/failures.md.
 #[test]
 fn a_text_that_poisons_its_session_does_not_reach_the_next_tenant_on_the_same_connection() {
     let server = MariaDb::start(Options::default());

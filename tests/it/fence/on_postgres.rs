@@ -297,7 +297,7 @@ fn a_no_transaction_text_that_names_what_is_outside_is_refused_before_it_runs() 
         assert!(place.fleet.query("acme", "SELECT 1 FROM pg_class WHERE relname = 'mine'").is_empty(), "{text}");
         assert!(place.outside() == before, "{text}");
     }
-    let output = place.up(&format!("-- mtmigrate: no-transaction\nVACUUM {{globex}}.orders"));
+    let output = place.up("-- mtmigrate: no-transaction\nVACUUM {globex}.orders");
     assert!(!output.stderr.contains("mtmigrate: touches"), "no directive allows a neighbour's schema: {output}");
     let text = "-- mtmigrate: no-transaction\n-- mtmigrate: touches shared.old\n";
     let own =
