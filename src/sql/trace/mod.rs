@@ -22,6 +22,9 @@ use words::Words;
 
 pub use session::{Missing, replay};
 
+/// The most things that are asked for before one statement.
+const MOST_PROBES: usize = 100;
+
 /// What tells afterwards whether a statement took effect.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Trace {
@@ -111,7 +114,7 @@ fn sqlite(words: &Words<'_>) -> Trace {
 /// Makes the trace of an unconditional statement of these probes, or of one that says `IF [NOT] EXISTS`.
 fn of_probes(probes: Vec<Probe>) -> Trace {
     match probes {
-        probes if probes.is_empty() => Trace::Nothing,
+        probes if probes.is_empty() || probes.len() > MOST_PROBES => Trace::Nothing,
         probes if probes.iter().all(|probe| probe.guarded) => Trace::Again,
         probes => Trace::Things(probes),
     }

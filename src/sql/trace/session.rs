@@ -221,10 +221,9 @@ impl Past {
             return Err(Missing { what: state.words(), made_by: *made_by, needed_by: idx });
         }
         // What it makes itself is no longer that of the old session.
-        match facts.head(0) {
-            "prepare" => drop(self.held.remove(&State::Prepared(facts.head(1).to_owned()))),
-            // Not the last row's number: what an INSERT without a serial column leaves is the number before.
-            _ => {}
+        // Not the last row's number: what an INSERT without a serial column leaves is the number before.
+        if facts.head(0) == "prepare" {
+            self.held.remove(&State::Prepared(facts.head(1).to_owned()));
         }
         for name in &facts.written {
             self.held.remove(&State::Variable(name.clone()));

@@ -19,6 +19,7 @@ fn postgres_fleet(server: &Postgres, sleep: &str) -> Fleet {
     fleet
 }
 
+/// Covers row 17 of docs/failures.md.
 #[test]
 fn a_postgres_server_killed_in_the_middle_of_a_step_is_told_as_unknown_and_the_next_up_reaches_the_end() {
     let server = Postgres::start(Options::default());
@@ -52,6 +53,7 @@ fn a_postgres_server_killed_in_the_middle_of_a_step_is_told_as_unknown_and_the_n
     assert_eq!(end_state(&fleet, &["a", "b"]), end_state(&twin, &["a", "b"]));
 }
 
+/// Covers rows 15, 17 of docs/failures.md.
 #[test]
 fn a_mariadb_server_killed_in_the_middle_of_a_text_leaves_it_half_applied_and_the_next_up_goes_on() {
     let server = MariaDb::start(Options::default());

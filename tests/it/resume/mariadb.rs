@@ -177,6 +177,12 @@ fn data_of_tables_that_do_not_roll_back_are_a_persons_to_decide() {
     fleet.run(&["repair", "--tenant", "acme", "--mark-done", "--reason", "the row is there"]).expect(0);
     fleet.run(&["up"]).expect(0);
     assert_eq!(fleet.cell("acme", "SELECT count(*) FROM logs"), "1");
+    // One that fails in its middle has left a row.
+    fleet.changeset("V3__more.sql", "ALTER TABLE logs ADD PRIMARY KEY (id);\nINSERT INTO logs VALUES (2), (2);\n");
+    let failed = fleet.run(&["up"]).expect(6);
+    assert!(failed.stderr.contains("1062") && failed.stderr.contains("what this statement committed"), "{failed}");
+    assert_stops(&fleet, "acme", &["statement 2 of 2", "INSERT INTO logs VALUES (2), (2);"]);
+    assert_eq!(fleet.cell("acme", "SELECT count(*) FROM logs"), "2");
 }
 
 #[test]
