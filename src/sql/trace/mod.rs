@@ -5,7 +5,9 @@
 //! statements a session needs that goes on in the middle of a text.
 
 mod alter;
+mod facts;
 mod mysql;
+mod plainly;
 mod postgres;
 mod session;
 mod words;
