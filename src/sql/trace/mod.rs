@@ -92,7 +92,11 @@ impl fmt::Display for Thing {
 
 /// Says what tells whether a statement took effect. Names that are qualified with a schema or database say nothing.
 pub fn trace(statement: &str, dialect: Dialect) -> Trace {
-    let Some(words) = Words::read(statement, dialect) else { return Trace::Nothing };
+    let Some(words) = Words::read(statement, dialect) else {
+        // Every dump sets its session so, `/*!40101 SET NAMES utf8mb4 */`, whether the server executes it or not.
+        let sets = Words::whole(statement, dialect).filter(|words| words.is(0, "set"));
+        return sets.map(|words| mysql::trace(&words)).filter(|trace| *trace == Trace::Again).unwrap_or(Trace::Nothing);
+    };
     match dialect {
         Dialect::Postgres => postgres::trace(&words),
         Dialect::MySql(_) => mysql::trace(&words),

@@ -186,7 +186,8 @@ impl Past {
 
     /// Takes a statement that sets something.
     fn set(&mut self, idx: usize, statement: &str, facts: &Facts) {
-        let plain = Words::read(statement, self.dialect).is_some_and(|words| match self.dialect {
+        // A server that passes a comment over does so again.
+        let plain = Words::whole(statement, self.dialect).is_some_and(|words| match self.dialect {
             Dialect::MySql(_) => sets_plainly(&words),
             Dialect::Postgres => facts.head(0) != "select" || configures_plainly(&words),
             Dialect::Sqlite => true,
