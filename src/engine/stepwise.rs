@@ -300,7 +300,7 @@ impl Walk<'_> {
     /// Returns the first statement to run, from 1.
     fn first(&self) -> Result<usize, Failure> {
         let Some(resume) = &self.order.resume else { return Ok(1) };
-        let first = resume.statement_no as usize;
+        let first = (resume.statement_no as usize).max(1);
         let before = first.saturating_sub(1);
         if self.prefixes.get(before) == Some(&resume.prefix) {
             return Ok(first);

@@ -175,7 +175,7 @@ async fn take<'t>(
         let Ok(answer) = usize::try_from(answer) else { continue };
         let orphan = answer >= chunk.len();
         if let Some((name, tenant)) = chunk.get(answer % chunk.len()) {
-            return Ok(Err(InTheWay { name: name.clone(), tenant: *tenant, orphan }));
+            return Ok(Err(InTheWay { name: name.clone(), tenant, orphan }));
         }
     }
     Ok(Ok(wanted.into_iter().map(|(name, _)| name).collect()))

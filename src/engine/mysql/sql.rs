@@ -196,8 +196,8 @@ fn journal_type(column: &str) -> &'static str {
         "statement_no" | "statements" => "INT UNSIGNED NULL",
         "started_at" | "finished_at" => "DATETIME(6) NOT NULL",
         "prefix" | "fingerprint" => "VARCHAR(255) NULL",
-        "accepted" | SNAPSHOT => "LONGTEXT NULL",
-        "error" | TRACE => "TEXT NULL",
+        "accepted" | SNAPSHOT | TRACE => "LONGTEXT NULL",
+        "error" => "TEXT NULL",
         _ => "VARCHAR(255) NOT NULL",
     }
 }

@@ -120,7 +120,13 @@ impl Steps for MySqlSteps<'_> {
             }
             false => self.run_after(&format!("{before}{intent}"), text).await,
         };
-        let warnings = sent.map_err(|trouble| self.at(statement, trouble, ended))?;
+        let warnings = match sent {
+            Ok(warnings) => warnings,
+            Err(Trouble::Refused { error, .. }) if !atomic && self.may_leave_a_part(text) => {
+                return Err(self.partly(&error));
+            }
+            Err(trouble) => return Err(self.at(statement, trouble, ended)),
+        };
         self.follow(statement);
         let status = self.lease.status();
         self.open_since = if status.in_transaction { self.open_since.or(Some(no.max(1))) } else { None };
@@ -224,6 +230,25 @@ impl<'o> MySqlSteps<'o> {
             Err(Trouble::Refused { done: 0, error }) if error.code == NOT_LOCKED => self.send(text, None).await,
             _ => (sent, ended),
         }
+    }
+
+    /// Whether what a statement did before it failed may have stayed: what a procedure committed, and rows of tables that
+    /// do not roll back.
+    fn may_leave_a_part(&self, text: &str) -> bool {
+        let mut words = text.split_whitespace().map(str::to_ascii_lowercase);
+        match words.next().unwrap_or_default().as_str() {
+            "begin" => words.next().as_deref() == Some("not"),
+            "insert" | "update" | "delete" | "replace" | "load" => self.transactional == Some(false),
+            first => first == "call" || first.starts_with("call("),
+        }
+    }
+
+    /// Makes the fault of a statement that failed when it may have done a part of its work: nobody knows.
+    fn partly(&self, error: &ServerError) -> Fault {
+        Fault::Lost(failed(self.order, Code::HALF_APPLIED).cause(fault::server_words(error)).hint(
+            "what this statement committed before it failed has stayed: look what is there; `mtmigrate up` does not run it \
+             again until you say what became of it with `mtmigrate repair`",
+        ))
     }
 
     /// Keeps in mind what a statement that was done makes of the session and of the tables.

@@ -5,7 +5,9 @@
 //! statements a session needs that goes on in the middle of a text.
 
 mod alter;
+mod facts;
 mod mysql;
+mod plainly;
 mod postgres;
 mod session;
 mod words;
@@ -21,6 +23,9 @@ use super::Dialect;
 use words::Words;
 
 pub use session::{Missing, replay};
+
+/// The most things that are asked for before one statement.
+const MOST_PROBES: usize = 100;
 
 /// What tells afterwards whether a statement took effect.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -87,7 +92,11 @@ impl fmt::Display for Thing {
 
 /// Says what tells whether a statement took effect. Names that are qualified with a schema or database say nothing.
 pub fn trace(statement: &str, dialect: Dialect) -> Trace {
-    let Some(words) = Words::read(statement, dialect) else { return Trace::Nothing };
+    let Some(words) = Words::read(statement, dialect) else {
+        // Every dump sets its session so, `/*!40101 SET NAMES utf8mb4 */`, whether the server executes it or not.
+        let sets = Words::whole(statement, dialect).filter(|words| words.is(0, "set"));
+        return sets.map(|words| mysql::trace(&words)).filter(|trace| *trace == Trace::Again).unwrap_or(Trace::Nothing);
+    };
     match dialect {
         Dialect::Postgres => postgres::trace(&words),
         Dialect::MySql(_) => mysql::trace(&words),
@@ -111,7 +120,7 @@ fn sqlite(words: &Words<'_>) -> Trace {
 /// Makes the trace of an unconditional statement of these probes, or of one that says `IF [NOT] EXISTS`.
 fn of_probes(probes: Vec<Probe>) -> Trace {
     match probes {
-        probes if probes.is_empty() => Trace::Nothing,
+        probes if probes.is_empty() || probes.len() > MOST_PROBES => Trace::Nothing,
         probes if probes.iter().all(|probe| probe.guarded) => Trace::Again,
         probes => Trace::Things(probes),
     }

@@ -1,7 +1,7 @@
 //! MySQL and MariaDB: DDL commits by itself, and what it made is there or not.
 
 use super::alter::alter_table;
-use super::session::{is_pure, sets_plainly};
+use super::plainly::{is_pure, sets_plainly};
 use super::words::Words;
 use super::{Probe, Thing, Trace, of_probes};
 use crate::sql::lexer::Kind;

@@ -118,7 +118,8 @@ fn alter_type(words: &Words<'_>) -> Trace {
     let Some(add) = words.find(2, "add").filter(|&add| words.is(add + 1, "value")) else { return Trace::Atomic };
     let (at, guarded) = words.guard(add + 2);
     let value = words.text(at);
-    let plain = words.kind(at) == Some(Kind::Text) && value.starts_with('\'');
+    // A backslash means itself only under `standard_conforming_strings`.
+    let plain = words.kind(at) == Some(Kind::Text) && value.starts_with('\'') && !value.contains('\\');
     match words.name(2).filter(|name| add == 3 && plain && name.len() <= LONGEST_NAME) {
         Some(of) => {
             let value = value.trim_matches('\'').replace("''", "'");

@@ -3,11 +3,12 @@
 //! A text that is continued on a new session lacks what the statements before did to the old one. Plain settings are
 //! made again; where something else is needed, the text cannot go on.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
+use super::facts::Facts;
+use super::plainly::{configures_plainly, sets_plainly};
 use super::words::Words;
 use crate::sql::Dialect;
-use crate::sql::lexer::{Kind, Lexer};
 
 /// What a statement needs of a session that is over.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,6 +36,26 @@ enum State {
 }
 
 impl State {
+    /// Whether a statement that is yet to run needs it.
+    fn is_needed_by(&self, facts: &Facts, is_first: bool, dialect: Dialect) -> bool {
+        let names = |words: &[&str]| words.iter().any(|word| facts.names.contains(*word));
+        match self {
+            State::Variable(name) => facts.read.contains(name),
+            State::Prepared(name) => {
+                matches!(facts.head(0), "execute" | "deallocate" | "drop") && facts.names.contains(name)
+            }
+            State::Temporary(name) => facts.temporary.as_ref() != Some(name) && facts.names.contains(name),
+            State::Settings => is_first,
+            State::Locks => is_first && facts.head(0) != "lock",
+            State::Transaction => is_first && !matches!(facts.head(0), "begin" | "start"),
+            State::LastRow => {
+                names(&["last_insert_id", "identity", "lastval", "currval", "last_insert_rowid"])
+                    || (is_first && names(&["row_count", "found_rows", "total_changes"]))
+                    || (is_first && dialect == Dialect::Sqlite && names(&["changes"]))
+            }
+        }
+    }
+
     fn words(&self) -> String {
         match self {
             Self::Variable(name) => format!("variable @{name}"),
@@ -165,7 +186,8 @@ impl Past {
 
     /// Takes a statement that sets something.
     fn set(&mut self, idx: usize, statement: &str, facts: &Facts) {
-        let plain = Words::read(statement, self.dialect).is_some_and(|words| match self.dialect {
+        // A server that passes a comment over does so again.
+        let plain = Words::whole(statement, self.dialect).is_some_and(|words| match self.dialect {
             Dialect::MySql(_) => sets_plainly(&words),
             Dialect::Postgres => facts.head(0) != "select" || configures_plainly(&words),
             Dialect::Sqlite => true,
@@ -216,15 +238,14 @@ impl Past {
     /// Checks a statement that is yet to run.
     fn check(&mut self, idx: usize, is_first: bool, statement: &str) -> Result<(), Missing> {
         let facts = Facts::read(statement, self.dialect);
-        let found = self.held.iter().find(|(state, _)| facts.needs(state, is_first, self.dialect));
+        let found = self.held.iter().find(|(state, _)| state.is_needed_by(&facts, is_first, self.dialect));
         if let Some((state, made_by)) = found {
             return Err(Missing { what: state.words(), made_by: *made_by, needed_by: idx });
         }
         // What it makes itself is no longer that of the old session.
-        match facts.head(0) {
-            "prepare" => drop(self.held.remove(&State::Prepared(facts.head(1).to_owned()))),
-            // Not the last row's number: what an INSERT without a serial column leaves is the number before.
-            _ => {}
+        // Not the last row's number: what an INSERT without a serial column leaves is the number before.
+        if facts.head(0) == "prepare" {
+            self.held.remove(&State::Prepared(facts.head(1).to_owned()));
         }
         for name in &facts.written {
             self.held.remove(&State::Variable(name.clone()));
@@ -234,326 +255,4 @@ impl Past {
         }
         Ok(())
     }
-}
-
-/// What is known of a statement, read in one pass however long it is. Words are in lower case.
-#[derive(Default)]
-struct Facts {
-    /// The first words.
-    heads: Vec<String>,
-    /// The last one.
-    last: String,
-    names: BTreeSet<String>,
-    /// User variables.
-    read: BTreeSet<String>,
-    written: BTreeSet<String>,
-    /// Whether it assigns a system variable.
-    sets_system: bool,
-    /// The temporary table that it makes.
-    temporary: Option<String>,
-    /// Whether it calls `set_config`.
-    sets_config: bool,
-}
-
-impl Facts {
-    fn read(statement: &str, dialect: Dialect) -> Self {
-        let mut facts = Self::default();
-        let mut reader = Reader::default();
-        let mut lexer = Lexer::new(statement, dialect);
-        // A statement that cannot be read was split as one all the same; what was seen of it counts.
-        while let Ok(Some(token)) = lexer.next() {
-            if !matches!(token.kind, Kind::Comment | Kind::ExecutableOpen | Kind::ExecutableClose) {
-                reader.token(&mut facts, token.kind, &statement[token.span()]);
-            }
-        }
-        reader.settle(&mut facts);
-        facts.sets_config = dialect == Dialect::Postgres && facts.names.contains("set_config");
-        if facts.head(0) == "call" {
-            facts.written.extend(facts.read.iter().cloned());
-        }
-        facts
-    }
-
-    fn head(&self, at: usize) -> &str {
-        self.heads.get(at).map_or("", String::as_str)
-    }
-
-    fn needs(&self, state: &State, is_first: bool, dialect: Dialect) -> bool {
-        let names = |words: &[&str]| words.iter().any(|word| self.names.contains(*word));
-        match state {
-            State::Variable(name) => self.read.contains(name),
-            State::Prepared(name) => {
-                matches!(self.head(0), "execute" | "deallocate" | "drop") && self.names.contains(name)
-            }
-            State::Temporary(name) => self.temporary.as_ref() != Some(name) && self.names.contains(name),
-            State::Settings => is_first,
-            State::Locks => is_first && self.head(0) != "lock",
-            State::Transaction => is_first && !matches!(self.head(0), "begin" | "start"),
-            State::LastRow => {
-                names(&["last_insert_id", "identity", "lastval", "currval", "last_insert_rowid"])
-                    || (is_first && names(&["row_count", "found_rows", "total_changes"]))
-                    || (is_first && dialect == Dialect::Sqlite && names(&["changes"]))
-            }
-        }
-    }
-}
-
-/// Follows a statement's tokens.
-#[derive(Default)]
-struct Reader {
-    before: String,
-    /// A variable whose use the next tokens tell.
-    open: Option<String>,
-    /// Whether a bare mark stands before a quoted variable's name.
-    mark: bool,
-    colon: bool,
-    into: bool,
-    is_set: bool,
-    /// Whether an assignment's target comes next.
-    target: bool,
-    depth: usize,
-    temporary: Temporary,
-}
-
-/// How far `CREATE TEMPORARY TABLE name` is read.
-#[derive(Default, PartialEq)]
-enum Temporary {
-    #[default]
-    No,
-    Said,
-    Named,
-}
-
-impl Reader {
-    fn token(&mut self, facts: &mut Facts, kind: Kind, text: &str) {
-        let lower = text.to_lowercase();
-        let bare = lower.trim_matches(['"', '`', '[', ']', '\'']).to_owned();
-        let own = match kind {
-            Kind::Variable if !lower.starts_with("@@") && lower.starts_with('@') => Some(lower[1..].to_owned()),
-            Kind::Name | Kind::Text if self.mark => Some(bare.clone()),
-            _ => None,
-        };
-        self.mark = kind == Kind::Symbol(b'@');
-        if let Some(name) = own {
-            self.settle(facts);
-            self.open = Some(name);
-            if facts.heads.len() < 4 {
-                facts.heads.push(String::new());
-            }
-            self.before = lower;
-            return;
-        }
-        if let Kind::Symbol(symbol) = kind {
-            self.symbol(facts, symbol);
-        } else {
-            self.settle(facts);
-            self.word(facts, kind, bare);
-        }
-        self.before = lower;
-    }
-
-    fn symbol(&mut self, facts: &mut Facts, symbol: u8) {
-        let assigns = symbol == b'=' && (self.colon || self.target);
-        if assigns {
-            match self.open.take() {
-                Some(name) => drop(facts.written.insert(name)),
-                None => facts.sets_system = true,
-            }
-            self.target = false;
-        }
-        match symbol {
-            b'(' => self.depth += 1,
-            b')' => self.depth = self.depth.saturating_sub(1),
-            _ => {}
-        }
-        if symbol == b',' {
-            self.settle(facts);
-            self.target = self.is_set && self.depth == 0;
-        } else if symbol != b':' && !assigns {
-            self.settle(facts);
-            self.into = false;
-        }
-        self.colon = symbol == b':';
-    }
-
-    fn word(&mut self, facts: &mut Facts, kind: Kind, bare: String) {
-        let keyword = kind == Kind::Word;
-        if facts.heads.is_empty() && keyword && bare == "set" {
-            (self.is_set, self.target) = (true, true);
-        }
-        self.into = keyword && bare == "into";
-        if matches!(kind, Kind::Word | Kind::Name | Kind::Variable) {
-            // `@@identity` is needed by its name.
-            let name = bare.trim_start_matches('@');
-            facts.names.insert(name.to_owned());
-            facts.last = name.to_owned();
-        }
-        if matches!(kind, Kind::Word | Kind::Name) {
-            self.temporary(facts, keyword, &bare);
-        }
-        if facts.heads.len() < 4 {
-            facts.heads.push(bare);
-        }
-    }
-
-    fn temporary(&mut self, facts: &mut Facts, keyword: bool, bare: &str) {
-        const BETWEEN: [&str; 8] = ["table", "view", "sequence", "if", "not", "exists", "unlogged", "recursive"];
-        match self.temporary {
-            Temporary::No if keyword && matches!(bare, "temporary" | "temp") => {
-                let makes = facts.head(0) == "create" || self.before == "into";
-                self.temporary = if makes { Temporary::Said } else { Temporary::No };
-            }
-            Temporary::Said if keyword && BETWEEN.contains(&bare) => {}
-            Temporary::Said => {
-                facts.temporary = Some(bare.to_owned());
-                self.temporary = Temporary::Named;
-            }
-            _ => {}
-        }
-    }
-
-    /// Takes a variable that no assignment follows: read, or a target of `INTO`.
-    fn settle(&mut self, facts: &mut Facts) {
-        let Some(name) = self.open.take() else { return };
-        if self.into {
-            facts.written.insert(name)
-        } else {
-            facts.read.insert(name)
-        };
-    }
-}
-
-/// Functions whose value follows from their arguments and the session's settings.
-const OF_ARGUMENTS: [&str; 14] = [
-    "concat",
-    "concat_ws",
-    "replace",
-    "upper",
-    "lower",
-    "trim",
-    "ifnull",
-    "nullif",
-    "coalesce",
-    "if",
-    "left",
-    "right",
-    "cast",
-    "convert",
-];
-
-/// What may stand before a parenthesis in a query that only reads.
-const READS: [&str; 62] = [
-    "select",
-    "from",
-    "join",
-    "on",
-    "using",
-    "where",
-    "and",
-    "or",
-    "not",
-    "in",
-    "exists",
-    "as",
-    "case",
-    "when",
-    "then",
-    "else",
-    "having",
-    "by",
-    "union",
-    "all",
-    "any",
-    "some",
-    "distinct",
-    "like",
-    "between",
-    "count",
-    "max",
-    "min",
-    "sum",
-    "avg",
-    "group_concat",
-    "length",
-    "char_length",
-    "substring",
-    "substr",
-    "substring_index",
-    "locate",
-    "instr",
-    "now",
-    "current_timestamp",
-    "utc_timestamp",
-    "curdate",
-    "date",
-    "date_format",
-    "date_add",
-    "date_sub",
-    "unix_timestamp",
-    "abs",
-    "round",
-    "floor",
-    "ceil",
-    "greatest",
-    "least",
-    "database",
-    "schema",
-    "version",
-    "user",
-    "hex",
-    "quote",
-    "char",
-    "varchar",
-    "decimal",
-];
-
-/// Whether the words from `from` on call no function that could write.
-pub(super) fn is_pure(words: &Words<'_>, from: usize) -> bool {
-    let known = |at: usize| words.is_one_of(at, &OF_ARGUMENTS) || words.is_one_of(at, &READS);
-    let callable = |at: usize| matches!(words.kind(at), Some(Kind::Word | Kind::Name));
-    !words.cut
-        && words.find(from, "next").is_none()
-        && (from..words.len()).all(|at| !callable(at) || !words.is_symbol(at + 1, b'(') || known(at))
-}
-
-/// Whether MySQL's `SET` gives everything a value that follows from what was set before.
-pub(super) fn sets_plainly(words: &Words<'_>) -> bool {
-    !words.cut && words.is(0, "set") && words.list(1).iter().all(assigns_plainly)
-}
-
-fn assigns_plainly(one: &Words<'_>) -> bool {
-    let Some(equals) = (0..one.len()).find(|&at| one.is_symbol(at, b'=')) else {
-        // `SET NAMES utf8mb4`, `SET ROLE r`: words and literals alone.
-        return (0..one.len()).all(|at| matches!(one.kind(at), Some(Kind::Word | Kind::Name | Kind::Text)));
-    };
-    let kept = one.is_one_of(0, &["global", "persist", "persist_only"])
-        || ["@@global.", "@@persist"].iter().any(|scope| one.text(0).to_ascii_lowercase().starts_with(scope));
-    let value = one.part(equals + 1, one.len());
-    let single = value.len() == 1;
-    (0..value.len()).all(|at| match value.kind(at) {
-        Some(Kind::Text | Kind::Number) => true,
-        Some(Kind::Variable) => !kept,
-        Some(Kind::Symbol(b'@' | b'.')) => false,
-        Some(Kind::Symbol(_)) => true,
-        Some(Kind::Word) if value.is_symbol(at + 1, b'(') => value.is_one_of(at, &OF_ARGUMENTS),
-        Some(Kind::Word) => {
-            single || value.is_one_of(at, &["null", "true", "false", "as", "char", "using", "utf8mb4", "utf8"])
-        }
-        _ => false,
-    })
-}
-
-/// Whether a statement is `SELECT set_config('name', 'value', false)` and no more.
-fn configures_plainly(words: &Words<'_>) -> bool {
-    let at = if words.is(1, "pg_catalog") && words.is_symbol(2, b'.') { 3 } else { 1 };
-    let literal = |at: usize| words.kind(at) == Some(Kind::Text);
-    words.text(at).eq_ignore_ascii_case("set_config")
-        && words.is_symbol(at + 1, b'(')
-        && literal(at + 2)
-        && words.is_symbol(at + 3, b',')
-        && literal(at + 4)
-        && words.is_symbol(at + 5, b',')
-        && words.is_one_of(at + 6, &["false", "true"])
-        && words.is_symbol(at + 7, b')')
-        && words.len() == at + 8
 }

@@ -20,6 +20,8 @@ fn plain_settings_are_made_again_in_their_order() {
     assert_eq!(told(MYSQL, &["SET NAMES latin1", insert, "SET @a = 1"], &["SELECT @a"]), "[0, 2]");
     let dump = ["SET @OLD_SQL_MODE=@@SQL_MODE, SQL_MODE='NO_AUTO_VALUE_ON_ZERO'", "SET FOREIGN_KEY_CHECKS=0"];
     assert_eq!(told(MYSQL, &dump, &["SET SQL_MODE=@OLD_SQL_MODE"]), "[0, 1]");
+    let dump = ["/*!40014 SET @OLD_CHECKS=@@FOREIGN_KEY_CHECKS, FOREIGN_KEY_CHECKS=0 */"];
+    assert_eq!(told(MYSQL, &dump, &["/*!40014 SET FOREIGN_KEY_CHECKS=@OLD_CHECKS */"]), "[0]");
     // What the server keeps by itself is not.
     let kept = ["SET GLOBAL x = 1", "SET @@global.y = 2", "SET TRANSACTION READ ONLY", "SET STATEMENT a = 1 FOR DO 1"];
     assert_eq!(told(MYSQL, &kept, &[insert]), "[]");

@@ -22,6 +22,11 @@ impl<'t> Words<'t> {
         if executable("/*!") || executable("/*M!") {
             return None;
         }
+        Self::whole(text, dialect)
+    }
+
+    /// Reads a statement; what stands in such a comment counts as executed.
+    pub fn whole(text: &'t str, dialect: Dialect) -> Option<Self> {
         let mut lexer = Lexer::new(text, dialect);
         let mut words = Self { text, dialect, tokens: Vec::new(), cut: false };
         while let Some(token) = lexer.next().ok()? {
@@ -29,7 +34,7 @@ impl<'t> Words<'t> {
                 words.cut = true;
                 break;
             }
-            if token.kind != Kind::Comment {
+            if !matches!(token.kind, Kind::Comment | Kind::ExecutableOpen | Kind::ExecutableClose) {
                 words.tokens.push(token);
             }
         }

@@ -4,7 +4,7 @@ use crate::support::{CANARY, Fleet, postgres, unique};
 
 use super::{cell, versions};
 
-/// failures.md row 22
+/// Covers row 22 of docs/failures.md.
 #[test]
 fn a_deferred_constraint_that_fails_at_commit_is_a_failed_changeset() {
     let mut fleet = Fleet::new();

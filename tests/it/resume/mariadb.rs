@@ -177,6 +177,12 @@ fn data_of_tables_that_do_not_roll_back_are_a_persons_to_decide() {
     fleet.run(&["repair", "--tenant", "acme", "--mark-done", "--reason", "the row is there"]).expect(0);
     fleet.run(&["up"]).expect(0);
     assert_eq!(fleet.cell("acme", "SELECT count(*) FROM logs"), "1");
+    // One that fails in its middle has left a row.
+    fleet.changeset("V3__more.sql", "ALTER TABLE logs ADD PRIMARY KEY (id);\nINSERT INTO logs VALUES (2), (2);\n");
+    let failed = fleet.run(&["up"]).expect(6);
+    assert!(failed.stderr.contains("1062") && failed.stderr.contains("what this statement committed"), "{failed}");
+    assert_stops(&fleet, "acme", &["statement 2 of 2", "INSERT INTO logs VALUES (2), (2);"]);
+    assert_eq!(fleet.cell("acme", "SELECT count(*) FROM logs"), "2");
 }
 
 #[test]
@@ -240,4 +246,47 @@ fn an_alter_that_outlives_its_killed_runner_is_waited_for_and_found_done() {
     assert_eq!(verdict(&fleet, "acme"), "marked done by this run: column t.b is there, and was not before");
     let ran = "SELECT count(*) FROM mtmigrate_journal WHERE version = 2 AND outcome = 'started'";
     assert_eq!(fleet.cell("acme", ran), "1");
+}
+
+#[test]
+fn a_transaction_of_the_texts_own_is_begun_again_or_is_done_where_all_tables_roll_back() {
+    let mut fleet = fleet();
+    let text = "-- mtmigrate: no-transaction\nSTART TRANSACTION;\nINSERT INTO parts VALUES (1, 1);\nCOMMIT;\n";
+    fleet.changeset("V2__own.sql", text);
+    fleet.run(&["up"]).expect(0);
+    let expected = state(&fleet, "acme");
+    die_at_the_last_statement(&fleet, "acme");
+    fleet.run(&["up"]).expect(0);
+    assert_eq!(verdict(&fleet, "acme"), "marked done by this run: it was committed together with its journal row");
+    assert_eq!(state(&fleet, "acme"), expected);
+    let rolled_back = "DELETE FROM mtmigrate_journal WHERE version > 1 AND (statement_no > 1 OR outcome = 'failed')";
+    die_at_the_last_statement(&fleet, "acme");
+    fleet.execute("acme", &format!("{rolled_back}; DELETE FROM parts"));
+    fleet.run(&["up"]).expect(0);
+    assert_eq!(verdict(&fleet, "acme"), "marked undone by this run: running it again changes nothing more");
+    assert_eq!(state(&fleet, "acme"), expected);
+    // Rows of such a table stay when the transaction goes.
+    fleet.execute("acme", "CREATE TABLE stays (id int) ENGINE = MyISAM");
+    fleet.changeset("V3__own.sql", &text.replace("parts VALUES (1, 1)", "stays VALUES (1)"));
+    fleet.run(&["up", "--verify", "off"]).expect(0);
+    die_at_the_last_statement(&fleet, "acme");
+    fleet.execute("acme", &rolled_back.replace("> 1 AND", "= 3 AND"));
+    assert_stops(&fleet, "acme", &["statement 1 of 3", "START TRANSACTION"]);
+}
+
+/// A transaction of ours would end the locks.
+#[test]
+fn between_lock_tables_and_unlock_tables_nothing_is_journalled_and_nothing_is_guessed() {
+    let mut fleet = fleet();
+    let text = "LOCK TABLES parts WRITE;\nINSERT INTO parts VALUES (1, 1);\nINSERT INTO parts VALUES (2, 2);\n\
+                UNLOCK TABLES;\nINSERT INTO parts VALUES (3, 2);\n";
+    fleet.changeset("V2__dump.sql", text);
+    fleet.run(&["up"]).expect(0);
+    let rows = "SELECT GROUP_CONCAT(statement_no, ' ', SUBSTRING_INDEX(trace, ' ', -1) ORDER BY id) \
+                FROM mtmigrate_journal WHERE version = 2 AND outcome = 'started'";
+    assert_eq!(fleet.cell("acme", rows), "1 nothing,5 ahead,5 atomic");
+    assert_eq!(fleet.cell("acme", "SELECT count(*) FROM parts"), "3");
+    die_at_the_last_statement(&fleet, "acme");
+    fleet.execute("acme", "DELETE FROM mtmigrate_journal WHERE version = 2 AND statement_no = 5");
+    assert_stops(&fleet, "acme", &["statement 1 of 5", "LOCK TABLES parts WRITE"]);
 }

@@ -126,8 +126,10 @@ impl Scene {
     /// The number of the journal's last row, as a survey reads it.
     fn journal_end(&self, tenant: &Tenant) -> Option<i64> {
         self.path(&format!("{}.db", tenant.name)).exists().then(|| self.db(tenant))?;
-        let last = self.db(tenant).query_row("SELECT max(id) FROM mtmigrate_journal", [], |row| row.get(0));
-        last.ok().flatten()
+        let db = self.db(tenant);
+        // A test may hold a lock on it.
+        db.busy_timeout(Duration::ZERO).ok()?;
+        db.query_row("SELECT max(id) FROM mtmigrate_journal", [], |row| row.get(0)).ok().flatten()
     }
 
     async fn applied(&self, tenant: &Tenant, version: i64, sql: &str) {
