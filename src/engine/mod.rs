@@ -9,8 +9,8 @@ mod mysql;
 mod pool;
 mod postgres;
 mod sqlite;
-mod stepwise;
-mod tables;
+pub(crate) mod stepwise;
+pub(crate) mod tables;
 
 use std::sync::Arc;
 use std::time::Duration;

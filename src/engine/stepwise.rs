@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::error::{Code, Diagnostic, Place};
 use crate::history::{AttemptOutcome, prefix_hash, prefix_hashes};
+use crate::planted::{self, Bug};
 use crate::sql::{SqlError, Statement, position};
 
 use super::tables::{JournalRow, StatementMark};
@@ -120,11 +121,15 @@ pub(crate) async fn apply(order: &Order<'_>, statements: &[Statement<'_>], steps
     if let Err(fault) = steps.prepare().await {
         return Outcome::Failed(walk.before_the_text(fault, first));
     }
+    if planted::is(Bug::HistoryBeforeText) {
+        let _ = steps.finish(JournalRow::of(order, AttemptOutcome::Applied)).await;
+    }
     for (idx, statement) in statements.iter().enumerate().skip(first - 1) {
         if order.cancel.is_cancelled() {
             return Outcome::Failed(walk.cancelled(idx + 1, steps).await);
         }
-        let intent = JournalRow::of(order, AttemptOutcome::Started).at(walk.mark(idx + 1));
+        let intent = JournalRow::of(order, AttemptOutcome::Started)
+            .at(walk.mark(idx + 1 + usize::from(planted::is(Bug::IntentOneAhead))));
         if let Err(fault) = steps.run(intent, statement).await {
             return Outcome::Failed(walk.stopped(idx + 1, fault, steps).await);
         }
@@ -194,8 +199,9 @@ impl Walk<'_> {
         let Some(resume) = &self.order.resume else { return Ok(1) };
         let first = resume.statement_no as usize;
         let before = first.saturating_sub(1);
-        if self.prefixes.get(before) == Some(&resume.prefix) {
-            return Ok(first);
+        if self.prefixes.get(before) == Some(&resume.prefix) || planted::is(Bug::PrefixNotChecked) {
+            let late = usize::from(planted::is(Bug::ResumeOneTooLate));
+            return Ok((first + late).saturating_sub(usize::from(planted::is(Bug::ResumeOneTooEarly))).max(1));
         }
         let diagnostic = failed(self.order, Code::HALF_APPLIED)
             .at(Place::file(&self.order.text.file))

@@ -8,6 +8,7 @@ use futures_util::stream;
 use crate::engine::{Begun, Fate, Finder, Mark, Record, Resume, RunIdentity};
 use crate::error::{Diagnostic, Result};
 use crate::history::Unfinished;
+use crate::planted::{self, Bug};
 use crate::tenant::TenantId;
 
 use super::event::{Event, Sink};
@@ -48,6 +49,12 @@ pub(crate) async fn settle(scope: &Scope<'_>, survey: &mut Survey, run: &RunIden
         match answer {
             Some(Ok(Fate::Done(words))) => decided.push(Decided { tenant, mark: Mark::Done, words }),
             Some(Ok(Fate::Undone(words))) => decided.push(Decided { tenant, mark: Mark::Undone, words }),
+            Some(Ok(Fate::Unknown(words))) if planted::is(Bug::UncertainIsDone) => {
+                decided.push(Decided { tenant, mark: Mark::Done, words })
+            }
+            Some(Ok(Fate::Unknown(words))) if planted::is(Bug::UncertainIsUndone) => {
+                decided.push(Decided { tenant, mark: Mark::Undone, words })
+            }
             Some(Ok(Fate::Unknown(words))) => {
                 accounts.insert(tenant, Account::Undecided(words));
             }

@@ -1,0 +1,80 @@
+//! Seeds: many that must pass, some that must repeat, and planted bugs that must be caught.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use super::story::{Told, tell};
+use crate::planted::{self, Bug};
+
+/// How many seeds the suite runs.
+const SEEDS: u64 = 2_000;
+
+/// How many lines of a log a failing seed shows.
+const TAIL: usize = 120;
+
+/// How many threads run seeds: the suite runs on two cores.
+const THREADS: usize = 2;
+
+fn told(seed: u64, told: &Told) -> Result<(), String> {
+    let Some(violation) = &told.violation else { return Ok(()) };
+    let tail = told.log[told.log.len().saturating_sub(TAIL)..].join("\n");
+    Err(format!(
+        "seed {seed}: {violation}\nreplay: MTMIGRATE_SIM_SEED={seed} cargo test --lib simulation::tests::seeds -- --nocapture\n{tail}"
+    ))
+}
+
+/// Runs seeds until one fails; returns that of the lowest seed that was met.
+fn run(seeds: std::ops::Range<u64>, bug: Option<Bug>) -> Result<(), (u64, String)> {
+    let (next, over) = (AtomicU64::new(seeds.start), AtomicBool::new(false));
+    let failed: Mutex<Option<(u64, String)>> = Mutex::new(None);
+    let work = || {
+        planted::with(bug, || {
+            while !over.load(Ordering::SeqCst) {
+                let seed = next.fetch_add(1, Ordering::SeqCst);
+                if seed >= seeds.end {
+                    return;
+                }
+                if let Err(why) = told(seed, &tell(seed)) {
+                    over.store(true, Ordering::SeqCst);
+                    let mut failed = failed.lock().unwrap_or_else(PoisonError::into_inner);
+                    if failed.as_ref().is_none_or(|(other, _)| seed < *other) {
+                        *failed = Some((seed, why));
+                    }
+                }
+            }
+        });
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..THREADS {
+            scope.spawn(work);
+        }
+    });
+    failed.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
+}
+
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok().and_then(|value| value.parse().ok())
+}
+
+#[test]
+fn seeds() {
+    if let Some(seed) = number("MTMIGRATE_SIM_SEED") {
+        let story = tell(seed);
+        println!("{}", story.log.join("\n"));
+        assert!(story.violation.is_none(), "seed {seed}: {:?}", story.violation);
+        return;
+    }
+    let seeds = number("MTMIGRATE_SIM_SEEDS").unwrap_or(SEEDS);
+    let began = std::time::Instant::now();
+    if let Err((_, why)) = run(0..seeds, None) {
+        panic!("{why}");
+    }
+    println!("{seeds} seeds in {:.1} s", began.elapsed().as_secs_f64());
+}
+
+#[test]
+fn a_seed_repeats_itself() {
+    for seed in [1, 7, 42, 99, 1234, 5678] {
+        assert_eq!(tell(seed).log, tell(seed).log, "seed {seed}");
+    }
+}
