@@ -14,7 +14,7 @@ use crate::lockstep::{Ending, Event, RunOutcome};
 use crate::sql::{Dialect, split};
 
 use super::runs::{RunView, Said, process_of};
-use super::world::{ProcessId, SessionId, World};
+use super::world::{ProcessId, Session, SessionId, World};
 
 impl World {
     /// An order is given to a server.
@@ -94,7 +94,9 @@ impl World {
         if times != 1 {
             wrong.push(format!("once: it took effect {times} times"));
         }
-        if self.is_worked_on(tenant, Some(by)) {
+        let beside =
+            |(id, session): (&SessionId, &Session)| *id != by && session.busy && session.works_on == Some(tenant);
+        if self.sessions.iter().any(beside) {
             wrong.push("another session is at work there".to_owned());
         }
         if let Some(view) = self.runs.get_mut(process) {

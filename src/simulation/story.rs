@@ -9,7 +9,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use futures_util::future::LocalBoxFuture;
 use futures_util::stream::FuturesUnordered;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::changeset::{Changelog, Version};
 use crate::history::{OutOfOrder, Unfinished};
@@ -44,14 +44,20 @@ pub(super) struct Told {
     pub violation: Option<String>,
 }
 
+/// No story takes as long, in virtual time.
+const FOREVER: Duration = Duration::from_secs(3 * 86_400);
+
 /// Runs a seed in virtual time, on this thread.
 pub(super) fn tell(seed: u64) -> Told {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
     let runtime = runtime.expect("a runtime without input and output can be built");
     let told = runtime.block_on(async {
         let mut story = Story::begin(seed);
-        story.whole_story().await;
-        let mut world = story.world.lock();
+        let world = story.world.clone();
+        if timeout(FOREVER, story.whole_story()).await.is_err() {
+            world.lock().violate("the end: a run never ends");
+        }
+        let mut world = world.lock();
         Told { log: std::mem::take(&mut world.log), violation: world.violation.take() }
     });
     // What is still under way then is of no interest.
