@@ -54,6 +54,8 @@ pub(crate) enum Bug {
     QuarantineIgnored,
     /// Versions above the target are applied too.
     TargetIgnored,
+    /// Nobody looks after a step whether all are alike.
+    StepNotVerified,
     /// A run that left a tenant half applied exits like one that failed.
     HalfExitsAsFailed,
     /// A run that halted says that it is done.

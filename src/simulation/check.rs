@@ -3,15 +3,17 @@
 //! What a run may know is one thing, what is true another: [`State::effects`](super::state::State) and `applied` are the
 //! truth, which no fault and no hand changes.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use tokio::time::Instant;
 
 use crate::changeset::Version;
 use crate::engine::{Failure, Left, Order};
 use crate::error::{Code, ExitStatus};
+use crate::lockstep::barrier::Decision;
 use crate::lockstep::{Ending, Event, RunOutcome};
-use crate::sql::{Dialect, split};
+use crate::sql::{Dialect, EngineKind, split};
+use crate::tenant::Verify;
 
 use super::runs::{RunView, Said, process_of};
 use super::world::{ProcessId, Session, SessionId, World};
@@ -89,6 +91,9 @@ impl World {
         let ((tenant, version, statement_no), process) = (at, process_of(run_id));
         let state = &mut self.tenants[tenant];
         state.take_effect(version, statement_no, text);
+        if self.odd.contains(&(tenant, version)) {
+            state.objects.insert(format!("view odd{version}"), "SELECT 2".into());
+        }
         let times = state.times(version, statement_no);
         let mut wrong = self.before(process, tenant, version);
         if times != 1 {
@@ -178,6 +183,9 @@ impl World {
                     wrong.push(format!("it says that t{} was not started with V{version}", tenant.0));
                 }
             }
+            Event::Barrier { version, decision: Decision::Proceed, .. } => {
+                wrong.extend(self.unlike(process, version.0));
+            }
             Event::RunFinished(ending) => {
                 view.ending = Some(ending.clone());
                 wrong.extend(self.ended(process, ending));
@@ -187,6 +195,27 @@ impl World {
         for wrong in wrong {
             self.violate(format!("r{process}: {wrong}"));
         }
+    }
+
+    /// Returns what must not be at a barrier that opens in a run that looks after each step: tenants with the same
+    /// versions and other schemas. Those that share a database are not measured after a plain text; who was asked to stop
+    /// leaves the last step to the reading at the end.
+    fn unlike(&self, process: ProcessId, version: i64) -> Option<String> {
+        let view = self.runs.get(process).filter(|view| view.verify == Verify::Step && !view.stopping)?;
+        let mut schemas: BTreeMap<(EngineKind, &BTreeSet<i64>), (usize, String)> = BTreeMap::new();
+        for &tenant in &view.scope {
+            let (state, known) = (&self.tenants[tenant], &view.fleet.tenants[tenant]);
+            let shares = known.datasource.schema().is_some();
+            if shares || !state.edits.is_empty() || state.open().is_some() || !state.applied.contains(&version) {
+                continue;
+            }
+            let place = (known.datasource.engine(), &state.applied);
+            let (other, schema) = schemas.entry(place).or_insert_with(|| (tenant, state.signature()));
+            if *schema != state.signature() {
+                return Some(format!("V{version} is over, and t{other} and t{tenant} are not alike"));
+            }
+        }
+        None
     }
 
     /// Returns what is not true of a failure that a run tells of.

@@ -12,7 +12,9 @@ use crate::history::{OutOfOrder, Unfinished};
 use crate::lockstep::{self, Accept, Depth, Ending, Repair, RunOutcome, Scope, Stop, survey};
 use crate::tenant::TenantId;
 
+use super::draw::{self, Draft};
 use super::process::Process;
+use super::state::State;
 use super::story::Story;
 use super::world::Weather;
 
@@ -20,7 +22,7 @@ use super::world::Weather;
 const ALL_OVER: Duration = Duration::from_secs(900);
 
 /// How often a person looks after a run that says it needs one.
-const LOOKS: u32 = 4;
+const LOOKS: u32 = 6;
 
 impl Story {
     /// Mends everything, and checks that `up` reaches the end state.
@@ -44,7 +46,7 @@ impl Story {
             let Some(ending) = self.undisturbed().await else { return };
             let helped = match ending.exit {
                 ExitStatus::Done => return self.at_the_end().await,
-                ExitStatus::HalfApplied => self.answer().await,
+                ExitStatus::HalfApplied => self.answer().await | self.finish_first().await,
                 ExitStatus::Drift => self.accept().await,
                 _ => false,
             };
@@ -75,6 +77,29 @@ impl Story {
             }
         }
         !uncertain.is_empty()
+    }
+
+    /// Finishes texts that are half applied and newer than others that their tenants lack, as their message says: with
+    /// these out of the changelog. Returns whether there was any.
+    async fn finish_first(&mut self) -> bool {
+        let open = |(tenant, state): (usize, &State)| match state.open()? {
+            Unfinished::FailedAt { version, .. } => Some((tenant, version, state.applied.clone())),
+            Unfinished::Uncertain { .. } => None,
+        };
+        let open: Vec<_> = self.world.lock().tenants.iter().enumerate().filter_map(open).collect();
+        let mut any = false;
+        for (tenant, version, applied) in open {
+            let keeps = |draft: &&Draft| draft.version >= version.0 || applied.contains(&draft.version);
+            let kept: Vec<Draft> = self.drafts.iter().filter(keeps).cloned().collect();
+            if kept.len() == self.drafts.len() {
+                continue;
+            }
+            any = true;
+            let calm = Process::calm(self.next(), &self.fleet, &Arc::new(draw::changelog(&kept)), self.verify);
+            let alone = Process { selection: vec![TenantId(tenant)], target: Some(version), ..calm };
+            alone.run(self.world.clone()).await;
+        }
+        any
     }
 
     /// Returns the statements of which nobody knows, and the truth about them.

@@ -53,7 +53,7 @@ impl World {
         self.tell(line);
     }
 
-    /// Takes every change by hand back.
+    /// Takes every change by hand back, and mends the schemas that a text left odd.
     pub fn take_back(&mut self) {
         for state in &mut self.tenants {
             for edit in std::mem::take(&mut state.edits).into_iter().rev() {
@@ -72,7 +72,9 @@ impl World {
                 }
             }
             state.drifted = None;
+            state.objects.retain(|name, _| !name.starts_with("view odd"));
         }
+        self.odd.clear();
         self.tell("what was changed by hand is taken back");
     }
 }

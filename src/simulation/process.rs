@@ -20,6 +20,9 @@ use super::runs::RunView;
 use super::server::Simulated;
 use super::world::{ProcessId, Shared};
 
+/// A server notices a dead client after at most ten seconds, and a message hangs for at most a minute.
+const NOTICED: Duration = Duration::from_secs(75);
+
 /// What a process is started with, and what befalls it.
 #[derive(Clone)]
 pub(super) struct Process {
@@ -106,7 +109,8 @@ impl Process {
         let servers = self.servers(&world, &dead);
         let meant = self.selection.iter().filter(|id| self.fleet.tenants[id.0].quarantined.is_none());
         let scope: BTreeSet<usize> = meant.map(|id| id.0).collect();
-        let view = RunView::new(self.fleet.clone(), self.changelog.clone(), scope, self.target);
+        let view = RunView::new(self.fleet.clone(), self.changelog.clone(), scope);
+        let view = RunView { target: self.target, verify: self.verify, ..view };
         world.lock().runs.add(self.id, view);
         let (identity, stop) = (self.identity(), Stop::default());
         let options = UpOptions {
@@ -128,7 +132,10 @@ impl Process {
             stopping.abort();
         }
         match &ending {
-            None => world.lock().tell(format!("r{} is killed", self.id)),
+            None => {
+                world.lock().tell(format!("r{} is killed", self.id));
+                tokio::spawn(free_after_death(world, self.id));
+            }
             Some(_) => {
                 let mut world = world.lock();
                 if world.sessions.values().any(|s| s.process == self.id && s.client && !s.locks.is_empty()) {
@@ -137,6 +144,15 @@ impl Process {
             }
         }
         ending
+    }
+}
+
+/// Checks that a dead process's locks are free as soon as every server can know that it is dead.
+async fn free_after_death(world: Shared, id: ProcessId) {
+    sleep(NOTICED).await;
+    let mut world = world.lock();
+    if world.sessions.values().any(|session| session.process == id && !session.locks.is_empty()) {
+        world.violate(format!("locks: r{id} is dead, and its lock is not free"));
     }
 }
 

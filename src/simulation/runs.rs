@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use crate::changeset::{Changelog, Version};
 use crate::lockstep::Ending;
-use crate::tenant::Fleet;
+use crate::tenant::{Fleet, Verify};
 
 use super::world::ProcessId;
 
@@ -22,6 +22,7 @@ pub(super) struct RunView {
     /// The tenants that are selected and not left out.
     pub scope: BTreeSet<usize>,
     pub target: Option<Version>,
+    pub verify: Verify,
     /// When all its locks were its own.
     pub locked: Option<Instant>,
     /// When it lost one of them, if it did.
@@ -80,12 +81,13 @@ impl Runs {
 }
 
 impl RunView {
-    pub fn new(fleet: Arc<Fleet>, changelog: Arc<Changelog>, scope: BTreeSet<usize>, target: Option<Version>) -> Self {
+    pub fn new(fleet: Arc<Fleet>, changelog: Arc<Changelog>, scope: BTreeSet<usize>) -> Self {
         Self {
             fleet,
             changelog,
             scope,
-            target,
+            target: None,
+            verify: Verify::Off,
             locked: None,
             lost_lock: None,
             steps: BTreeMap::new(),

@@ -45,6 +45,13 @@ pub(super) struct Leased<'s> {
     _place: Option<SemaphorePermit<'s>>,
 }
 
+impl Leased<'_> {
+    /// Closes the connection, and gives its place back.
+    pub async fn close(self) {
+        self.connection.close().await;
+    }
+}
+
 impl Simulated {
     pub fn new(world: &Shared, process: ProcessId, server: usize, dead: Arc<AtomicBool>) -> Self {
         let width = world.lock().machines[server].max_connections as usize - 1;
@@ -69,7 +76,7 @@ impl Simulated {
     async fn ask<T: Send + 'static>(&self, what: impl FnOnce(&mut World) -> T + Send + 'static) -> Result<T> {
         let leased = self.connect().await?;
         let answer = leased.connection.ask_at_once(|world, _| what(world)).await;
-        leased.connection.close().await;
+        leased.close().await;
         answer.map_err(|Gone| self.unreachable())
     }
 

@@ -44,7 +44,7 @@ impl Simulated {
             Err(why) => return unsent(order, &why),
         };
         let outcome = self.entered(order, &leased).await;
-        leased.connection.close().await;
+        leased.close().await;
         outcome
     }
 

@@ -196,6 +196,7 @@ impl Story {
             world.weather = weather;
         }
         self.break_texts();
+        self.make_odd();
         let runs = match self.dice.below(10) {
             0..6 => 1,
             6..9 => 2,
@@ -210,7 +211,7 @@ impl Story {
             let down = self.dice.below(1500);
             doings.push(self.later(move |world| world.restart(server, Duration::from_millis(down))));
         }
-        if self.dice.permille(120) {
+        if self.dice.permille(200) {
             doings.push(self.later(World::lose_a_lock));
         }
         if self.dice.permille(120) {
@@ -230,6 +231,15 @@ impl Story {
             sleep(after).await;
             what(&mut world.lock());
         })
+    }
+
+    /// Some texts do something else to one tenant than to the others.
+    fn make_odd(&mut self) {
+        if self.dice.permille(100) {
+            let tenant = self.dice.below(self.fleet.tenants.len() as u64) as usize;
+            let version = self.dice.pick(&self.drafts).version;
+            self.world.lock().odd.insert((tenant, version));
+        }
     }
 
     /// Some statements fail for good, until their cause is mended.
@@ -267,8 +277,18 @@ impl Story {
             let insists = dice.permille(400).then(|| Duration::from_millis(dice.below(30)));
             (Duration::from_millis(dice.below(500)), signal, insists)
         });
+        // Somebody runs an older checkout.
+        let changelog = match dice.permille(60) {
+            true => {
+                let first = dice.between(1, self.drafts.len() as u64) as usize;
+                Arc::new(draw::changelog(&self.drafts[..first]))
+            }
+            false => self.changelog.clone(),
+        };
+        let target = target.filter(|target| changelog.get(*target).is_some());
         let allows = self.unordered && dice.permille(700);
         Process {
+            changelog,
             selection,
             target,
             jobs: dice.permille(150).then(|| NonZeroUsize::new(dice.between(1, 4) as usize)).flatten(),

@@ -53,11 +53,11 @@ impl Simulated {
         let answer = self.exchange(order, &leased).await;
         match answer {
             Ok(Said::Committed) => {
-                leased.connection.close().await;
+                leased.close().await;
                 applied(false)
             }
             Ok(Said::There) => {
-                leased.connection.close().await;
+                leased.close().await;
                 let diagnostic = failed(order, Code::CHANGESET_FAILED).cause("its version is in the history");
                 self.read_again(order, failure(diagnostic, Moment::Prepare, Left::Unchanged, true), true).await
             }
@@ -68,7 +68,7 @@ impl Simulated {
                 let (row, tenant) = (attempt(&row, None), order.tenant.id.0);
                 // Without its row in the journal it failed all the same.
                 let _ = leased.connection.ask_at_once(move |world, _| world.tenants[tenant].journal(row)).await;
-                leased.connection.close().await;
+                leased.close().await;
                 failure(diagnostic, Moment::Execute, Left::Unchanged, passes)
             }
             Err(Gone) => {
@@ -103,7 +103,7 @@ impl Simulated {
         let (tenant, version) = (order.tenant.id.0, order.changeset.version.0);
         let asked = leased.connection.ask_at_once(move |world, _| world.tenants[tenant].has_row(version).cloned());
         let found = asked.await;
-        leased.connection.close().await;
+        leased.close().await;
         match found {
             Ok(Some(row)) if row.checksum.as_ref().is_some_and(|c| c.parse().is_ok_and(|c| order.text.matches(c))) => {
                 applied(by_another)

@@ -32,6 +32,8 @@ pub(super) struct World {
     next_session: SessionId,
     /// Statements that fail for good until somebody mends their cause: tenant, version, statement.
     pub broken: BTreeSet<(usize, i64, u32)>,
+    /// Texts that leave another schema than elsewhere: tenant and version.
+    pub odd: BTreeSet<(usize, i64)>,
     /// What the checker knows of runs.
     pub runs: Runs,
     pub log: Vec<String>,
@@ -137,6 +139,7 @@ impl World {
             sessions: BTreeMap::new(),
             next_session: 1,
             broken: BTreeSet::new(),
+            odd: BTreeSet::new(),
             runs: Runs::default(),
             log: Vec::new(),
             violation: None,
