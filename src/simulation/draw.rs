@@ -141,9 +141,9 @@ pub(super) fn weather(dice: &mut Dice) -> Weather {
         lost_before: rate(dice),
         lost_during: rate(dice),
         lost_after: rate(dice),
-        hangs: rate(dice),
+        hangs: rate(dice) * 2,
         passing: rate(dice),
-        notice_ms: *dice.pick(&[0, 500, 10_000]),
+        notice_ms: *dice.pick(&[0, 500, 10_000, 60_000]),
         checks_client: dice.permille(500),
     }
 }

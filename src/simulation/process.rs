@@ -20,8 +20,8 @@ use super::runs::RunView;
 use super::server::Simulated;
 use super::world::{ProcessId, Shared};
 
-/// A server notices a dead client after at most ten seconds, and a message hangs for at most a minute.
-const NOTICED: Duration = Duration::from_secs(75);
+/// A server notices a dead client after at most a minute, and a message hangs for at most as long.
+const NOTICED: Duration = Duration::from_secs(125);
 
 /// What a process is started with, and what befalls it.
 #[derive(Clone)]

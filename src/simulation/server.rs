@@ -179,7 +179,7 @@ impl Simulated {
         let before = statements.iter().take(idx).map(|statement| statement.text);
         let changed = prefix_hash(before) != begun.at.prefix;
         let thing = statements.get(idx).and_then(|statement| creates(statement.text)).map(|(name, _)| name);
-        let absent_before = begun.trace == Some("absent");
+        let (absent_before, atomic) = (begun.trace == Some("absent"), begun.trace == Some("atomic"));
         let busy = Diagnostic::new(Code::LOCK_FAILED, format!("a statement is still at work on t{tenant}"));
         let found = self.ask(move |world| {
             if world.is_worked_on(tenant, None) {
@@ -189,6 +189,7 @@ impl Simulated {
         });
         Ok(match found.await?.ok_or(busy)? {
             _ if changed => Fate::Unknown("the text was changed since".into()),
+            _ if atomic => Fate::Done("it committed with its intent".into()),
             Some(true) if absent_before => Fate::Done("it is there, and was not before".into()),
             Some(false) => Fate::Undone("it is not there".into()),
             Some(true) => Fate::Unknown("it was there before".into()),

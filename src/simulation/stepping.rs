@@ -7,7 +7,7 @@ use crate::engine::stepwise::{self, Fault, Steps, failed};
 use crate::engine::tables::JournalRow;
 use crate::engine::{Left, Moment, Order, Outcome};
 use crate::error::{Code, Diagnostic};
-use crate::history::Unfinished;
+use crate::history::{Attempt, Unfinished};
 use crate::sql::{Dialect, Statement, split};
 
 use super::server::{Leased, Simulated, failure, unsent};
@@ -123,12 +123,16 @@ impl Steps for SimulatedSteps<'_> {
         let (run_id, text) = (self.order.run.run_id.clone(), statement.text.to_owned());
         let intent = attempt(&intent, None);
         let asked = self.connection.ask(move |backend| async move {
+            let atomic = is_atomic(&text);
             let pause = backend.at_once(|world| {
+                world.tell(format!("t{tenant} V{version} begins statement {no} by {run_id}"));
+                if atomic {
+                    return world.work_ms(tenant);
+                }
                 let state = &mut world.tenants[tenant];
                 let there = creates(&text).is_some_and(|(name, _)| state.objects.contains_key(&name));
                 let trace = Some(if there { "there" } else { "absent" }.to_owned());
-                state.journal(crate::history::Attempt { trace, ..intent });
-                world.tell(format!("t{tenant} V{version} begins statement {no} by {run_id}"));
+                state.journal(Attempt { trace, ..intent.clone() });
                 world.work_ms(tenant)
             })?;
             backend.pause(pause).await?;
@@ -139,6 +143,9 @@ impl Steps for SimulatedSteps<'_> {
                 let there = |name: &String| world.tenants[tenant].objects.contains_key(name);
                 if creates(&text).is_some_and(|(name, _)| there(&name)) {
                     return Err((Code::CHANGESET_FAILED, false));
+                }
+                if atomic {
+                    world.tenants[tenant].journal(Attempt { trace: Some("atomic".into()), ..intent });
                 }
                 world.effect(&run_id, backend.id, (tenant, version, real), &text);
                 Ok(())
@@ -196,6 +203,11 @@ impl SimulatedSteps<'_> {
         let before = &self.order.text.sql[..statement.offset];
         before.matches(';').count() as u32 + 1
     }
+}
+
+/// Whether a statement commits in one piece with its intent.
+fn is_atomic(text: &str) -> bool {
+    text.starts_with("INSERT")
 }
 
 impl World {
