@@ -9,7 +9,7 @@
 //! The same seed must give the same events: chance comes from [`dice`] alone, time from tokio's paused clock, everything
 //! that is iterated is ordered, and a `select!` is biased, for otherwise it picks by a chance of its own.
 //!
-//! `docs/testing.md` says how a seed is replayed, and how many are run for long.
+//! `docs/testing.md` says what is checked, how a seed is replayed, and how many are run for long.
 
 mod check;
 mod day;
