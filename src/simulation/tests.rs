@@ -64,9 +64,10 @@ fn seeds() {
         assert!(story.violation.is_none(), "seed {seed}: {:?}", story.violation);
         return;
     }
-    let seeds = number("MTMIGRATE_SIM_SEEDS").unwrap_or(SEEDS);
+    let (from, seeds) =
+        (number("MTMIGRATE_SIM_FROM").unwrap_or(0), number("MTMIGRATE_SIM_SEEDS").unwrap_or(SEEDS));
     let began = std::time::Instant::now();
-    if let Err((_, why)) = run(0..seeds, None) {
+    if let Err((_, why)) = run(from..from + seeds, None) {
         panic!("{why}");
     }
     println!("{seeds} seeds in {:.1} s", began.elapsed().as_secs_f64());
