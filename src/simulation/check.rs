@@ -90,7 +90,7 @@ impl World {
     pub fn effect(&mut self, run_id: &str, by: SessionId, at: (usize, i64, u32), text: &str) {
         let ((tenant, version, statement_no), process) = (at, process_of(run_id));
         let state = &mut self.tenants[tenant];
-        state.take_effect(version, statement_no, text);
+        state.take_effect(process, version, statement_no, text);
         if self.odd.contains(&(tenant, version)) {
             state.objects.insert(format!("view odd{version}"), "SELECT 2".into());
         }
@@ -106,6 +106,9 @@ impl World {
         }
         if let Some(view) = self.runs.get_mut(process) {
             view.effects += 1;
+            if view.unchanged.contains(&(tenant, version)) {
+                wrong.push("the run had said that it left everything as it was".to_owned());
+            }
         }
         for wrong in wrong {
             self.violate(format!("t{tenant} V{version} statement {statement_no} by r{process}: {wrong}"));
@@ -175,6 +178,9 @@ impl World {
                     Left::Unknown => Said::Unknown,
                 };
                 view.said.insert(tenant.0, said);
+                if said == Said::Unchanged {
+                    view.unchanged.insert((tenant.0, version.0));
+                }
                 wrong.extend(self.failed(process, tenant.0, version.0, failure));
             }
             Event::TenantNotStarted { tenant, version } => {
@@ -224,7 +230,8 @@ impl World {
         let Some(view) = self.runs.get(process) else { return wrong };
         let unknown = failure.diagnostic.code() == Code::OUTCOME_UNKNOWN;
         match &failure.left {
-            Left::Unchanged if state.has_any(version) => {
+            // While its lock is lost others may be at work: it speaks for itself.
+            Left::Unchanged if state.has_any(version, view.lost_lock.map(|_| process)) => {
                 wrong.push(format!("it says that V{version} left t{tenant} unchanged"));
             }
             Left::Half { statement_no, .. } => {

@@ -37,6 +37,8 @@ pub(super) struct RunView {
     pub final_failures: BTreeSet<(usize, i64)>,
     /// Orders of which a message or an answer was lost.
     pub lost: BTreeSet<(usize, i64)>,
+    /// Orders of which it said that they left everything as it was.
+    pub unchanged: BTreeSet<(usize, i64)>,
     /// What it said of each tenant last.
     pub said: BTreeMap<usize, Said>,
     /// Whether it said that a tenant failed.
@@ -95,6 +97,7 @@ impl RunView {
             in_flight: BTreeMap::new(),
             final_failures: BTreeSet::new(),
             lost: BTreeSet::new(),
+            unchanged: BTreeSet::new(),
             said: BTreeMap::new(),
             failed: false,
             stopping: false,

@@ -16,7 +16,7 @@ use crate::engine::{
     Reading, Record, Resume, RunIdentity, Server, Tables,
 };
 use crate::error::{Code, Diagnostic, Result};
-use crate::history::{Attempt, AttemptOutcome, prefix_hash};
+use crate::history::{Attempt, AttemptOutcome, Unfinished, prefix_hash};
 use crate::schema::Snapshot;
 use crate::sql::{Dialect, EngineKind, split};
 use crate::tenant::Tenant;
@@ -203,9 +203,18 @@ impl Simulated {
         let mark = stepwise::marked(record, &statements.unwrap_or_default())?;
         let resume = mark.resume();
         let row = attempt(&JournalRow::of_record(record, mark), None);
-        let busy = Diagnostic::new(Code::LOCK_FAILED, format!("a statement is still at work on t{tenant}"));
+        let busy = Diagnostic::new(Code::LOCK_FAILED, format!("somebody else is, or was, at work on t{tenant}"));
+        let (version, at) = (record.changeset.version, record.at.clone());
         let written = self.ask(move |world| {
-            if world.is_worked_on(tenant, None) {
+            let stands_there = match world.tenants[tenant].open() {
+                Some(
+                    Unfinished::FailedAt { version: v, statement_no, prefix }
+                    | Unfinished::Uncertain { version: v, statement_no, prefix, .. },
+                ) => (v, statement_no, prefix) == (version, at.statement_no, at.prefix),
+                None => false,
+            };
+            // A message that comes late must not say of another run's progress what was found before it.
+            if !stands_there || world.is_worked_on(tenant, None) {
                 return false;
             }
             world.tell(format!("t{tenant} {:?} at statement {:?}", row.outcome, row.statement_no));

@@ -9,7 +9,7 @@ use crate::engine::tables::JournalRow;
 use crate::history::{Attempt, AttemptOutcome, Row, Unfinished, unfinished};
 use crate::schema::{Kind, Object, Snapshot};
 
-use super::world::SessionId;
+use super::world::{ProcessId, SessionId};
 
 /// A tenant.
 #[derive(Default)]
@@ -38,6 +38,8 @@ pub(super) struct State {
 pub(super) struct Effect {
     pub text: String,
     pub times: u32,
+    /// Who ran it last.
+    pub by: ProcessId,
 }
 
 /// What a hand changed.
@@ -78,18 +80,19 @@ impl State {
         self.effects.get(&(version, statement_no)).map_or(0, |effect| effect.times)
     }
 
-    /// Whether anything of a version took effect.
-    pub fn has_any(&self, version: i64) -> bool {
-        self.effects.range((version, 0)..=(version, u32::MAX)).next().is_some()
+    /// Whether anything of a version took effect, in anybody's name or in that of one process.
+    pub fn has_any(&self, version: i64, by: Option<ProcessId>) -> bool {
+        let mut effects = self.effects.range((version, 0)..=(version, u32::MAX));
+        effects.any(|(_, effect)| by.is_none_or(|by| effect.by == by))
     }
 
     /// Does what a statement does. The truth counts it.
-    pub fn take_effect(&mut self, version: i64, statement_no: u32, text: &str) {
+    pub fn take_effect(&mut self, by: ProcessId, version: i64, statement_no: u32, text: &str) {
         if let Some((name, definition)) = creates(text) {
             self.objects.insert(name, definition);
         }
-        let effect = self.effects.entry((version, statement_no)).or_insert(Effect { text: text.into(), times: 0 });
-        effect.times += 1;
+        let effect = self.effects.entry((version, statement_no)).or_insert(Effect { text: text.into(), times: 0, by });
+        (effect.times, effect.by) = (effect.times + 1, by);
         text.clone_into(&mut effect.text);
     }
 
