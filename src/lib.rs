@@ -12,7 +12,10 @@ pub mod error;
 pub mod history;
 pub mod lockstep;
 pub mod plan;
+mod planted;
 pub mod report;
 pub mod schema;
+#[cfg(test)]
+mod simulation;
 pub mod sql;
 pub mod tenant;

@@ -5,8 +5,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The modules from the lowest rank up; those of one rank do not know each other. `ARCHITECTURE.md` shows the same.
-const RANKS: [&[&str]; 10] = [
-    &["error"],
+const RANKS: [&[&str]; 11] = [
+    &["error", "planted"],
     &["sql"],
     &["schema"],
     &["changeset", "tenant"],
@@ -16,6 +16,7 @@ const RANKS: [&[&str]; 10] = [
     &["lockstep"],
     &["report"],
     &["cli"],
+    &["simulation"],
 ];
 
 fn sources(folder: &Path) -> Vec<PathBuf> {
@@ -88,7 +89,7 @@ fn every_module_of_the_library_has_a_rank_and_stands_on_the_map() {
 fn only_the_command_line_prints() {
     for file in sources(&root()) {
         let inside = file.strip_prefix(root()).expect("a source lies in src");
-        let of_a_test = inside.components().any(|part| part.as_os_str() == "tests");
+        let of_a_test = inside.components().any(|part| part.as_os_str() == "tests") || inside.starts_with("simulation");
         if inside.starts_with("cli") || inside == Path::new("main.rs") || of_a_test {
             continue;
         }

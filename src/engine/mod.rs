@@ -10,9 +10,9 @@ mod pool;
 mod postgres;
 mod silence;
 mod sqlite;
-mod stepwise;
-mod tables;
-mod traced;
+pub(crate) mod stepwise;
+pub(crate) mod tables;
+pub(crate) mod traced;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use crate::error::{Code, Diagnostic, Place};
 use crate::history::{AttemptOutcome, prefix_hash, prefix_hashes};
+use crate::planted::{self, Bug};
 use crate::sql::{Dialect, SqlError, Statement, Trace, dialect_after, position, replay, trace};
 
 use super::tables::{JournalRow, StatementMark};
@@ -143,6 +144,9 @@ pub(crate) async fn apply(order: &Order<'_>, statements: &[Statement<'_>], steps
     let start = steps.dialect();
     let mut dialect = statements[..first - 1].iter().fold(start, |now, one| dialect_after(one.text, now, start));
     let mut settled = true;
+    if planted::is(Bug::HistoryBeforeText) {
+        let _ = steps.finish(JournalRow::of(order, AttemptOutcome::Applied)).await;
+    }
     for (idx, statement) in statements.iter().enumerate().skip(first - 1) {
         if order.cancel.is_cancelled() {
             return Outcome::Failed(walk.cancelled(idx + 1, steps).await);
@@ -291,7 +295,8 @@ impl Walk<'_> {
             Trace::Atomic | Trace::Opens if !steps.rolls_back().await? => Trace::Nothing,
             trace => trace,
         };
-        let row = |traced| JournalRow::of(self.order, AttemptOutcome::Started).at(self.mark(idx + 1)).traced(traced);
+        let no = idx + 1 + usize::from(planted::is(Bug::IntentOneAhead));
+        let row = |traced| JournalRow::of(self.order, AttemptOutcome::Started).at(self.mark(no)).traced(traced);
         let intent = row(Traced::of(statement.text, trace));
         let ahead = (intent.is_atomic() && !settled).then(|| row(Traced::ahead(statement.text)));
         Ok(Step { statement, intent, ahead })
@@ -302,8 +307,9 @@ impl Walk<'_> {
         let Some(resume) = &self.order.resume else { return Ok(1) };
         let first = (resume.statement_no as usize).max(1);
         let before = first.saturating_sub(1);
-        if self.prefixes.get(before) == Some(&resume.prefix) {
-            return Ok(first);
+        if self.prefixes.get(before) == Some(&resume.prefix) || planted::is(Bug::PrefixNotChecked) {
+            let late = usize::from(planted::is(Bug::ResumeOneTooLate));
+            return Ok((first + late).saturating_sub(usize::from(planted::is(Bug::ResumeOneTooEarly))).max(1));
         }
         let diagnostic = failed(self.order, Code::HALF_APPLIED)
             .at(Place::file(&self.order.text.file))

@@ -2,6 +2,8 @@
 //!
 //! Pure, and the only place that decides it.
 
+use crate::planted::{self, Bug};
+
 /// What is known at a barrier.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
@@ -54,10 +56,15 @@ pub enum Reason {
 /// Decides whether the next version opens: only when every tenant of the step has this one, all are alike as far as
 /// that is asked for, the lock is held, and nobody asked to stop.
 pub fn decide(tally: &Tally) -> Decision {
-    if tally.half > 0 {
+    if planted::is(Bug::BarrierSkipped) {
+        return Decision::Proceed;
+    }
+    if tally.half > 0 && !planted::is(Bug::BarrierForgetsHalf) {
         return Decision::Halt(Reason::HalfApplied);
     }
-    if tally.failed > 0 || tally.unknown > 0 {
+    let failed = tally.failed > 0 && !planted::is(Bug::BarrierForgetsFailures);
+    let unknown = tally.unknown > 0 && !planted::is(Bug::BarrierForgetsUnknown);
+    if failed || unknown {
         return Decision::Halt(Reason::Failed);
     }
     // Worse than a lost lock: that ends by itself, and a schema that is wrong does not.

@@ -8,6 +8,7 @@ use crate::changeset::Version;
 use crate::error::{Code, Diagnostic, ExitStatus, Place, count, names};
 use crate::history::{Finding, Unfinished, prefix_hash};
 use crate::plan::Plan;
+use crate::planted::{self, Bug};
 use crate::sql::{Dialect, split};
 use crate::tenant::{Datasource, ServerId, Tenant, TenantId};
 
@@ -46,9 +47,11 @@ impl Refusal {
 /// half applied and needs a person.
 pub fn judge(scope: &Scope<'_>, survey: &Survey, target: Option<Version>) -> Result<Plan, Refusal> {
     let pending = survey.positions().map(|(tenant, position)| (tenant, position.pending.clone()));
-    let plan = Plan::new(pending, target);
+    let plan = Plan::new(pending, target.filter(|_| !planted::is(Bug::TargetIgnored)));
     let mut diagnostics = half_applied(scope, survey, target);
-    diagnostics.extend(drift(scope, survey));
+    if !planted::is(Bug::DriftPassed) {
+        diagnostics.extend(drift(scope, survey));
+    }
     diagnostics.extend(schema_drift(scope, survey));
     diagnostics.extend(unreadable(scope, survey));
     if !plan.is_empty() {

@@ -13,6 +13,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::engine::{Holder, LockAttempt, RunIdentity};
 use crate::error::{Code, Diagnostic, Result};
+use crate::planted::{self, Bug};
 use crate::tenant::{ServerId, Tenant};
 
 use super::event::{Event, Sink};
@@ -56,7 +57,10 @@ impl<'a> Locks<'a> {
     /// server answers otherwise.
     pub async fn take(scope: Scope<'a>, waiting: &Waiting<'_>) -> Result<Self> {
         let began = Instant::now();
-        let by_server = scope.by_server();
+        let mut by_server = scope.by_server();
+        if planted::is(Bug::LockNotTaken) {
+            by_server.clear();
+        }
         let mut asking = Self { scope, servers: Vec::new() };
         let mut known: Option<(ServerId, String)> = None;
         loop {
@@ -85,6 +89,8 @@ impl<'a> Locks<'a> {
             }
             let left = waiting.wait.saturating_sub(began.elapsed());
             tokio::select! {
+                // Without it the choice is by chance, and a simulated run would not repeat itself.
+                biased;
                 () = sleep(waiting.jitter.around(POLL).min(left)) => {}
                 () = waiting.stop.wait() => {}
             }
@@ -96,12 +102,18 @@ impl<'a> Locks<'a> {
     /// # Errors
     /// `MT213` of the first that is not.
     pub async fn check(&self) -> Result<()> {
+        if planted::is(Bug::LockNotChecked) {
+            return Ok(());
+        }
         let checks = self.servers.iter().map(|id| self.scope.servers[id.0].check_lock());
         join_all(checks).await.into_iter().collect()
     }
 
     /// Gives every lock back.
     pub async fn release(mut self) {
+        if planted::is(Bug::LockKept) {
+            return self.servers.clear();
+        }
         self.give_back().await;
     }
 

@@ -7,6 +7,7 @@ use tokio::time::Instant;
 use crate::engine::RunIdentity;
 use crate::error::{Code, Diagnostic, ExitStatus};
 use crate::plan::Plan;
+use crate::planted::{self, Bug};
 use crate::tenant::{TenantId, Verify};
 
 use super::UpOptions;
@@ -46,19 +47,23 @@ impl Run<'_> {
     /// # Errors
     /// Why nothing was changed.
     pub async fn whole(&self) -> Result<Ending, Refusal> {
-        let Surveyed { survey, judged, .. } = self.survey().await?;
-        match judged {
+        let first = self.survey().await?;
+        match &first.judged {
             Ok(plan) if plan.is_empty() => return Ok(ended(RunOutcome::UpToDate, ExitStatus::Done)),
             Ok(_) => {}
             // A text that goes statement by statement looks half applied while another run is at work on it: only
             // under the lock is it known to be nobody's.
             Err(refusal) if refusal.exit == ExitStatus::HalfApplied => {}
-            Err(refusal) => return Err(refusal),
+            Err(refusal) => return Err(refusal.clone()),
         }
         self.not_stopped()?;
-        let pending: Vec<TenantId> =
-            survey.positions().filter(|(_, position)| !position.pending.is_empty()).map(|(tenant, _)| tenant).collect();
-        drop(survey);
+        let pending: Vec<TenantId> = first
+            .survey
+            .positions()
+            .filter(|(_, position)| !position.pending.is_empty())
+            .map(|(tenant, _)| tenant)
+            .collect();
+        let first = planted::is(Bug::NotReadAgain).then_some(first);
         let waiting = Waiting {
             run: self.run,
             wait: self.options.lock_wait,
@@ -72,15 +77,23 @@ impl Run<'_> {
             Err(refusal) => return Err(refused(refusal)),
         };
         self.budgets.tell(self.events);
-        let ending = self.under_lock(&locks, &pending).await;
+        let ending = self.under_lock(&locks, &pending, first).await;
         locks.release().await;
         ending
     }
 
     /// Reads again what another run may have changed before the lock was ours, then goes step by step.
-    async fn under_lock(&self, locks: &Locks<'_>, pending: &[TenantId]) -> Result<Ending, Refusal> {
+    async fn under_lock(
+        &self,
+        locks: &Locks<'_>,
+        pending: &[TenantId],
+        stale: Option<Surveyed>,
+    ) -> Result<Ending, Refusal> {
         let gauges = self.measure(pending).await?;
-        let Surveyed { mut survey, schemas, judged } = self.survey().await?;
+        let Surveyed { mut survey, schemas, judged } = match stale {
+            Some(stale) => stale,
+            None => self.survey().await?,
+        };
         let plan = match judged {
             Err(refusal) if refusal.is_half_applied_alone() => {
                 settle(&self.scope, &mut survey, self.run, self.events).await.map_err(refused)?;

@@ -9,9 +9,10 @@ use futures_util::stream::{self, BoxStream};
 use tokio::sync::Semaphore;
 
 use crate::changeset::{Changeset, Version, Width};
-use crate::engine::{Failure, Left, Order, Outcome, Resume, RunIdentity};
+use crate::engine::{Applied, Failure, Left, Order, Outcome, Resume, RunIdentity};
 use crate::error::{Code, Diagnostic};
 use crate::history::Unfinished;
+use crate::planted::{self, Bug};
 use crate::tenant::{ServerId, Tenant, TenantId};
 
 use super::barrier::Tally;
@@ -68,7 +69,7 @@ impl Stepping<'_> {
         }
         let halting = &halting;
         let per_server = by_server.into_iter().map(|(server, tenants)| -> BoxStream<'_, (TenantId, Turn)> {
-            let width = self.scope.servers[server.0].width();
+            let width = self.scope.servers[server.0].width() * if planted::is(Bug::WidthIgnored) { 2 } else { 1 };
             let turns = stream::iter(tenants)
                 .map(move |tenant| async move { (tenant.id, self.turn(changeset, tenant, halting).await) });
             Box::pin(turns.buffer_unordered(width))
@@ -96,12 +97,13 @@ impl Stepping<'_> {
     async fn turn(&self, changeset: &Changeset, tenant: &Tenant, halting: &AtomicBool) -> Turn {
         let version = changeset.version;
         let Ok(_job) = self.jobs.acquire().await else { return Turn::NotStarted };
-        if halting.load(Ordering::SeqCst) || self.stop.asked() {
+        let halts = halting.load(Ordering::SeqCst) && !planted::is(Bug::HaltingIgnored);
+        if halts || self.stop.asked() && !planted::is(Bug::StopIgnored) {
             (self.events)(Event::TenantNotStarted { tenant: tenant.id, version });
             return Turn::NotStarted;
         }
         (self.events)(Event::TenantStarted { tenant: tenant.id, version });
-        let outcome = self.order(changeset, tenant, halting).await;
+        let outcome = mistaken(self.order(changeset, tenant, halting).await);
         self.budgets.tell(self.events);
         match &outcome {
             Outcome::Applied(applied) => {
@@ -143,12 +145,14 @@ impl Stepping<'_> {
             let Outcome::Failed(failure) = &outcome else { return outcome };
             attempt += 1;
             let give_up = halting.load(Ordering::SeqCst) || self.stop.asked();
-            if !failure.retry || attempt > limits.retries || give_up {
+            if !(failure.retry || planted::is(Bug::EverythingRetried)) || attempt > limits.retries || give_up {
                 return outcome;
             }
             let (tenant, diagnostic) = (tenant.id, failure.diagnostic.clone());
             (self.events)(Event::TenantRetried { tenant, version: changeset.version, attempt, diagnostic });
             tokio::select! {
+                // Without it the choice is by chance, and a simulated run would not repeat itself.
+                biased;
                 () = tokio::time::sleep(self.jitter.around(pause(limits.retry_pause, attempt))) => {}
                 () = self.stop.wait() => return outcome,
             }
@@ -177,6 +181,9 @@ impl Stepping<'_> {
     }
 
     fn resume(&self, changeset: &Changeset, tenant: &Tenant) -> Option<Resume> {
+        if planted::is(Bug::ResumeIgnored) {
+            return None;
+        }
         match self.ledger.unfinished(tenant.id) {
             Some(Unfinished::FailedAt { version, statement_no, prefix }) if *version == changeset.version => {
                 Some(Resume { statement_no: *statement_no, prefix: prefix.clone() })
@@ -190,6 +197,20 @@ impl Stepping<'_> {
 fn pause(first: Duration, attempt: u32) -> Duration {
     let doubled = first.saturating_mul(2u32.saturating_pow(attempt.saturating_sub(1)));
     doubled.min(LONGEST_PAUSE.max(first))
+}
+
+/// Takes an outcome for another one, if such a bug is planted.
+fn mistaken(outcome: Outcome) -> Outcome {
+    match outcome {
+        Outcome::Failed(failure) if failure.left == Left::Unknown && planted::is(Bug::LostIsApplied) => {
+            Outcome::Applied(Applied { duration: failure.duration, notices: Vec::new(), by_another: false })
+        }
+        Outcome::Failed(mut failure) if failure.left == Left::Unknown && planted::is(Bug::LostIsUnchanged) => {
+            failure.left = Left::Unchanged;
+            Outcome::Failed(failure)
+        }
+        outcome => outcome,
+    }
 }
 
 /// The loader refuses a changelog without a text for an engine of the fleet, so this is a bug.

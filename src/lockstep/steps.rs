@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use crate::changeset::{Changeset, Version};
 use crate::error::{Code, Diagnostic, ExitStatus};
 use crate::plan::Plan;
+use crate::planted::{self, Bug};
 use crate::sql::{EngineKind, is_plain};
 use crate::tenant::{TenantId, Verify};
 
@@ -89,7 +90,8 @@ impl Run<'_> {
             let mut apart = Apart::default();
             if let Some(watch) = watch.as_deref_mut() {
                 watch.applied(version, &result.applied);
-                if self.options.verify == Verify::Step && barrier::decide(&result.tally) == Decision::Proceed {
+                let looks = self.options.verify == Verify::Step && !planted::is(Bug::StepNotVerified);
+                if looks && barrier::decide(&result.tally) == Decision::Proceed {
                     apart = self.converge(&verdict, watch, changeset, &mut result).await;
                     result.tally.interrupted &= !last;
                 }
@@ -161,6 +163,8 @@ impl Run<'_> {
 
     fn halted(&self, reason: Reason, diagnostics: Vec<Diagnostic>) -> Ending {
         let (outcome, exit) = match reason {
+            _ if planted::is(Bug::HaltExitsAsDone) => (RunOutcome::Halted, ExitStatus::Done),
+            Reason::HalfApplied if planted::is(Bug::HalfExitsAsFailed) => (RunOutcome::Halted, ExitStatus::Failed),
             Reason::HalfApplied => (RunOutcome::Halted, ExitStatus::HalfApplied),
             Reason::Failed | Reason::LockLost => (RunOutcome::Halted, ExitStatus::Failed),
             Reason::Diverged => (RunOutcome::Halted, ExitStatus::Drift),

@@ -8,6 +8,7 @@ use futures_util::stream;
 use crate::engine::{Begun, Fate, Finder, Mark, Record, Resume, RunIdentity};
 use crate::error::{Diagnostic, Result};
 use crate::history::Unfinished;
+use crate::planted::{self, Bug};
 use crate::tenant::TenantId;
 
 use super::event::{Event, Sink};
@@ -75,6 +76,8 @@ async fn accounts(scope: &Scope<'_>, survey: &Survey) -> BTreeMap<TenantId, Acco
     let account = |answer| match answer {
         Ok(Fate::Done(words)) => Account::Decided(Mark::Done, words),
         Ok(Fate::Undone(words)) => Account::Decided(Mark::Undone, words),
+        Ok(Fate::Unknown(words)) if planted::is(Bug::UncertainIsDone) => Account::Decided(Mark::Done, words),
+        Ok(Fate::Unknown(words)) if planted::is(Bug::UncertainIsUndone) => Account::Decided(Mark::Undone, words),
         Ok(Fate::Unknown(words)) => Account::Undecided(words),
         Err(diagnostic) => Account::Unasked(diagnostic),
     };
