@@ -109,7 +109,7 @@ impl Going<'_> {
                 Some(backend) => !session.ask(&format!("SELECT 1 FROM {}", backend.row())).await?.is_empty(),
             };
             let sql = format!(
-                "SET LOCAL lock_timeout = 1000;\nSELECT checksum FROM {} WHERE version = {}",
+                "SET LOCAL lock_timeout = 1000;\nSELECT checksum FROM {} WHERE version OPERATOR(pg_catalog.=) {}",
                 table(schema, HISTORY),
                 self.order.changeset.version
             );
