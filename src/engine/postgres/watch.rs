@@ -26,15 +26,16 @@ pub(super) struct Backend {
 }
 
 impl Backend {
-    /// When a process began, as an SQL expression over `backend_start`; whole, so that no setting changes its text.
-    pub const BEGAN: &str = "(pg_catalog.date_part('epoch', backend_start) * 1000000)::int8";
+    /// When a process began, as an SQL expression over `backend_start`; whole, so that no setting changes its text. No
+    /// operator of a tenant's is called.
+    pub const BEGAN: &str = "(pg_catalog.date_part('epoch', backend_start) OPERATOR(pg_catalog.*) 1000000::pg_catalog.float8)::pg_catalog.int8";
 
     /// Picks its row of `pg_stat_activity`, where other users' sessions do not show when they began.
     /// <https://www.postgresql.org/docs/current/monitoring-stats.html#MONITORING-PG-STAT-ACTIVITY-VIEW>
     pub fn row(self) -> String {
-        let mut row = format!("pg_catalog.pg_stat_activity WHERE pid = {}", self.pid);
+        let mut row = format!("pg_catalog.pg_stat_activity WHERE pid OPERATOR(pg_catalog.=) {}", self.pid);
         if let Some(began) = self.began {
-            let _ = write!(row, " AND (backend_start IS NULL OR {} = {began})", Self::BEGAN);
+            let _ = write!(row, " AND (backend_start IS NULL OR {} OPERATOR(pg_catalog.=) {began})", Self::BEGAN);
         }
         row
     }
@@ -87,8 +88,8 @@ impl Watch {
 /// <https://www.postgresql.org/docs/current/view-pg-locks.html>
 fn question(backend: Backend) -> String {
     format!(
-        "SELECT state, EXISTS (SELECT 1 FROM pg_catalog.pg_locks l WHERE l.pid = {} AND l.locktype = 'virtualxid' \
-         AND l.mode = 'ExclusiveLock' AND l.granted)::text FROM {}",
+        "SELECT state, EXISTS (SELECT 1 FROM pg_catalog.pg_locks l WHERE l.pid OPERATOR(pg_catalog.=) {} \
+         AND l.locktype OPERATOR(pg_catalog.=) 'virtualxid' AND l.mode OPERATOR(pg_catalog.=) 'ExclusiveLock' AND l.granted)::text FROM {}",
         backend.pid,
         backend.row()
     )
