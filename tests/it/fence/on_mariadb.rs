@@ -42,3 +42,24 @@ fn a_text_that_names_another_tenants_database_is_refused_by_every_command_before
     fleet.run(&["up"]).expect(0);
     assert_eq!(fleet.query("globex", "SELECT id FROM orders").len(), 1);
 }
+
+/// `USE` in the text itself is refused before anything runs; hidden in other statements the server refuses it.
+#[test]
+fn a_text_cannot_go_to_another_database_by_code() {
+    let server = mariadb(0);
+    let other = server.create_database();
+    for (text, code) in [
+        (format!("EXECUTE IMMEDIATE 'USE {other}'"), "1295"),
+        (format!("PREPARE s FROM 'USE {other}'"), "1295"),
+        (format!("CREATE PROCEDURE p() USE {other}"), "1314"),
+        (format!("BEGIN NOT ATOMIC USE {other}; END"), "1314"),
+    ] {
+        let mut fleet = Fleet::new();
+        fleet.mariadb("acme", server);
+        fleet.changeset("V1__use.sql", &text);
+        let output = fleet.run(&["up"]);
+        assert!(matches!(output.status, 1 | 6), "{text}: {output}");
+        assert!(output.stderr.contains(code), "{text}: {output}");
+        assert!(server.query(&other, "SHOW TABLES").is_empty(), "{text}");
+    }
+}
