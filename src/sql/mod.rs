@@ -15,6 +15,7 @@ mod qualified;
 mod routine;
 mod set;
 mod split;
+mod tokens;
 mod trace;
 
 #[cfg(test)]

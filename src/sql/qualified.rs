@@ -5,9 +5,10 @@
 //! else is an alias and its column. Bodies of routines and texts given to `PREPARE` and `EXECUTE` are read too.
 
 use super::Dialect;
-use super::lexer::{Kind, Lexer, Token};
+use super::lexer::{Kind, Token};
 use super::position::Lines;
 use super::split::{Clients, Item, Scanner};
+use super::tokens::Tokens;
 
 /// How deep texts inside of texts are read.
 const DEEPEST: u8 = 3;
@@ -50,14 +51,8 @@ fn collect(text: &str, dialect: Dialect, depth: u8, found: &mut dyn FnMut(Named,
     while let Ok(Some(item)) = scanner.next() {
         let Item::Statement(span, dialect) = item else { continue };
         let statement = &text[span.clone()];
-        let mut lexer = Lexer::new(statement, dialect);
-        let mut tokens = Vec::new();
-        while let Ok(Some(token)) = lexer.next() {
-            if !matches!(token.kind, Kind::Comment | Kind::ExecutableOpen | Kind::ExecutableClose) {
-                tokens.push(token);
-            }
-        }
-        let mut reader = Reader::new(statement, dialect, &tokens);
+        let tokens = Tokens::of(statement, dialect);
+        let mut reader = Reader::new(&tokens);
         reader.read();
         for (name, at) in reader.names {
             found(name, span.start + at.start..span.start + at.end);
@@ -138,7 +133,7 @@ const LIST_ENDS: [&str; 14] = [
 struct Reader<'t> {
     text: &'t str,
     dialect: Dialect,
-    tokens: &'t [Token],
+    tokens: &'t Tokens<'t>,
     at: usize,
     /// The first word of the statement, or of the one inside a body, in lower case.
     first: String,
@@ -174,7 +169,8 @@ struct Chain {
 }
 
 impl<'t> Reader<'t> {
-    fn new(text: &'t str, dialect: Dialect, tokens: &'t [Token]) -> Self {
+    fn new(tokens: &'t Tokens<'t>) -> Self {
+        let Tokens { text, dialect, ref list } = *tokens;
         let is_users = |token: &Token| token.kind == Kind::Variable && !text[token.span()].starts_with("@@");
         Self {
             text,
@@ -185,7 +181,7 @@ impl<'t> Reader<'t> {
             on_object: false,
             executes: false,
             in_select: false,
-            has_variables: tokens.iter().any(is_users),
+            has_variables: list.iter().any(is_users),
             levels: vec![Level { list: false, query: true }],
             names: Vec::new(),
             texts: Vec::new(),
@@ -194,8 +190,8 @@ impl<'t> Reader<'t> {
 
     fn read(&mut self) {
         let mut starts = true;
-        while let Some(token) = self.tokens.get(self.at) {
-            let word = self.word(self.at);
+        while let Some(token) = self.tokens.list.get(self.at) {
+            let word = self.tokens.word(self.at);
             if starts && !word.is_empty() {
                 self.first.clone_from(&word);
                 self.on_object = matches!(word.as_str(), "grant" | "revoke");
@@ -228,7 +224,7 @@ impl<'t> Reader<'t> {
 
     /// Acts on a word; answers whether it has gone on by itself.
     fn keyword(&mut self, word: &str) -> bool {
-        let before = self.at.checked_sub(1).map(|at| self.word(at)).unwrap_or_default();
+        let before = self.at.checked_sub(1).map(|at| self.tokens.word(at)).unwrap_or_default();
         if LIST_ENDS.contains(&word) && !(word == "as" && self.level().list) {
             self.level().list = false;
         }
@@ -264,8 +260,10 @@ impl<'t> Reader<'t> {
             "rename" => self.first == "alter",
             "index" => self.dialect == Dialect::Postgres,
             // A partition of a table, and not those of a window.
-            "partition" => self.dialect == Dialect::Postgres && self.word(self.at + 1) != "by",
+            "partition" => self.dialect == Dialect::Postgres && self.tokens.word(self.at + 1) != "by",
             "schema" | "database" => return self.schema(&before),
+            // In a text that is run by EXECUTE IMMEDIATE; elsewhere it is a hint for an index.
+            "use" if self.first == "use" && before.is_empty() => return self.database(),
             // CREATE TYPE, and not the column of ALTER COLUMN … TYPE x.
             "type" => self.ddl() && matches!(before.as_str(), "create" | "drop" | "alter" | "on"),
             "table" | "tables" | "view" | "procedure" | "function" | "trigger" | "event" | "sequence" => {
@@ -282,8 +280,8 @@ impl<'t> Reader<'t> {
 
     /// Goes on behind `(FULL, ANALYZE)`.
     fn pass_options(&mut self) {
-        if self.symbol(self.at, b'(') {
-            while self.at < self.tokens.len() && !self.symbol(self.at, b')') {
+        if self.tokens.symbol(self.at, b'(') {
+            while self.at < self.tokens.list.len() && !self.tokens.symbol(self.at, b')') {
                 self.at += 1;
             }
             self.at += 1;
@@ -292,19 +290,19 @@ impl<'t> Reader<'t> {
 
     /// Reads the object at this place, if one is named here.
     fn object(&mut self) {
-        while BETWEEN.contains(&self.word(self.at).as_str()) && !self.dot(self.at + 1) {
+        while BETWEEN.contains(&self.tokens.word(self.at).as_str()) && !self.tokens.dot(self.at + 1) {
             self.at += 1;
         }
         self.level().list = true;
-        if self.symbol(self.at, b'(') {
+        if self.tokens.symbol(self.at, b'(') {
             // FROM (a JOIN b): the parenthesis is a list as well, until a query begins in it.
             self.levels.push(Level { list: true, query: true });
             self.at += 1;
             return self.object();
         }
-        let word = self.word(self.at);
+        let word = self.tokens.word(self.at);
         let another = ["on", "schema", "database"].contains(&word.as_str()) || BEFORE_OBJECTS.contains(&word.as_str());
-        if (another || LIST_ENDS.contains(&word.as_str())) && !self.dot(self.at + 1) {
+        if (another || LIST_ENDS.contains(&word.as_str())) && !self.tokens.dot(self.at + 1) {
             return;
         }
         let Some(chain) = self.chain() else { return };
@@ -325,9 +323,17 @@ impl<'t> Reader<'t> {
     fn mention(&mut self) {
         let Some(chain) = self.chain() else { return };
         let parts = chain.parts.len() + usize::from(chain.star);
-        if parts == 3 || (parts == 2 && !chain.star && self.symbol(self.at, b'(')) {
+        if parts == 3 || (parts == 2 && !chain.star && self.tokens.symbol(self.at, b'(')) {
             self.names.push(((chain.parts[0].clone(), chain.parts.get(1).cloned()), chain.span));
         }
+    }
+
+    /// Reads the database's name of `USE`.
+    fn database(&mut self) -> bool {
+        self.at += 1;
+        let named = self.chain().filter(|chain| chain.parts.len() == 1);
+        self.names.extend(named.map(|chain| ((chain.parts[0].clone(), None), chain.span)));
+        true
     }
 
     /// Reads the names of schemas or databases themselves.
@@ -341,14 +347,14 @@ impl<'t> Reader<'t> {
         }
         self.at += 1;
         loop {
-            while BETWEEN.contains(&self.word(self.at).as_str()) {
+            while BETWEEN.contains(&self.tokens.word(self.at).as_str()) {
                 self.at += 1;
             }
             let Some(chain) = self.chain().filter(|chain| chain.parts.len() == 1) else { return true };
             if chain.parts[0] != "authorization" {
                 self.names.push(((chain.parts[0].clone(), None), chain.span));
             }
-            if !self.symbol(self.at, b',') {
+            if !self.tokens.symbol(self.at, b',') {
                 return true;
             }
             self.at += 1;
@@ -357,9 +363,9 @@ impl<'t> Reader<'t> {
 
     /// Keeps a literal that is a text to be run.
     fn text(&mut self) {
-        let span = self.tokens[self.at].span();
+        let span = self.tokens.list[self.at].span();
         let written = &self.text[span.clone()];
-        let before = self.at.checked_sub(1).map(|at| self.word(at)).unwrap_or_default();
+        let before = self.at.checked_sub(1).map(|at| self.tokens.word(at)).unwrap_or_default();
         let runs = match self.dialect {
             Dialect::Postgres => {
                 self.first == "do"
@@ -374,79 +380,31 @@ impl<'t> Reader<'t> {
             Dialect::Sqlite => false,
         };
         if runs {
-            self.texts.push((self.content(written), span));
+            self.texts.push((self.tokens.content(written), span));
         }
-    }
-
-    /// The content of a literal, its escapes undone as far as they matter here.
-    fn content(&self, written: &str) -> String {
-        if let Some(rest) = written.strip_prefix('$')
-            && let Some(end) = rest.find('$')
-        {
-            let tag = end + 2;
-            return written.get(tag..written.len().saturating_sub(tag)).unwrap_or_default().to_owned();
-        }
-        let Some(at) = written.find(['\'', '"']) else { return String::new() };
-        let mark = written[at..].chars().next().unwrap_or('\'');
-        let inside = written.get(at + 1..written.len() - 1).unwrap_or_default();
-        let inside = inside.replace(&format!("{mark}{mark}"), &mark.to_string());
-        inside.replace(&format!("\\{mark}"), &mark.to_string())
     }
 
     /// Reads a name of as many parts as there are.
     fn chain(&mut self) -> Option<Chain> {
-        let mut parts = vec![self.name(self.at)?];
-        let mut span = self.tokens[self.at].span();
+        let mut parts = vec![self.tokens.name(self.at)?];
+        let mut span = self.tokens.list[self.at].span();
         self.at += 1;
-        while self.dot(self.at) {
-            if self.symbol(self.at + 1, b'*') {
-                span.end = self.tokens[self.at + 1].end;
+        while self.tokens.dot(self.at) {
+            if self.tokens.symbol(self.at + 1, b'*') {
+                span.end = self.tokens.list[self.at + 1].end;
                 self.at += 2;
                 return Some(Chain { parts, span, star: true });
             }
-            let Some(part) = self.name(self.at + 1) else { break };
+            let Some(part) = self.tokens.name(self.at + 1) else { break };
             parts.push(part);
-            span.end = self.tokens[self.at + 1].end;
+            span.end = self.tokens.list[self.at + 1].end;
             self.at += 2;
         }
         Some(Chain { parts, span, star: false })
     }
 
     fn is_chain(&self) -> bool {
-        self.dot(self.at + 1) && self.name(self.at).is_some()
-    }
-
-    /// The name that a token is, without quotes.
-    fn name(&self, at: usize) -> Option<String> {
-        let token = self.tokens.get(at)?;
-        let written = &self.text[token.span()];
-        let quote = written.chars().next().filter(|mark| matches!(mark, '"' | '`' | '['));
-        match (token.kind, quote) {
-            (Kind::Name, Some('[')) => Some(written[1..written.len() - 1].to_owned()),
-            (Kind::Name, Some(mark)) => {
-                let inside = &written[1..written.len() - 1];
-                Some(inside.replace(&format!("{mark}{mark}"), &mark.to_string()))
-            }
-            (Kind::Name | Kind::Word, _) if self.dialect == Dialect::Postgres => Some(written.to_lowercase()),
-            (Kind::Name | Kind::Word, _) => Some(written.to_owned()),
-            _ => None,
-        }
-    }
-
-    fn word(&self, at: usize) -> String {
-        match self.tokens.get(at) {
-            Some(token) if token.kind == Kind::Word => self.text[token.span()].to_ascii_lowercase(),
-            Some(token) if token.kind == Kind::Symbol(b'(') => "(".to_owned(),
-            _ => String::new(),
-        }
-    }
-
-    fn symbol(&self, at: usize, symbol: u8) -> bool {
-        self.tokens.get(at).is_some_and(|token| token.kind == Kind::Symbol(symbol))
-    }
-
-    fn dot(&self, at: usize) -> bool {
-        self.symbol(at, b'.')
+        self.tokens.dot(self.at + 1) && self.tokens.name(self.at).is_some()
     }
 
     fn ddl(&self) -> bool {

@@ -42,3 +42,27 @@ fn a_text_that_names_another_tenants_database_is_refused_by_every_command_before
     fleet.run(&["up"]).expect(0);
     assert_eq!(fleet.query("globex", "SELECT id FROM orders").len(), 1);
 }
+
+/// `USE` in the text itself is refused before anything runs. Hidden in a literal it is found there if it names a tenant's
+/// database, and at the end of the text if the session is still in another; routines may not have it.
+#[test]
+fn a_text_that_goes_to_another_database_by_code_is_found_out() {
+    let server = mariadb(0);
+    let (other, globex) = (server.create_database(), unique("globex"));
+    for (text, said) in [
+        (format!("EXECUTE IMMEDIATE 'USE {globex}'"), "MT133"),
+        (format!("EXECUTE IMMEDIATE 'USE {other}'"), "MT206"),
+        (format!("CREATE PROCEDURE p() USE {other}"), "1314"),
+    ] {
+        let mut fleet = Fleet::new();
+        fleet.mariadb("acme", server);
+        if said == "MT133" {
+            fleet.mariadb_named("globex", server, &globex);
+        }
+        fleet.changeset("V1__use.sql", &text);
+        let output = fleet.run(&["up", "--tenant", "acme"]);
+        assert_ne!(output.status, 0, "{text}: {output}");
+        assert!(output.stderr.contains(said), "{text}: {output}");
+        assert!(server.query(&other, "SHOW TABLES").is_empty(), "{text}");
+    }
+}
