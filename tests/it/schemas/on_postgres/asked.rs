@@ -182,7 +182,7 @@ fn what_a_run_and_a_person_record_is_kept_once_and_read_again() {
     // A journal that an older build made.
     fleet.execute(
         "old",
-        "ALTER TABLE mtmigrate_journal DROP fingerprint, DROP accepted, DROP snapshot; \
+        "ALTER TABLE mtmigrate_journal DROP fingerprint, DROP accepted, DROP snapshot, DROP trace; \
          UPDATE mtmigrate_journal SET format = 1",
     );
     let run_id = fleet.query("a", "SELECT max(run_id) FROM mtmigrate_journal")[0][0].clone().expect("a run");
@@ -221,8 +221,8 @@ fn what_a_run_and_a_person_record_is_kept_once_and_read_again() {
             }
             let accepted = "3|accept|1|accepted|what it is|[]|1/postgres-15|hot fix, it's \\ fine".to_owned();
             let rows = |name: &str| tokio::task::block_in_place(|| journal(fleet, name));
-            assert_eq!(rows("a"), ["2|up|1|applied|it|-|-|-".to_owned(), accepted.clone()]);
-            assert_eq!(rows("b"), ["2|up|1|applied|it|-|1/postgres-15|-"]);
+            assert_eq!(rows("a"), ["3|up|1|applied|it|-|-|-".to_owned(), accepted.clone()]);
+            assert_eq!(rows("b"), ["3|up|1|applied|it|-|1/postgres-15|-"]);
             assert_eq!(rows("old"), ["1|up|1|applied|-|-|-|-".to_owned(), accepted]);
         }
     });
