@@ -309,7 +309,8 @@ impl Walk<'_> {
         let before = first.saturating_sub(1);
         if self.prefixes.get(before) == Some(&resume.prefix) || planted::is(Bug::PrefixNotChecked) {
             let late = usize::from(planted::is(Bug::ResumeOneTooLate));
-            return Ok((first + late).saturating_sub(usize::from(planted::is(Bug::ResumeOneTooEarly))).max(1));
+            let early = usize::from(planted::is(Bug::ResumeOneTooEarly));
+            return Ok((first + late).saturating_sub(early).clamp(1, self.statements.len() + 1));
         }
         let diagnostic = failed(self.order, Code::HALF_APPLIED)
             .at(Place::file(&self.order.text.file))
