@@ -11,6 +11,7 @@ fn one() -> Fleet {
 }
 
 /// failures.md row 44
+/// Covers row 44 of docs/failures.md.
 #[test]
 fn a_dump_with_triggers_routines_events_and_delimiters_is_applied_as_the_mysql_client_would() {
     let mut fleet = one();
@@ -92,6 +93,7 @@ CALL add_orders(3);
 }
 
 /// failures.md row 44
+/// Covers row 44 of docs/failures.md.
 #[test]
 fn routine_bodies_without_delimiter_are_one_statement_each() {
     let mut fleet = one();
@@ -128,6 +130,7 @@ INSERT INTO t (a) VALUES (plus(1));
 }
 
 /// failures.md rows 44, 45: PREPARE and @vars need one session, and statements that 1295 refuses the text protocol
+/// Covers row 44 of docs/failures.md.
 #[test]
 fn prepare_and_user_variables_live_for_the_whole_text_and_not_for_the_next_tenant() {
     let mut fleet = one();
@@ -199,6 +202,7 @@ fn start_transaction_needs_no_transaction_and_a_commit_in_a_procedure_does_not()
 }
 
 /// failures.md row 54: what a server cuts off in non-strict mode is told
+/// Covers row 54 of docs/failures.md.
 #[test]
 fn a_value_that_the_server_truncates_is_reported_with_tenant_and_line() {
     let mut fleet = one();
