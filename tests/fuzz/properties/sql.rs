@@ -30,7 +30,7 @@ pub fn check(bytes: &[u8]) {
     }
     let mut hasher = DefaultHasher::new();
     text.hash(&mut hasher);
-    if hasher.finish() % ONE_IN == 0 {
+    if hasher.finish().is_multiple_of(ONE_IN) {
         check_time(&text);
     }
 }

@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use crate::command_line::csv;
 use crate::support::{Fleet, Output, mariadb, postgres};
 
 /// Sets the title, wipes the screen, goes up a line, colours by one character (C1), overwrites the line, hides and
@@ -71,10 +72,10 @@ fn without_colours(text: &str) -> String {
     made
 }
 
-/// Runs every verb in every format and every way, and looks at all of it.
-fn look_at_everything(fleet: &Fleet) -> Vec<Output> {
+/// Runs every verb in every format in these ways, and looks at all of it.
+fn look_at_everything(fleet: &Fleet, ways: &[&[&str]]) -> Vec<Output> {
     let mut outputs = Vec::new();
-    for way in WAYS {
+    for way in ways {
         for verb in VERBS {
             let args: Vec<&str> = way.iter().chain(verb).copied().collect();
             let output = fleet.run(&args);
@@ -83,10 +84,45 @@ fn look_at_everything(fleet: &Fleet) -> Vec<Output> {
             if verb.contains(&"json") && !output.stdout.is_empty() {
                 output.json();
             }
+            assert_inert_tables(verb, &output.stdout);
             outputs.push(output);
         }
     }
     outputs
+}
+
+/// No cell of CSV is a formula, and no name ends a cell of Markdown or is markup.
+#[track_caller]
+fn assert_inert_tables(verb: &[&str], text: &str) {
+    if verb.contains(&"csv") {
+        let formula = |cell: &&String| cell.trim_start().starts_with(['=', '+', '-', '@']);
+        let records = csv(text);
+        assert_eq!(records.iter().flatten().find(formula), None, "{text}");
+        assert!(records.iter().all(|record| record.len() == records[0].len()), "{text}");
+    }
+    if verb.contains(&"markdown") {
+        // What is in a fence is text; its end is longer than any row of marks in it.
+        let mut fence = None;
+        let outside = text.lines().filter(|line| match &fence {
+            None if line.starts_with("```") => {
+                fence = Some(line.trim_end_matches("diff").to_owned());
+                false
+            }
+            None => true,
+            Some(end) => {
+                if line == end {
+                    fence = None;
+                }
+                false
+            }
+        });
+        let outside: Vec<String> =
+            outside.map(|line| line.replace(r"\\", "").replace(r"\|", "").replace(r"\<", "")).collect();
+        let rows: Vec<&String> = outside.iter().filter(|line| line.starts_with("| ")).collect();
+        assert!(rows.iter().all(|row| row.matches('|').count() == rows[0].matches('|').count()), "{text}");
+        assert!(!outside.iter().any(|line| line.contains("<b>")), "{text}");
+        assert_eq!(fence, None, "a fence is not closed: {text}");
+    }
 }
 
 /// A tenant on each engine, whose names are as hostile as they may be.
@@ -133,7 +169,7 @@ fn what_a_server_says_commands_no_terminal() {
         .variant("sqlite", "V3__fails.sql", &format!(
             "CREATE TABLE f (a int);\nCREATE TRIGGER g BEFORE INSERT ON f BEGIN SELECT RAISE(ABORT, '{lite}'); END;\nINSERT INTO f VALUES (1);\n"
         ));
-    let outputs = look_at_everything(&fleet);
+    let outputs = look_at_everything(&fleet, &WAYS);
     assert!(outputs.iter().any(|output| output.stderr.contains("pwned")), "the errors are shown");
     let shown = fleet.run(&["history"]);
     assert!(shown.stdout.contains("\\u{1b}]0;pwned\\u{7}") || shown.stdout.contains("\\u{1b}]0;pwned"), "{shown}");
@@ -151,8 +187,15 @@ fn names_of_objects_and_rows_of_strangers_command_no_terminal() {
         fleet.execute(tenant, &format!("CREATE TABLE {quoted} (id int, {quoted} int)"));
         fleet.execute(tenant, &format!("ALTER TABLE orders ADD COLUMN {quoted} int"));
     }
-    let outputs = look_at_everything(&fleet);
+    let outputs = look_at_everything(&fleet, &WAYS);
     assert!(outputs.iter().any(|output| output.stdout.contains("pwned")), "the differences are shown");
+
+    for tenant in &names {
+        let args = ["accept", "--tenant", tenant, "--reason", &name];
+        let output = fleet.run(&args).expect(0);
+        assert_neutral(&args, &output);
+    }
+    look_at_everything(&fleet, &WAYS[..1]);
 
     for (tenant, literal) in names.iter().zip(literals()) {
         fleet.execute(tenant, &format!("UPDATE mtmigrate_journal SET who = '{literal}', host = '{literal}', tool = '{literal}', error = '{literal}', name = '{literal}'"));
@@ -161,7 +204,7 @@ fn names_of_objects_and_rows_of_strangers_command_no_terminal() {
             &format!("INSERT INTO refinery_schema_history VALUES (99, '{literal}', '{literal}', '{literal}')"),
         );
     }
-    look_at_everything(&fleet);
+    look_at_everything(&fleet, &WAYS[2..3]);
 }
 
 #[test]
@@ -171,7 +214,7 @@ fn files_and_arguments_command_no_terminal() {
     fleet.changeset(&format!("V2__{name}.sql"), "SELECT 1;");
     fs::create_dir(fleet.migrations().join(&name)).unwrap();
     fleet.changeset(&format!("{name}/V3__x.sql"), "SELECT 1;");
-    look_at_everything(&fleet);
+    look_at_everything(&fleet, &WAYS[1..3]);
     for args in [
         vec!["-c", &name, "status"],
         vec!["--migrations", &name, "validate"],

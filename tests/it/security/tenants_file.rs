@@ -57,6 +57,21 @@ fn a_secret_is_read_from_a_regular_file_of_some_length_only() {
 }
 
 #[test]
+fn a_certificate_is_a_regular_file_of_some_length() {
+    let mut fleet = fleet();
+    fifo(&fleet.folder().join("fifo"));
+    File::create(fleet.folder().join("huge")).unwrap().set_len(2 << 30).unwrap();
+    for (file, said) in [("fifo", "does not exist"), ("/dev/zero", "does not exist"), ("huge", "larger than 16 MiB")] {
+        for scheme in ["postgres", "mysql"] {
+            fleet.tenants_yaml(&format!(
+                "tenants: [{{ name: a, url: \"{scheme}://u@h/d\", tls: verify-full, ca_file: \"{file}\" }}]\n"
+            ));
+            fleet.run(&["validate"]).expect(2).says(&["MT115", said]);
+        }
+    }
+}
+
+#[test]
 fn yaml_that_unfolds_or_nests_without_end_is_refused_in_time() {
     let mut fleet = fleet();
     let mut laughs = String::from("a0: &a0 [x, x, x, x, x, x, x, x, x]\n");
