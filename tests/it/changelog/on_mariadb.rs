@@ -10,7 +10,6 @@ fn one() -> Fleet {
     fleet
 }
 
-/// failures.md row 44
 /// Covers row 44 of docs/failures.md.
 #[test]
 fn a_dump_with_triggers_routines_events_and_delimiters_is_applied_as_the_mysql_client_would() {
@@ -92,7 +91,6 @@ CALL add_orders(3);
     fleet.run(&["status", "--check"]).expect(0);
 }
 
-/// failures.md row 44
 /// Covers row 44 of docs/failures.md.
 #[test]
 fn routine_bodies_without_delimiter_are_one_statement_each() {
@@ -129,8 +127,8 @@ INSERT INTO t (a) VALUES (plus(1));
     assert_eq!(cell(&fleet, "my", "SELECT a FROM t WHERE b = 9"), "2");
 }
 
-/// failures.md rows 44, 45: PREPARE and @vars need one session, and statements that 1295 refuses the text protocol
-/// Covers row 44 of docs/failures.md.
+/// Covers rows 44, 45 of docs/failures.md.
+/// PREPARE and @vars need one session, and statements that 1295 refuses the text protocol.
 #[test]
 fn prepare_and_user_variables_live_for_the_whole_text_and_not_for_the_next_tenant() {
     let mut fleet = one();
@@ -201,8 +199,8 @@ fn start_transaction_needs_no_transaction_and_a_commit_in_a_procedure_does_not()
     assert_eq!(cell(&fleet, "my", "SELECT count(*) FROM t"), "2");
 }
 
-/// failures.md row 54: what a server cuts off in non-strict mode is told
 /// Covers row 54 of docs/failures.md.
+/// What a server cuts off in non-strict mode is told.
 #[test]
 fn a_value_that_the_server_truncates_is_reported_with_tenant_and_line() {
     let mut fleet = one();
