@@ -10,6 +10,7 @@ pub mod cli;
 pub mod engine;
 pub mod error;
 pub mod history;
+mod input;
 pub mod lockstep;
 pub mod plan;
 mod planted;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 /// The modules from the lowest rank up; those of one rank do not know each other. `ARCHITECTURE.md` shows the same.
 const RANKS: [&[&str]; 11] = [
-    &["error", "planted"],
+    &["error", "input", "planted"],
     &["sql"],
     &["schema"],
     &["changeset", "tenant"],

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Changelog, Changeset, Text};
 use crate::error::{Code, Diagnostic, Place};
-use crate::sql::{self, Dialect, EngineKind, Hazard, HazardKind, SqlMode};
+use crate::sql::{self, Dialect, EngineKind, Hazard, HazardKind};
 
 /// Checks every text under every engine of the fleet that would run it; a text that none runs is not looked at.
 ///
@@ -64,16 +64,11 @@ fn judge(text: &Text, engines: &[EngineKind], errors: &mut Vec<Diagnostic>, warn
     }
 }
 
-/// Finds the hazards of a text as the engine reads it. Only a server knows its `sql_mode`, so a text that is broken
-/// under the default one is read under those that change what a quote is, before it is called broken.
+/// Finds the hazards of a text as the engine reads it: in the first of its dialects in which the text is not broken.
 fn hazards(text: &str, engine: EngineKind) -> Result<Vec<Hazard>, sql::SqlError> {
     let usual = sql::hazards(text, Dialect::default_for(engine));
-    if usual.is_ok() || engine != EngineKind::MySql {
-        return usual;
-    }
-    let modes = ["NO_BACKSLASH_ESCAPES", "ANSI_QUOTES", "ANSI_QUOTES,NO_BACKSLASH_ESCAPES", "ORACLE"];
-    let read = |mode: &str| sql::hazards(text, Dialect::MySql(SqlMode::parse(mode))).ok();
-    modes.into_iter().find_map(read).map_or(usual, Ok)
+    let read = |dialect| sql::hazards(text, dialect).ok();
+    if usual.is_ok() { usual } else { Dialect::possible(engine).into_iter().find_map(read).map_or(usual, Ok) }
 }
 
 /// Returns what to say about a hazard; nothing where the text's directives allow it.

@@ -23,7 +23,7 @@ const LONGEST: Duration = Duration::from_millis(i32::MAX as u64);
 /// about what a comment is, the top of the text is read with goodwill, and the rest with reserve: a directive there is
 /// an error, so every dialect must see it.
 pub(super) fn read(file: &str, text: &str, dialects: &[Dialect]) -> Result<Directives, Vec<Diagnostic>> {
-    let readings: Vec<_> = dialects.iter().filter_map(|&dialect| sql::comments(text, dialect).ok()).collect();
+    let readings: Vec<_> = dialects.iter().filter_map(|&dialect| comments(text, dialect)).collect();
     let mut reader =
         Reader { file, text, directives: Directives::default(), lines: BTreeMap::new(), errors: Vec::new() };
     for (comment, at_top) in merged(&readings) {
@@ -32,6 +32,12 @@ pub(super) fn read(file: &str, text: &str, dialects: &[Dialect]) -> Result<Direc
         }
     }
     if reader.errors.is_empty() { Ok(reader.directives) } else { Err(reader.errors) }
+}
+
+/// Reads a text's comments as its checks do: in the first of the engine's dialects in which it is not broken.
+fn comments(text: &str, dialect: Dialect) -> Option<Vec<Comment<'_>>> {
+    let others = || Dialect::possible(dialect.engine()).into_iter();
+    sql::comments(text, dialect).ok().or_else(|| others().find_map(|dialect| sql::comments(text, dialect).ok()))
 }
 
 /// Merges the dialects' comments in order of place, and tells which are at the top.
@@ -302,6 +308,16 @@ mod tests {
         let late = refusal("SELECT 1;\n-- mtmigrate: no-transaction\n");
         assert_eq!(late.0, "f.sql:2:1");
         assert!(late.1.contains("after the first statement"));
+    }
+
+    #[test]
+    fn a_text_that_only_another_sql_mode_can_read_has_its_directives_all_the_same() {
+        let text = "-- mtmigrate: lock-timeout 5s\nINSERT INTO t VALUES ('C:\\');";
+        let mysql = Dialect::default_for(EngineKind::MySql);
+        assert!(sql::comments(text, mysql).is_err());
+        assert_eq!(read("f.sql", text, &[mysql]).unwrap().lock_timeout, Some(Duration::from_secs(5)));
+        let wrong = text.replace("5s", "soon");
+        assert!(read("f.sql", &wrong, &[mysql]).is_err());
     }
 
     #[test]

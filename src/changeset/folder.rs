@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::name::{self, FileName, Misnamed, Verdict};
 use crate::error::{Code, Diagnostic, Place};
+use crate::input;
 use crate::sql::EngineKind;
 
 /// A changeset's file.
@@ -22,6 +23,8 @@ pub(super) struct Found {
 /// What a folder holds.
 #[derive(Debug, Default)]
 pub(super) struct Scan {
+    /// Where links may lead: below the folder that holds this one. Absent where that is not known.
+    project: Option<PathBuf>,
     pub found: Vec<Found>,
     pub errors: Vec<Diagnostic>,
     pub warnings: Vec<Diagnostic>,
@@ -32,7 +35,7 @@ const SEARCH_DEPTH: usize = 8;
 
 /// Lists a folder's changesets, in order of file name.
 pub(super) fn scan(folder: &Path) -> Scan {
-    let mut scan = Scan::default();
+    let mut scan = Scan { project: project(folder), ..Scan::default() };
     match entries(folder) {
         Ok(entries) => entries.iter().for_each(|entry| scan.entry(entry, None)),
         Err(e) if e.kind() == io::ErrorKind::NotFound => scan.errors.push(
@@ -42,6 +45,12 @@ pub(super) fn scan(folder: &Path) -> Scan {
         Err(e) => scan.errors.push(unreadable(folder, &e)),
     }
     scan
+}
+
+/// Returns the folder that holds the folder of changesets, by its one name.
+fn project(folder: &Path) -> Option<PathBuf> {
+    let folder = folder.canonicalize().ok()?;
+    Some(folder.parent().unwrap_or(&folder).to_owned())
 }
 
 /// Says that a file or folder cannot be read.
@@ -73,7 +82,13 @@ impl Scan {
                 self.errors.push(unreadable(&path, &e).hint(hint));
             }
             (Ok(meta), _) if !meta.is_file() => {
-                self.errors.push(unreadable(&path, &io::Error::other("it is not a regular file")));
+                let what = input::kind(meta.file_type());
+                let cause = io::Error::other(format!("it is {what} and no regular file"));
+                self.errors
+                    .push(unreadable(&path, &cause).hint("a changeset is a file: remove it, or name it otherwise"));
+            }
+            (Ok(_), Verdict::Changeset(_)) if let Some(outside) = self.leads_outside(&path) => {
+                self.errors.push(foreign_link(&path, &outside));
             }
             (Ok(_), Verdict::Changeset(name)) => {
                 self.found.push(Found { shown: path.display().to_string(), path, engine, name });
@@ -106,6 +121,15 @@ impl Scan {
         }
     }
 
+    /// Returns where a path leads by links, if that is outside of the project.
+    ///
+    /// Whoever may add a link to a changelog may not for that reason read what this process may read: excerpts of a
+    /// changeset stand in messages, and the whole of it goes to the servers.
+    fn leads_outside(&self, path: &Path) -> Option<PathBuf> {
+        let project = self.project.as_ref()?;
+        path.canonicalize().ok().filter(|real| !real.starts_with(project))
+    }
+
     fn misnamed(&mut self, path: &Path, code: Code, why: &str, right: Option<String>) {
         let shown = path.display().to_string();
         let hint = match right {
@@ -116,6 +140,12 @@ impl Scan {
         self.errors
             .push(Diagnostic::new(code, format!("{shown} is no changeset: {why}")).at(Place::file(shown)).hint(hint));
     }
+}
+
+/// Says that a link leads to a file that does not belong to the changelog.
+fn foreign_link(path: &Path, outside: &Path) -> Diagnostic {
+    let cause = format!("it leads to {}, outside of the folder that holds the changesets' folder", outside.display());
+    unreadable(path, &io::Error::other(cause)).hint("copy the file into the folder, or link to one in the project")
 }
 
 /// Says that `.sql` files lie in a folder that is no engine's.

@@ -1,7 +1,6 @@
 //! Files → the changelog; every mistake in one go.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::Path;
 
 use super::checksum::Checksums;
@@ -10,6 +9,7 @@ use super::folder::{self, Found, Scan};
 use super::name::Role;
 use super::{Changelog, Changeset, Kind, Text, Version, directives};
 use crate::error::{Code, Diagnostic, Place};
+use crate::input;
 use crate::sql::{self, Dialect, EngineKind};
 
 /// A changelog, and what a person should know about its folder.
@@ -30,7 +30,7 @@ pub struct Loaded {
 /// # Errors
 /// All mistakes, in order of file and line: `MT101`, `MT120` to `MT123`, `MT128`, `MT131`.
 pub fn load(folder: &Path) -> Result<Loaded, Vec<Diagnostic>> {
-    let Scan { found, mut errors, warnings } = folder::scan(folder);
+    let Scan { found, mut errors, warnings, .. } = folder::scan(folder);
     let mut versions: BTreeMap<Version, Vec<File>> = BTreeMap::new();
     for found in found {
         // An unreadable file's name still counts, so that its down text is no orphan.
@@ -54,7 +54,7 @@ struct File {
 }
 
 fn read(found: &Found) -> Result<Decoded, Diagnostic> {
-    let bytes = fs::read(&found.path).map_err(|e| folder::unreadable(&found.path, &e))?;
+    let bytes = input::read(&found.path, input::FILE_LIMIT).map_err(|e| folder::unreadable(&found.path, &e))?;
     decode(&found.shown, bytes)
 }
 

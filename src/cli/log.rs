@@ -10,7 +10,7 @@ use tracing_subscriber::fmt;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
-use crate::error::{Code, Diagnostic, Paint, Severity, plain};
+use crate::error::{Code, Diagnostic, Paint, Severity, plain, plain_json};
 use crate::lockstep::{Event, Scope};
 use crate::tenant::TenantId;
 
@@ -24,8 +24,10 @@ const DRIVERS: [&str; 6] =
 /// Begins to write logs, as the options ask.
 pub(super) fn start(console: &Console) {
     let line = console.line().clone();
-    let layer = fmt::layer().with_ansi(console.paint_err() == Paint::Ansi).with_writer(move || Above(line.clone()));
-    let layer = match console.json_talk() {
+    let json = console.json_talk();
+    let writer = move || Above { line: line.clone(), json };
+    let layer = fmt::layer().with_ansi(console.paint_err() == Paint::Ansi).with_writer(writer);
+    let layer = match json {
         true => layer.json().flatten_event(true).with_current_span(false).with_span_list(false).boxed(),
         false => layer.boxed(),
     };
@@ -47,11 +49,16 @@ fn filter(quiet: bool, verbose: u8) -> Targets {
 }
 
 /// Writes above the progress line.
-struct Above(Line);
+struct Above {
+    line: Line,
+    json: bool,
+}
 
 impl Write for Above {
     fn write(&mut self, text: &[u8]) -> io::Result<usize> {
-        self.0.above(|| write_err(&String::from_utf8_lossy(text)));
+        let lines = String::from_utf8_lossy(text).into_owned();
+        let lines = if self.json { plain_json(lines) } else { lines };
+        self.line.above(|| write_err(&lines));
         Ok(text.len())
     }
 

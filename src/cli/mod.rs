@@ -30,7 +30,7 @@ use std::process::ExitCode;
 use clap::error::ErrorKind;
 use clap::{Parser, ValueEnum};
 
-use crate::error::{Code, Diagnostic, ExitStatus, mask};
+use crate::error::{Code, Diagnostic, ExitStatus, mask, plain};
 
 use args::{Cli, Color, Global, Verb};
 use console::Console;
@@ -106,7 +106,20 @@ fn mistake(error: &clap::Error) -> String {
         return text;
     }
     let coded = text.replacen("error:", &format!("error[{}]:", Code::USAGE), 1);
-    coded.lines().map(mask).collect::<Vec<_>>().join("\n")
+    coded.lines().map(|line| plain_between_styles(&mask(line))).collect::<Vec<_>>().join("\n")
+}
+
+/// Makes visible what a terminal would obey in a line, but for colours: those are clap's own.
+fn plain_between_styles(line: &str) -> String {
+    let mut parts = line.split("\u{1b}[");
+    let mut made = plain(parts.next().unwrap_or_default());
+    for part in parts {
+        let end = part.find(|c: char| !c.is_ascii_digit() && c != ';').filter(|&end| part[end..].starts_with('m'));
+        let (style, text) = part.split_at(end.map_or(0, |end| end + 1));
+        let begins = if style.is_empty() { plain("\u{1b}[") } else { "\u{1b}[".to_owned() };
+        made.extend([begins.as_str(), style, &plain(text)]);
+    }
+    made
 }
 
 /// Makes the diagnostic of a pattern where one tenant is meant.
@@ -124,6 +137,14 @@ fn unusable(what: &str, path: &std::path::Path, error: &std::io::Error) -> Diagn
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_typed_commands_no_terminal_and_claps_colours_stay() {
+        assert_eq!(
+            plain_between_styles("\u{1b}[1m\u{1b}[31merror:\u{1b}[0m '\u{1b}[2Jx\u{9b}1A\u{1b}]0;t\u{7}\rok'"),
+            "\u{1b}[1m\u{1b}[31merror:\u{1b}[0m '\\u{1b}[2Jx\\u{9b}1A\\u{1b}]0;t\\u{7}\\rok'"
+        );
+    }
 
     fn mistake_of(line: &str) -> String {
         let words = std::iter::once("mtmigrate").chain(line.split_whitespace());

@@ -15,7 +15,7 @@ pub use exit::ExitStatus;
 pub use place::Place;
 pub use render::{Paint, painted_diff, render, render_all};
 pub use secret::{Secret, mask};
-pub use text::{count, names, plain, short};
+pub use text::{count, names, plain, plain_json, short};
 
 use std::fmt;
 

@@ -7,7 +7,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use crate::changeset::Version;
-use crate::error::{Diagnostic, Severity};
+use crate::error::{Diagnostic, Severity, plain_json};
 
 use super::words::utc;
 
@@ -114,10 +114,11 @@ pub(super) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// Returns a document as indented JSON, ended by a line feed.
+/// Returns a document as indented JSON, ended by a line feed. A terminal obeys nothing in it.
 pub(super) fn pretty(document: &impl Serialize) -> String {
-    let mut text =
-        serde_json::to_string_pretty(document).expect("the wire types have string keys and no failing parts");
+    let mut text = plain_json(
+        serde_json::to_string_pretty(document).expect("the wire types have string keys and no failing parts"),
+    );
     text.push('\n');
     text
 }

@@ -92,4 +92,26 @@ impl Dialect {
             EngineKind::Sqlite => Dialect::Sqlite,
         }
     }
+
+    /// The dialects in which an engine may read a text, the likeliest first.
+    ///
+    /// Only a server knows its `sql_mode`, so a text for MySQL that is broken under the default one may be sound under
+    /// one that changes what a quote is.
+    pub fn possible(engine: EngineKind) -> Vec<Dialect> {
+        let modes: &[&str] = match engine {
+            EngineKind::MySql => &["NO_BACKSLASH_ESCAPES", "ANSI_QUOTES", "ANSI_QUOTES,NO_BACKSLASH_ESCAPES", "ORACLE"],
+            _ => &[],
+        };
+        let others = modes.iter().map(|mode| Dialect::MySql(SqlMode::parse(mode)));
+        [Dialect::default_for(engine)].into_iter().chain(others).collect()
+    }
+
+    /// The engine that reads it.
+    pub fn engine(self) -> EngineKind {
+        match self {
+            Dialect::Postgres => EngineKind::Postgres,
+            Dialect::MySql(_) => EngineKind::MySql,
+            Dialect::Sqlite => EngineKind::Sqlite,
+        }
+    }
 }

@@ -4,14 +4,13 @@
 //! writes it. What a variable holds never reaches a diagnostic: those show the text as it is written in the file.
 
 use std::borrow::Cow;
-use std::fs::File;
-use std::io::Read;
 use std::ops::Range;
 use std::path::Path;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::error::{Code, Diagnostic, mask, short};
+use crate::input;
 
 /// Where variables come from.
 pub trait Environment {
@@ -132,12 +131,7 @@ impl Reference<'_> {
 
 /// Reads a file's text without the line ending at its end.
 fn read_secret(path: &Path) -> Result<String, String> {
-    let mut bytes = Vec::new();
-    let file = File::open(path).map_err(|error| error.to_string())?;
-    file.take(FILE_LIMIT + 1).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
-    if bytes.len() as u64 > FILE_LIMIT {
-        return Err(format!("it is longer than {FILE_LIMIT} bytes"));
-    }
+    let bytes = input::read(path, FILE_LIMIT).map_err(|error| error.to_string())?;
     let mut text = String::from_utf8(bytes).map_err(|_| "it is not UTF-8 text".to_owned())?;
     if text.ends_with('\n') {
         text.pop();

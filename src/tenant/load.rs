@@ -16,6 +16,7 @@ use super::walk::{Fields, Walk, scalar_key, type_of};
 use super::yaml;
 use super::{Access, Address, DriftSettings, Fleet, Verify};
 use crate::error::{Code, Diagnostic, Place, Secret, plain};
+use crate::input;
 use crate::sql::EngineKind;
 
 const TOP_KEYS: [&str; 6] = ["migrations", "verify", "drift", "defaults", "servers", "tenants"];
@@ -84,7 +85,7 @@ fn folder_of(config: &FilePath) -> PathBuf {
 
 fn read(config: &FilePath) -> Result<String, Vec<Diagnostic>> {
     let file = config.display().to_string();
-    let bytes = std::fs::read(config).map_err(|error| {
+    let bytes = input::read(config, input::FILE_LIMIT).map_err(|error| {
         let message = format!("{file} cannot be read");
         let hint = "name the fleet's file with --config, or make an example with `mtmigrate init`";
         vec![Diagnostic::new(Code::FILE_UNREADABLE, message).cause(error.to_string()).hint(hint)]

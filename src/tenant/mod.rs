@@ -8,6 +8,7 @@ mod load;
 mod locate;
 mod mistakes;
 mod names;
+mod nesting;
 mod select;
 mod servers;
 mod settings;

@@ -9,7 +9,7 @@ use super::interpolate::Text;
 use super::load::{Loader, Source, Way};
 use super::locate::Path;
 use super::names::{self, Refusal};
-use super::servers::Definition;
+use super::servers::{Definition, canonical};
 use super::settings::{Settings, TLS_KEYS};
 use super::suggest::did_you_mean;
 use super::url::Target;
@@ -55,7 +55,34 @@ pub(super) struct Claims {
 #[derive(PartialEq, Eq, Hash)]
 enum Home {
     OnServer(ServerId, String, Option<String>),
+    /// A file that is not there yet.
     File(PathBuf),
+    /// A file by the numbers of its device and itself: two names of one file have one home.
+    #[cfg(unix)]
+    Inode(u64, u64),
+}
+
+impl Home {
+    fn of_file(path: PathBuf) -> Home {
+        #[cfg(unix)]
+        if let Ok(found) = std::fs::metadata(&path) {
+            use std::os::unix::fs::MetadataExt;
+            return Home::Inode(found.dev(), found.ino());
+        }
+        Home::File(linked(path))
+    }
+}
+
+/// How many links in a row are followed, as Linux has it.
+const LINKS: usize = 40;
+
+/// Returns where a link leads, whether or not there is a file: SQLite would make it there.
+fn linked(mut path: PathBuf) -> PathBuf {
+    for _ in 0..LINKS {
+        let Ok(target) = path.read_link() else { break };
+        path = canonical(&path.parent().unwrap_or(&path).join(target));
+    }
+    path
 }
 
 /// Where a tenant lives, and by what way.
@@ -328,11 +355,8 @@ impl Loader<'_> {
     fn sqlite_file(&mut self, shown: String, create: bool) -> (Datasource, Home, Address) {
         let file = self.base.join(&shown);
         let directory = self.servers.directory(file.parent().unwrap_or(&file));
-        let mut home = directory.join(file.file_name().unwrap_or_default());
-        if home.is_symlink() {
-            home = home.canonicalize().unwrap_or(home);
-        }
-        (Datasource::Sqlite { shown, file, create }, Home::File(home), Address::Directory(directory))
+        let home = Home::of_file(directory.join(file.file_name().unwrap_or_default()));
+        (Datasource::Sqlite { shown, file, create }, home, Address::Directory(directory))
     }
 
     fn claim_home(&mut self, home: Home, index: usize, who: &str, at: Path<'_>) {

@@ -57,6 +57,9 @@ pub(super) enum Zero {
 /// (<https://www.postgresql.org/docs/current/runtime-config-client.html#GUC-LOCK-TIMEOUT>).
 const LONGEST: Duration = Duration::from_millis(i32::MAX as u64);
 
+/// The largest file of TLS material, in bytes: a whole system's authorities are a quarter of a megabyte.
+const TLS_FILE_LIMIT: u64 = 16 << 20;
+
 impl Walk<'_> {
     /// Notes a mistake at a node.
     pub(super) fn wrong(&mut self, code: Code, at: Path<'_>, message: impl Into<String>, hint: impl Into<String>) {
@@ -217,7 +220,13 @@ impl Walk<'_> {
     /// Returns the path of a file that exists; `shown` stands for it in the message.
     pub(super) fn existing_file(&mut self, written: &str, shown: &str, at: Path<'_>, key: &str) -> Option<PathBuf> {
         let path = self.folder.join(written);
-        if !written.is_empty() && path.is_file() {
+        let found = path.metadata().ok().filter(|found| found.is_file() && !written.is_empty());
+        if found.as_ref().is_some_and(|found| found.len() > TLS_FILE_LIMIT) {
+            let message = format!("the file of `{key}` is larger than {} MiB: {shown}", TLS_FILE_LIMIT >> 20);
+            self.wrong(Code::BAD_TLS, at, message, "a PEM file holds some certificates or a key");
+            return None;
+        }
+        if found.is_some() {
             return Some(path);
         }
         let message = format!("the file of `{key}` does not exist: {shown}");

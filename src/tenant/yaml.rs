@@ -8,6 +8,7 @@ use serde_yaml::Value;
 
 use super::locate::{Path, line_and_column};
 use super::mistakes::Mistakes;
+use super::nesting;
 use crate::error::{Code, Diagnostic, Place};
 
 /// Reads the text as one YAML document, merge keys (`<<`) left as they are.
@@ -20,6 +21,12 @@ pub(super) fn read(file: &str, text: &str) -> Result<Value, Diagnostic> {
         return Err(Diagnostic::new(Code::YAML_SYNTAX, message)
             .at(place(file, text, at, 1))
             .hint("remove it; in a quoted text write it as an escape, `\"\\x07\"`"));
+    }
+    if let Some(at) = nesting::too_deep(text) {
+        let message = format!("brackets are nested more than {} levels deep", nesting::DEEPEST);
+        return Err(Diagnostic::new(Code::YAML_SYNTAX, message)
+            .at(place(file, text, at, 1))
+            .hint("look for a bracket that is never closed: a fleet needs five levels"));
     }
     serde_yaml::from_str(text).map_err(|error| duplicate_key(file, text).unwrap_or_else(|| syntax(file, text, &error)))
 }

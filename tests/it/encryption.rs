@@ -127,6 +127,7 @@ fn assert_modes(servers: &Servers, more: &[(&str, &str)], expected: [Seen; 5]) {
     }
 }
 
+/// Covers row 52 of docs/failures.md.
 #[test]
 fn a_server_without_tls_gets_plain_text_from_who_does_not_insist_and_nothing_from_who_does() {
     assert_modes(&Servers::start(Mode::Off), &[], [Plain, Plain, NO_TLS, NO_TLS, NO_TLS]);
@@ -144,6 +145,7 @@ fn a_server_that_leaves_the_choice_gets_tls_from_everybody_who_does_not_disable_
     }
 }
 
+/// Covers row 52 of docs/failures.md.
 #[test]
 fn a_certificate_for_another_host_is_refused_by_verify_full_alone() {
     let servers = Servers::start(Mode::OtherHost);
@@ -186,6 +188,7 @@ fn prefer_falls_back_to_plain_text_only_where_the_server_has_no_tls_never_after_
     }
 }
 
+/// Covers row 52 of docs/failures.md.
 #[test]
 fn a_wrong_authority_is_refused_by_who_verifies_and_so_is_none() {
     let files = files();

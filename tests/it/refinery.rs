@@ -134,6 +134,7 @@ fn a_changeset_without_order_is_applied_late_by_both_and_known_to_both() {
     mtmigrate_finds_nothing_to_do(&fleet);
 }
 
+/// Covers rows 36, 38 of docs/failures.md.
 #[test]
 fn a_file_with_crlf_or_a_byte_order_mark_that_refinery_applied_is_recognised_in_any_form() {
     let lf = "CREATE TABLE a (id int);\nCREATE TABLE b (id int);\n";

@@ -65,6 +65,7 @@ fn fleet() -> Fleet {
     fleet
 }
 
+/// Covers row 51 of docs/failures.md.
 #[test]
 fn no_verb_shows_it_in_any_format_however_loud() {
     let mut fleet = fleet();
@@ -75,6 +76,7 @@ fn no_verb_shows_it_in_any_format_however_loud() {
     assert_eq!(fleet.dumps().len(), 4);
 }
 
+/// Covers row 51 of docs/failures.md.
 #[test]
 fn no_failure_drift_or_half_applied_text_shows_it() {
     let mut failing = fleet();
@@ -91,6 +93,7 @@ fn no_failure_drift_or_half_applied_text_shows_it() {
     assert!(outputs.iter().any(|output| output.status == 3));
 }
 
+/// Covers row 51 of docs/failures.md.
 #[test]
 fn neither_the_process_list_nor_a_session_nor_a_lock_that_is_waited_for_shows_it() {
     let server = MariaDb::start(Options::default());
@@ -123,6 +126,7 @@ fn neither_the_process_list_nor_a_session_nor_a_lock_that_is_waited_for_shows_it
     running.wait().expect(0);
 }
 
+/// Covers row 51 of docs/failures.md.
 #[test]
 fn a_password_from_a_variable_a_file_or_in_percent_encoding_connects_and_is_not_shown() {
     let server = MariaDb::start(Options::default());

@@ -37,9 +37,7 @@ pub(super) fn try_lock(directory: &Path, run: &RunIdentity) -> Result<(LockAttem
             .cause(e.to_string())
             .hint("let this user make files in the directory, or remove what is in the lock's place")
     };
-    // Truncated only once it is locked: until then its content is the holder's.
-    let mut file =
-        OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path).map_err(failed)?;
+    let mut file = open(&path).map_err(failed)?;
     match file.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => return Ok((LockAttempt::Held(holder(&mut file)), None)),
@@ -48,6 +46,29 @@ pub(super) fn try_lock(directory: &Path, run: &RunIdentity) -> Result<(LockAttem
     let lock = Lock { file, path: path.clone() };
     lock.introduce(run).map_err(failed)?;
     Ok((LockAttempt::Taken, Some(lock)))
+}
+
+/// Opens the lock's file, or makes it. It is truncated only once it is locked: until then its content is the holder's.
+///
+/// Who may make files in the directory may have put a link there to a file that is not theirs: that one must neither
+/// be made nor overwritten.
+fn open(path: &Path) -> io::Result<File> {
+    let check = |found: &Metadata| match found.is_file() {
+        true => Ok(()),
+        false => Err(io::Error::other("in its place is a link, a folder or a device, and no file of its own")),
+    };
+    match fs::symlink_metadata(path) {
+        Ok(found) => check(&found)?,
+        Err(e) if e.kind() == ErrorKind::NotFound => {}
+        Err(e) => return Err(e),
+    }
+    let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
+    let (ours, there) = (file.metadata()?, fs::symlink_metadata(path)?);
+    check(&there)?;
+    match is_same_file(&ours, &there) {
+        true => Ok(file),
+        false => Err(io::Error::other("another file came into its place")),
+    }
 }
 
 impl Lock {
@@ -62,7 +83,7 @@ impl Lock {
                 .hint("somebody removed or replaced the file while the run held it: let nobody do that, and run again")
         };
         let ours = self.file.metadata().map_err(|e| lost(e.to_string()))?;
-        match fs::metadata(&self.path) {
+        match fs::symlink_metadata(&self.path) {
             Ok(there) if is_same_file(&ours, &there) => Ok(()),
             Ok(_) => Err(lost("another file is in its place".into())),
             Err(e) => Err(lost(e.to_string())),

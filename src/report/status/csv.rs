@@ -1,11 +1,11 @@
 //! RFC 4180, a record a tenant: the JSON format's facts, flat.
 //!
-//! Data stay exact, as `docs/formats.md` says: nothing is put before a leading `=`, `+`, `-` or `@`, and control
-//! characters are kept, so that what is read back equals what is there.
+//! For people and their spreadsheets, so neither may obey what strangers wrote: characters that command a terminal are
+//! made visible, and before what a spreadsheet would take for a formula stands an apostrophe. The JSON format is exact.
 //! <https://www.rfc-editor.org/rfc/rfc4180>
 
 use crate::changeset::Version;
-use crate::error::Diagnostic;
+use crate::error::{Diagnostic, plain};
 use crate::report::wire::{cause, rfc3339};
 
 use super::{Drift, Row, StatusReport};
@@ -92,11 +92,20 @@ fn finding(drift: &Drift) -> String {
 }
 
 fn record(fields: &[String]) -> String {
-    let quoted = fields.iter().map(|field| match field.contains([',', '"', '\r', '\n']) {
-        true => format!("\"{}\"", field.replace('"', "\"\"")),
-        false => field.clone(),
+    let quoted = fields.iter().map(|field| match inert(field) {
+        field if field.contains([',', '"', '\n']) => format!("\"{}\"", field.replace('"', "\"\"")),
+        field => field,
     });
     format!("{}\r\n", quoted.collect::<Vec<_>>().join(","))
+}
+
+/// Returns a text that neither a terminal nor a spreadsheet obeys.
+///
+/// <https://owasp.org/www-community/attacks/CSV_Injection>
+fn inert(field: &str) -> String {
+    let field = plain(field);
+    // White space is no protection: spreadsheets trim it.
+    if field.trim_start().starts_with(['=', '+', '-', '@']) { format!("'{field}") } else { field }
 }
 
 #[cfg(test)]
@@ -128,23 +137,33 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whatever_is_written_is_read_back(
-            records in prop::collection::vec(prop::collection::vec("[a,\"\r\n =é\u{1b}]{0,6}", 3), 1..5)
+        fn whatever_is_written_is_read_back_with_nothing_to_obey(
+            records in prop::collection::vec(prop::collection::vec("[a,\"\r\n =+@é\u{1b}\u{9b}-]{0,6}", 3), 1..5)
         ) {
             let text: String = records.iter().map(|fields| record(fields)).collect();
-            prop_assert_eq!(read(&text), records);
+            let told = read(&text);
+            let made: Vec<Vec<String>> =
+                records.iter().map(|fields| fields.iter().map(|field| inert(field)).collect()).collect();
+            prop_assert_eq!(&told, &made);
+            for field in told.iter().flatten() {
+                prop_assert!(!field.trim_start().starts_with(['=', '+', '-', '@']), "{:?}", field);
+                prop_assert!(!field.contains(|c: char| c.is_control() && c != '\n'), "{:?}", field);
+            }
         }
     }
 
     #[test]
-    fn a_hostile_name_stays_in_its_field_and_stays_exact() {
-        let names = ["x\"; DROP SCHEMA y; --", "a|b", "line\nfeed", "\u{1b}[2J", "=1+1", "a,b"];
+    fn a_hostile_name_stays_in_its_field_and_commands_nobody() {
+        let names = ["x\"; DROP SCHEMA y; --", "a|b", "line\nfeed", "\u{1b}[2J", "=1+1", " @SUM(A1)", "a,b", "a=b"];
         let report = crate::report::sample::Sample::named(&names).status();
         let records = read(&render(&report));
         assert_eq!(records[0], HEADER);
-        let mut sorted = names;
-        sorted.sort_unstable();
-        assert_eq!(records[1..].iter().map(|record| record[0].as_str()).collect::<Vec<_>>(), sorted);
+        let mut told: Vec<&str> = records[1..].iter().map(|record| record[0].as_str()).collect();
+        told.sort_unstable();
+        let mut wanted =
+            ["x\"; DROP SCHEMA y; --", "a|b", "line\nfeed", "\\u{1b}[2J", "'=1+1", "' @SUM(A1)", "a,b", "a=b"];
+        wanted.sort_unstable();
+        assert_eq!(told, wanted);
         assert!(records.iter().all(|record| record.len() == HEADER.len()));
     }
 }

@@ -4,7 +4,7 @@ use crate::support::Fleet;
 
 use super::{cell, one_of_each, refused, versions};
 
-/// failures.md row 36
+/// Covers row 36 of docs/failures.md.
 #[test]
 fn a_checkout_with_bom_and_crlf_applies_and_is_the_same_changeset_as_one_without() {
     let mut fleet = one_of_each();
@@ -19,7 +19,8 @@ fn a_checkout_with_bom_and_crlf_applies_and_is_the_same_changeset_as_one_without
     assert_eq!(fleet.dumps(), windows);
 }
 
-/// failures.md row 36: lines inside a literal are normalised too, so every checkout stores the same value
+/// Covers row 36 of docs/failures.md.
+/// Lines inside a literal are normalised too, so every checkout stores the same value.
 #[test]
 fn a_line_end_inside_a_literal_is_stored_as_a_line_feed() {
     let mut fleet = one_of_each();
@@ -30,7 +31,7 @@ fn a_line_end_inside_a_literal_is_stored_as_a_line_feed() {
     }
 }
 
-/// failures.md row 37
+/// Covers row 37 of docs/failures.md.
 #[test]
 fn latin_1_utf_16_and_nul_bytes_are_refused_with_the_offset_before_any_tenant() {
     let mut fleet = one_of_each();
@@ -45,7 +46,7 @@ fn latin_1_utf_16_and_nul_bytes_are_refused_with_the_offset_before_any_tenant() 
     );
 }
 
-/// failures.md row 39
+/// Covers row 39 of docs/failures.md.
 #[test]
 fn duplicate_versions_are_refused_with_both_files_named_also_with_leading_zeros() {
     let mut fleet = Fleet::new();
@@ -53,7 +54,7 @@ fn duplicate_versions_are_refused_with_both_files_named_also_with_leading_zeros(
     refused(&fleet, &["MT121", "V1__a.sql", "V01__b.sql"]);
 }
 
-/// failures.md row 40
+/// Covers row 40 of docs/failures.md.
 #[test]
 fn every_misnamed_file_is_named_in_one_go_with_the_right_name() {
     let mut fleet = Fleet::new();
@@ -68,7 +69,7 @@ fn every_misnamed_file_is_named_in_one_go_with_the_right_name() {
     assert!(output.stderr.matches("error[MT120]").count() >= 6, "{output}");
 }
 
-/// failures.md row 41
+/// Covers row 41 of docs/failures.md.
 #[test]
 fn changesets_run_in_numeric_order_whatever_their_length() {
     let mut fleet = one_of_each();
@@ -91,7 +92,7 @@ fn changesets_run_in_numeric_order_whatever_their_length() {
     fleet.run(&["status", "--check"]).expect(0);
 }
 
-/// failures.md row 42
+/// Covers row 42 of docs/failures.md.
 #[test]
 fn an_edited_a_removed_and_a_renamed_file_halt_before_any_ddl_and_name_the_tenants() {
     for (change, said) in [("edit", "MT401"), ("remove", "MT402"), ("rename", "MT401")] {
@@ -114,7 +115,7 @@ fn an_edited_a_removed_and_a_renamed_file_halt_before_any_ddl_and_name_the_tenan
     }
 }
 
-/// failures.md row 43
+/// Covers row 43 of docs/failures.md.
 #[test]
 fn a_late_merge_halts_until_it_is_allowed() {
     let mut fleet = one_of_each();
@@ -129,7 +130,7 @@ fn a_late_merge_halts_until_it_is_allowed() {
     assert_eq!(versions(&fleet, "my"), ["1", "2", "3"]);
 }
 
-/// failures.md rows 47, 48
+/// Covers rows 47, 48 of docs/failures.md.
 #[test]
 fn what_only_a_client_program_understands_is_refused_with_its_line() {
     for (file, sql, line) in [
@@ -145,7 +146,7 @@ fn what_only_a_client_program_understands_is_refused_with_its_line() {
     }
 }
 
-/// failures.md row 49
+/// Covers row 49 of docs/failures.md.
 #[test]
 fn empty_files_and_files_of_comments_alone_are_no_ops_with_a_warning() {
     let mut fleet = one_of_each();

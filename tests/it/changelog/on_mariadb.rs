@@ -10,7 +10,7 @@ fn one() -> Fleet {
     fleet
 }
 
-/// failures.md row 44
+/// Covers row 44 of docs/failures.md.
 #[test]
 fn a_dump_with_triggers_routines_events_and_delimiters_is_applied_as_the_mysql_client_would() {
     let mut fleet = one();
@@ -91,7 +91,7 @@ CALL add_orders(3);
     fleet.run(&["status", "--check"]).expect(0);
 }
 
-/// failures.md row 44
+/// Covers row 44 of docs/failures.md.
 #[test]
 fn routine_bodies_without_delimiter_are_one_statement_each() {
     let mut fleet = one();
@@ -205,7 +205,8 @@ fn start_transaction_needs_no_transaction_and_a_commit_in_a_procedure_does_not()
     assert_eq!(cell(&fleet, "my", "SELECT count(*) FROM t"), "2");
 }
 
-/// failures.md row 54: what a server cuts off in non-strict mode is told
+/// Covers row 54 of docs/failures.md.
+/// What a server cuts off in non-strict mode is told.
 #[test]
 fn a_value_that_the_server_truncates_is_reported_with_tenant_and_line() {
     let mut fleet = one();

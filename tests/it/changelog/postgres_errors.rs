@@ -231,7 +231,7 @@ fn a_name_that_the_server_truncates_is_shown_and_a_collision_fails() {
     assert!(output.stderr.contains("42P07"), "{output}");
 }
 
-/// failures.md row 54
+/// Covers row 54 of docs/failures.md.
 #[test]
 fn notices_and_warnings_are_in_the_report_the_json_and_the_log() {
     let mut fleet = Fleet::new();

@@ -155,3 +155,23 @@ fn a_table_in_a_narrow_terminal_is_not_broken_in_its_rows() {
     let row = screen.lines().find(|line| line.starts_with("a-tenant-with")).unwrap();
     assert!(row.contains("new") && row.contains("sqlite"), "{screen}");
 }
+
+#[test]
+fn a_message_of_a_stranger_neither_wipes_the_screen_nor_sets_its_title() {
+    let mut fleet = sqlite_fleet(1);
+    let hostile = "\u{1b}]2;pwned\u{7}\u{1b}[2J\u{1b}[H\u{9b}2J\rgone";
+    fleet.changeset(
+        "V1__t.sql",
+        &format!(
+            "CREATE TABLE t (a int);\nCREATE TRIGGER g BEFORE INSERT ON t BEGIN SELECT RAISE(ABORT, '{hostile}'); END;\n\
+             INSERT INTO t VALUES (1);\n"
+        ),
+    );
+    let terminal = Terminal::in_folder(fleet.folder());
+    terminal.enter("clear; echo above; mtmigrate up; mtmigrate history; mtmigrate plan --sql; echo status $?");
+    let screen = terminal.wait_for(|screen| screen.contains("status 0"));
+    assert!(screen.lines().any(|line| line == "above"), "{screen}");
+    assert!(screen.contains("\\u{1b}]2;pwned\\u{7}\\u{1b}[2J\\u{1b}[H\\u{9b}2J\\rgone"), "{screen}");
+    let title = terminal.tmux(&["display-message", "-p", "#{pane_title}"]);
+    assert!(!title.contains("pwned"), "{title}");
+}

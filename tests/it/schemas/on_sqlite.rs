@@ -313,6 +313,7 @@ fn every_attribute_of_an_index_a_view_and_a_trigger_is_noticed() {
     );
 }
 
+/// Covers row 58 of docs/failures.md.
 #[test]
 fn what_is_no_change_of_the_schema_is_no_drift() {
     check(

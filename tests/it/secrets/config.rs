@@ -17,6 +17,7 @@ fn assert_refused(fleet: &Fleet, yaml: &str) {
     }
 }
 
+/// Covers row 51 of docs/failures.md.
 #[test]
 fn a_malformed_url_with_the_password_in_any_part_is_refused_without_showing_it() {
     let mut fleet = Fleet::new();

@@ -86,3 +86,20 @@ async fn something_else_in_the_locks_place_is_said() {
     fs::create_dir(scene.path(".mtmigrate.lock")).unwrap();
     assert_eq!(scene.server.try_lock(&scene.run, &[&acme]).await.unwrap_err().code(), Code::LOCK_FAILED);
 }
+
+#[tokio::test]
+async fn a_link_in_the_locks_place_is_refused_and_what_it_leads_to_is_neither_written_nor_made() {
+    let scene = Scene::new();
+    let acme = scene.tenant("acme");
+    let (theirs, dangling) = (scene.path("theirs"), scene.path("dangling"));
+    fs::write(&theirs, "not ours").unwrap();
+    for target in [&theirs, &dangling] {
+        std::os::unix::fs::symlink(target, scene.path(".mtmigrate.lock")).unwrap();
+        let refused = scene.server.try_lock(&scene.run, &[&acme]).await.unwrap_err();
+        assert_eq!(refused.code(), Code::LOCK_FAILED);
+        assert!(refused.causes()[0].contains("a link"), "{refused}");
+        fs::remove_file(scene.path(".mtmigrate.lock")).unwrap();
+    }
+    assert_eq!(fs::read_to_string(&theirs).unwrap(), "not ours");
+    assert!(!dangling.exists());
+}

@@ -12,6 +12,7 @@ use super::expected::with_server;
 use super::{BASE, add, case};
 use crate::support::{CANARY, Fleet, MariaDb, Options, mariadb};
 
+/// Covers row 58 of docs/failures.md.
 #[test]
 fn what_is_done_to_data_and_what_only_looks_otherwise_is_no_drift() {
     let cases: Vec<Case> = [

@@ -67,6 +67,7 @@ fn the_schemas_own_name_stands_nowhere_whatever_it_is() {
     assert!(snapshots[0].to_text().contains("search_path=<schema>, pg_temp"));
 }
 
+/// Covers row 58 of docs/failures.md.
 #[test]
 fn what_only_happens_to_data_and_storage_is_no_drift() {
     let mut fleet = Fleet::new();
