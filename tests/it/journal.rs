@@ -129,3 +129,30 @@ const SQLITE: &str = r#"["table",null,"a",[]]
 ["constraint","a","a.primary key",[["primary key","x"]]]
 ["index","a","a_note",[["columns","note"]]]
 "#;
+
+/// As an older mtmigrate left it: read as it is, and given what it lacks with the next row.
+#[test]
+fn a_journal_of_format_2_is_read_and_brought_to_format_3() {
+    let mut fleet = one_of_each();
+    for tenant in ["pg", "maria", "lite"] {
+        fleet.execute(
+            tenant,
+            "ALTER TABLE mtmigrate_journal DROP COLUMN trace; UPDATE mtmigrate_journal SET format = 2",
+        );
+    }
+    let before = fleet.dumps();
+    for reads in [&["status"][..], &["history"], &["plan"], &["drift"]] {
+        fleet.run(reads).expect(0);
+    }
+    assert_eq!(fleet.dumps(), before);
+    fleet.changeset(
+        "V8__more.sql",
+        "-- mtmigrate: no-transaction\nCREATE TABLE c (x int);\nINSERT INTO c VALUES (1);\n",
+    );
+    fleet.run(&["up"]).expect(0);
+    let rows = "SELECT min(format), max(format), count(trace) > 1 FROM mtmigrate_journal";
+    for tenant in ["pg", "maria", "lite"] {
+        let found = cells(&fleet, tenant, rows);
+        assert!(["2|3|1", "2|3|t"].contains(&found[0].as_str()), "{tenant}: {found:?}");
+    }
+}
