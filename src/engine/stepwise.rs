@@ -179,6 +179,9 @@ pub(crate) fn unsplit(record: &Record<'_>, error: &SqlError) -> Diagnostic {
     Diagnostic::new(Code::BROKEN_SQL, message).at(place).cause(&error.message).state("nothing was recorded")
 }
 
+/// Why nothing is recorded while somebody is at work.
+pub(crate) const AT_WORK: &str = "a statement of another run is still at work there";
+
 /// Says that what a person found out could not be written.
 pub(crate) fn unrecorded(record: &Record<'_>, cause: impl Into<String>) -> Diagnostic {
     let message = format!("the journal of tenant {} could not be written", record.tenant.name);

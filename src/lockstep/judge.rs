@@ -9,7 +9,7 @@ use crate::error::{Code, Diagnostic, ExitStatus, Place, count, names};
 use crate::history::{Finding, Unfinished, prefix_hash};
 use crate::plan::Plan;
 use crate::planted::{self, Bug};
-use crate::sql::{Dialect, split};
+use crate::sql::{Dialect, Statement, replay, split};
 use crate::tenant::{Datasource, ServerId, Tenant, TenantId};
 
 use super::drift::schema_drift;
@@ -177,10 +177,22 @@ fn half(scope: &Scope<'_>, half: &Half<'_>) -> Option<Diagnostic> {
                  `mtmigrate up` goes on from there"
             )
         }
-        (Unfinished::FailedAt { statement_no, .. }, _) => {
-            let hint = half.in_the_way(version)?.to_owned();
-            diagnostic = diagnostic.cause(format!("its first {} statements are committed", statement_no - 1));
-            hint
+        (Unfinished::FailedAt { statement_no, prefix, .. }, _) => {
+            let committed = format!("its first {} statements are committed", statement_no - 1);
+            match half.in_the_way(version) {
+                Some(hint) => {
+                    diagnostic = diagnostic.cause(committed);
+                    hint.to_owned()
+                }
+                None => {
+                    let broken = broken_off(scope, half.tenant, version, *statement_no, prefix)?;
+                    diagnostic = diagnostic.cause(format!("{committed}, and {}", broken.why));
+                    if let Some(place) = broken.place {
+                        diagnostic = diagnostic.at(place);
+                    }
+                    broken.hint
+                }
+            }
         }
     };
     if let Some(last) = &half.position.last {
@@ -188,6 +200,61 @@ fn half(scope: &Scope<'_>, half: &Half<'_>) -> Option<Diagnostic> {
         diagnostic = diagnostic.cause(format!("run {} by {}@{} at {when}", last.run_id, last.who, last.host));
     }
     Some(diagnostic.state("nothing was changed by this run").hint(hint))
+}
+
+/// Why a text cannot be continued.
+struct BrokenOff {
+    why: String,
+    place: Option<Place>,
+    hint: String,
+}
+
+/// Returns why a half applied text cannot be continued as its file is now. Known before anybody gets anything: the other
+/// tenants of its step would get a text that this one cannot have any more.
+///
+/// Which rules the server reads by is not known here, so a text is continued if any reading fits.
+fn broken_off(scope: &Scope<'_>, tenant: &Tenant, version: Version, no: u32, prefix: &str) -> Option<BrokenOff> {
+    let engine = tenant.datasource.engine();
+    let text = scope.changelog.get(version)?.text(engine)?;
+    let before = (no as usize).checked_sub(1)?;
+    let place =
+        |statement: &Statement<'_>| Place::rest_of_line(&text.file, &text.sql, statement.line, statement.column);
+    let mut missing = None;
+    for dialect in Dialect::possible(engine) {
+        let Ok(statements) = split(&text.sql, dialect) else { continue };
+        let texts: Vec<&str> = statements.iter().map(|statement| statement.text).collect();
+        if before > texts.len() || prefix_hash(texts.iter().take(before).copied()) != prefix {
+            continue;
+        }
+        match replay(&texts, before, dialect) {
+            Ok(_) => return None,
+            Err(lost) => {
+                missing = missing.or(Some(BrokenOff {
+                    why: format!(
+                        "statement {} needs {}, which statement {} left in a session that is over",
+                        lost.needed_by + 1,
+                        lost.what,
+                        lost.made_by + 1
+                    ),
+                    place: statements.get(lost.needed_by).map(place),
+                    hint: format!(
+                        "run what is left of it by hand in one session, with what that needs, and type `mtmigrate repair \
+                         --tenant {} --mark-done --reason …` for each statement; or let the text make it anew from \
+                         statement {no} on, if no tenant has the changeset yet",
+                        tenant.name
+                    ),
+                }));
+            }
+        }
+    }
+    if missing.is_some() || planted::is(Bug::PrefixNotChecked) {
+        return missing;
+    }
+    Some(BrokenOff {
+        why: "the text of these was changed since".to_owned(),
+        place: Some(Place::file(&text.file)),
+        hint: "restore these statements to what was run; only what comes after them may be mended".to_owned(),
+    })
 }
 
 /// Returns where a statement stands in its file, if those before it are still the ones that ran.

@@ -106,8 +106,15 @@ pub(super) async fn fate(server: &MySqlServer, begun: &Begun<'_>) -> Result<Fate
 /// Writes what was found out about a statement.
 pub(super) async fn record(server: &MySqlServer, record: &Record<'_>) -> Result<Resume, Diagnostic> {
     let (tenant, database) = (record.tenant, record.tenant.datasource.database());
-    let opened = server.session(&tenant.access, &sql::enter(database, &tenant.limits)).await;
-    let (mut lease, sets) = opened.map_err(|none| server.unopened(none, tenant))?;
+    // Until this session is reset nobody begins there: a row that arrives late never speaks of another run's progress.
+    let opening = format!("{}; SELECT GET_LOCK({}, 0)", sql::enter(database, &tenant.limits), sql::work_lock(database));
+    let opened = server.session(&tenant.access, &opening).await;
+    let (mut lease, mut sets) = opened.map_err(|none| server.unopened(none, tenant))?;
+    let taken = sets.pop().unwrap_or_default().into_iter().flatten().next().flatten();
+    if taken.as_deref() != Some("1") {
+        server.give_back(lease).await;
+        return Err(stepwise::unrecorded(record, stepwise::AT_WORK));
+    }
     let session = Session::of(sets);
     let marked = split(&record.text.sql, Dialect::MySql(session.sql_mode))
         .map_err(|error| stepwise::unsplit(record, &error))

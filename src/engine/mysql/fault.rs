@@ -25,6 +25,9 @@ pub(super) const DUPLICATE: u16 = 1062;
 /// A column that does not exist.
 pub(super) const NO_COLUMN: u16 = 1054;
 
+/// A NULL where none may be.
+pub(super) const NOT_NULL: u16 = 1048;
+
 /// A column that is there already.
 pub(super) const DUPLICATE_COLUMN: u16 = 1060;
 

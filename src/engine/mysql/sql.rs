@@ -232,6 +232,11 @@ pub(super) fn insert_journal(database: &str, row: &JournalRow<'_>, began: &str) 
         "format" => JOURNAL_FORMAT.to_string(),
         "run_id" => literal(&row.run.run_id),
         "action" => literal(row.action),
+        // A text may leave its database by code (EXECUTE IMMEDIATE 'USE …'): the next statement's intent then fails, and
+        // with it the statement, for the column takes no NULL.
+        "version" if row.outcome == AttemptOutcome::Started => {
+            format!("IF(DATABASE() = {}, {}, NULL)", literal(database), row.version)
+        }
         "version" => row.version.to_string(),
         "name" => literal(row.name),
         "checksum" => literal(&row.checksum.to_string()),

@@ -17,7 +17,7 @@ use crate::history::prefix_hash;
 use crate::sql::{Dialect, Statement};
 
 use super::apply::Session;
-use super::fault::{self, DUPLICATE, DUPLICATE_COLUMN, Ended, NOT_LOCKED};
+use super::fault::{self, DUPLICATE, DUPLICATE_COLUMN, Ended, NOT_LOCKED, NOT_NULL};
 use super::link::{ANSWER_LIMIT, Cells, Sets, Trouble};
 use super::{Leased, MySqlServer, probe, sql};
 
@@ -120,6 +120,10 @@ impl Steps for MySqlSteps<'_> {
             }
             false => self.run_after(&format!("{before}{intent}"), text).await,
         };
+        if matches!(&sent, Err(Trouble::Refused { error, .. }) if error.code == NOT_NULL) {
+            // The intent may have been refused, and the statement not run: see where the session is.
+            self.check().await?;
+        }
         let warnings = match sent {
             Ok(warnings) => warnings,
             Err(Trouble::Refused { error, .. }) if !atomic && self.may_leave_a_part(text) => {

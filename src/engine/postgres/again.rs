@@ -13,7 +13,7 @@ use crate::error::{Code, Diagnostic};
 
 use super::apply::Going;
 use super::fault;
-use super::sql::table;
+use super::sql::{PG_CATALOG_ALONE, table};
 use super::watch::Backend;
 
 /// How long the re-reading after a lost connection may take.
@@ -53,8 +53,10 @@ impl Going<'_> {
                 Outcome::Applied(Applied { duration: self.began.elapsed(), notices: Vec::new(), by_another: !unknown })
             }
             Seen::There(recorded) => {
+                // Somebody may have changed the row of a text that did run.
+                let left = if unknown { Left::Unknown } else { Left::Unchanged };
                 let diagnostic = diagnostic.cause(format!("its history has this version with checksum {recorded}"));
-                self.failed(diagnostic, Moment::Commit, Left::Unchanged, false)
+                self.failed(diagnostic, Moment::Commit, left, false)
             }
             Seen::Missing if unknown => {
                 let diagnostic =
@@ -106,7 +108,9 @@ impl Going<'_> {
         let looked = async {
             let alive = match left {
                 None => false,
-                Some(backend) => !session.ask(&format!("SELECT 1 FROM {}", backend.row())).await?.is_empty(),
+                Some(backend) => {
+                    !session.ask(&format!("{PG_CATALOG_ALONE}SELECT 1 FROM {}", backend.row())).await?.is_empty()
+                }
             };
             let sql = format!(
                 "SET LOCAL lock_timeout = 1000;\nSELECT checksum FROM {} WHERE version OPERATOR(pg_catalog.=) {}",
@@ -123,8 +127,12 @@ impl Going<'_> {
                 && let Some(backend) = left
             {
                 // Refused where the user may not; then the process is waited for.
-                let _ =
-                    session.ask(&format!("SELECT pg_catalog.pg_terminate_backend(pid) FROM {}", backend.row())).await;
+                let _ = session
+                    .ask(&format!(
+                        "{PG_CATALOG_ALONE}SELECT pg_catalog.pg_terminate_backend(pid) FROM {}",
+                        backend.row()
+                    ))
+                    .await;
             }
             rows.map(|rows| (alive, rows))
         };

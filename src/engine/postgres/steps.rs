@@ -17,8 +17,8 @@ use crate::sql::{Dialect, Statement, split, trace};
 use super::apply::mentions;
 use super::session::{Key, Session};
 use super::sql::{
-    AS_WE_CAME_FOR_NOW, Settings, insert_history, insert_journal, literal, make_journal, make_tables, table,
-    under_own_role,
+    AS_WE_CAME_FOR_NOW, PG_CATALOG_ALONE, Settings, insert_history, insert_journal, literal, make_journal, make_tables,
+    table, under_own_role,
 };
 use super::{Postgres, fault, fence, home, places, probe, work};
 
@@ -142,13 +142,19 @@ pub(super) async fn record(server: &Postgres, record: &Record<'_>) -> Result<Res
     let insert = insert_journal(&row, &schema, "pg_catalog.clock_timestamp()");
     let writing = async {
         session.reset().await?;
+        // Until this session is over nobody begins there: a row that arrives late never speaks of another run's progress.
+        if !work::take(&session, &schema).await? {
+            return Ok(false);
+        }
         let there = places::journal_format(&session, &schema).await?;
-        session.ask(&format!("{}{insert}", make_journal(there, &schema))).await
+        session.ask(&format!("{}{insert}", make_journal(there, &schema))).await.map(|_| true)
     };
     let written = timeout(RECORDED, writing).await;
     session.discard().await;
     match written {
-        Ok(answer) => answer.map(|_| resume).map_err(|error| stepwise::unrecorded(record, fault::words(&error))),
+        Ok(Ok(true)) => Ok(resume),
+        Ok(Ok(false)) => Err(stepwise::unrecorded(record, stepwise::AT_WORK)),
+        Ok(Err(error)) => Err(stepwise::unrecorded(record, fault::words(&error))),
         Err(_) => Err(stepwise::unrecorded(record, format!("no answer within {} s", RECORDED.as_secs()))),
     }
 }
@@ -216,7 +222,7 @@ impl OnSession<'_> {
     async fn roll_back(&self, row: &JournalRow<'_>) -> Result<u32, Fault> {
         self.record("ROLLBACK").await?;
         let sql = format!(
-            "SELECT statement_no FROM {} WHERE run_id = {} AND version = {} ORDER BY id DESC LIMIT 1",
+            "{PG_CATALOG_ALONE}SELECT statement_no FROM {} WHERE run_id = {} AND version = {} ORDER BY id DESC LIMIT 1",
             table(self.schema, JOURNAL),
             literal(&row.run.run_id),
             row.version
@@ -251,7 +257,7 @@ impl Steps for OnSession<'_> {
         work::begin(self.order, self.session, self.schema).await?;
         let tables = make_tables(self.order, self.schema);
         if !tables.is_empty()
-            && let Some(error) = self.session.send_counting(&tables).await.error
+            && let Some(error) = self.session.send_counting(&format!("{PG_CATALOG_ALONE}{tables}")).await.error
         {
             return Err(match (self.fault(&error), fault::is_making_what_is_there(&error)) {
                 (Fault::Refused { diagnostic, .. }, true) => Fault::Refused { diagnostic, retry: true },

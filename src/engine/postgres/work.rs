@@ -14,7 +14,7 @@ use crate::error::Code;
 
 use super::fault;
 use super::session::Session;
-use super::sql::{literal, table};
+use super::sql::{PG_CATALOG_ALONE, literal, table};
 
 /// The first half of the lock's key: `mtwk`. Two versions of mtmigrate must agree on it, so it can never change.
 pub(super) const FAMILY: i32 = 0x6d74_776b;
@@ -49,8 +49,7 @@ pub(super) async fn begin(order: &Order<'_>, session: &Session, schema: &str) ->
     };
     let limit = Some(order.limits.lock_timeout).filter(|limit| !limit.is_zero()).unwrap_or(LONGEST);
     let began = Instant::now();
-    let take = format!("SELECT pg_catalog.pg_try_advisory_lock({FAMILY}, {})", key(schema));
-    while cell(&session.ask(&take).await.map_err(|error| lost(&error))?) != Some("t") {
+    while !take(session, schema).await.map_err(|error| lost(&error))? {
         if began.elapsed() >= limit || order.cancel.is_cancelled() {
             return Err(still_at_work(order, session).await);
         }
@@ -78,12 +77,19 @@ pub(super) async fn begin(order: &Order<'_>, session: &Session, schema: &str) ->
     unmoved(order, last)
 }
 
+/// Tries once to take the work lock.
+pub(super) async fn take(session: &Session, schema: &str) -> Result<bool, tokio_postgres::Error> {
+    let rows = session.ask(&format!("SELECT pg_catalog.pg_try_advisory_lock({FAMILY}, {})", key(schema))).await?;
+    Ok(cell(&rows) == Some("t"))
+}
+
 fn cell(rows: &[Vec<Option<String>>]) -> Option<&str> {
     rows.first()?.first()?.as_deref()
 }
 
 async fn still_at_work(order: &Order<'_>, session: &Session) -> Fault {
-    let rows = session.ask(&at_work_query(&[order.tenant.datasource.database()])).await.unwrap_or_default();
+    let question = at_work_query(&[order.tenant.datasource.database()]);
+    let rows = session.ask(&format!("{PG_CATALOG_ALONE}{question}")).await.unwrap_or_default();
     let who = rows.first().map_or("a session that has just ended".to_owned(), |row| at_work(row));
     let diagnostic = failed(order, Code::STILL_AT_WORK)
         .cause(who)

@@ -44,7 +44,7 @@ fn a_text_that_names_another_tenants_database_is_refused_by_every_command_before
 }
 
 /// `USE` in the text itself is refused before anything runs. Hidden in a literal it is found there if it names a tenant's
-/// database, and at the end of the text if the session is still in another; routines may not have it.
+/// database; else the next statement is not run, and the end of the text is not reached. Routines may not have it.
 #[test]
 fn a_text_that_goes_to_another_database_by_code_is_found_out() {
     let server = mariadb(0);
@@ -52,6 +52,11 @@ fn a_text_that_goes_to_another_database_by_code_is_found_out() {
     for (text, said) in [
         (format!("EXECUTE IMMEDIATE 'USE {globex}'"), "MT133"),
         (format!("EXECUTE IMMEDIATE 'USE {other}'"), "MT206"),
+        (format!("EXECUTE IMMEDIATE 'USE {other}'; CREATE TABLE leaked (a int)"), "MT206"),
+        (
+            format!("SET @s = CONCAT('US', 'E {other}'); PREPARE s FROM @s; EXECUTE s; CREATE TABLE leaked (a int)"),
+            "MT206",
+        ),
         (format!("CREATE PROCEDURE p() USE {other}"), "1314"),
     ] {
         let mut fleet = Fleet::new();
