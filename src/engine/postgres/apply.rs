@@ -9,7 +9,7 @@ use tokio::time::timeout;
 use crate::engine::pool::Lease;
 use crate::engine::silence::sending;
 use crate::engine::stepwise::{failed, half_done, place_at, place_of};
-use crate::engine::tables::{HISTORY, JournalRow};
+use crate::engine::tables::{HISTORY, JOURNAL, JournalRow};
 use crate::engine::{Applied, Failure, Left, Moment, Order, Outcome};
 use crate::error::{Code, Diagnostic};
 use crate::history::AttemptOutcome;
@@ -19,7 +19,7 @@ use super::fence::{self, FIRE_DEFERRED, Fence};
 use super::session::{Answer, Key, Session};
 use super::sql::{
     OWN_PATH, OWN_ROLE, PG_CATALOG_ALONE, Settings, assert_history, count_statements, ident, insert_history,
-    insert_journal, make_journal, make_tables,
+    insert_journal, literal, make_journal, make_tables, table,
 };
 use super::{Postgres, elsewhere, fault, home};
 
@@ -159,6 +159,18 @@ fn message(order: &Order<'_>, session: &Session, schema: &str) -> Message {
         sql.push_str(&fence.after());
     }
     Message { sql, before, statements, loads }
+}
+
+/// Ends the statement that journals a failure: a message that arrives late must not come after what another run wrote,
+/// and hide that a text of that one is half applied.
+fn unless_moved(order: &Order<'_>, schema: &str) -> String {
+    format!(
+        " WHERE NOT EXISTS (SELECT 1 FROM {} AS j WHERE j.id OPERATOR(pg_catalog.>) {} \
+         AND j.run_id OPERATOR(pg_catalog.<>) {});\n",
+        table(schema, JOURNAL),
+        order.known.journal_end.unwrap_or(0),
+        literal(&order.run.run_id)
+    )
 }
 
 /// Whether a text has this ASCII word somewhere, in any case. Cheap, and wrong only in the harmless direction.
@@ -330,7 +342,8 @@ impl Going<'_> {
         let mut sql = make_journal(self.order.tables.journal, schema);
         let began = self.began.elapsed().as_millis();
         let started = format!("(pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) interval '{began} milliseconds')");
-        sql.push_str(&insert_journal(&row, schema, &started));
+        sql.push_str(insert_journal(&row, schema, &started).trim_end_matches(";\n"));
+        sql.push_str(&unless_moved(self.order, schema));
         let writing = async {
             session.reset().await?;
             session.send_counting(&sql).await.error.map_or(Ok(()), Err)

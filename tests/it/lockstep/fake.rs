@@ -14,6 +14,7 @@ use mtmigrate::engine::{
 use mtmigrate::error::{Code, Diagnostic, Result};
 use mtmigrate::history::{Attempt, AttemptOutcome, Row, prefix_hash};
 use mtmigrate::schema::{Basis, Include, Snapshot};
+use mtmigrate::sql::{Dialect, split};
 use mtmigrate::tenant::Tenant;
 use time::OffsetDateTime;
 
@@ -117,6 +118,12 @@ impl Fake {
     }
 }
 
+/// The hash of the statements before one.
+fn prefix_before(text: &str, statement_no: u32) -> String {
+    let statements = split(text, Dialect::Postgres).unwrap();
+    prefix_hash(statements.iter().take(statement_no as usize - 1).map(|statement| statement.text))
+}
+
 fn attempt(order: &Order<'_>, outcome: AttemptOutcome, statement_no: Option<u32>) -> Attempt {
     Attempt {
         id: 0,
@@ -126,7 +133,7 @@ fn attempt(order: &Order<'_>, outcome: AttemptOutcome, statement_no: Option<u32>
         outcome,
         statement_no,
         statements: statement_no.map(|_| 5),
-        prefix: statement_no.map(|_| prefix_hash(["a", "b"])),
+        prefix: statement_no.map(|no| prefix_before(&order.text.sql, no)),
         who: "tester".into(),
         host: "here".into(),
         tool: "mtmigrate".into(),
@@ -362,10 +369,11 @@ impl Server for Fake {
                 Mark::Undone => record.at.statement_no,
             };
             let outcome = AttemptOutcome::Failed;
-            resume.statement_no = statement_no;
+            resume = Resume { statement_no, prefix: prefix_before(&record.text.sql, statement_no) };
             let accepted = record.accepted.map(str::to_owned);
             let (fingerprint, statement_no) = (None, Some(statement_no));
-            state.journalled(Attempt { outcome, statement_no, fingerprint, accepted, ..last });
+            let prefix = Some(resume.prefix.clone());
+            state.journalled(Attempt { outcome, statement_no, prefix, fingerprint, accepted, ..last });
         }
         async move { Ok(resume) }.boxed()
     }

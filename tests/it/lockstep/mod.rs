@@ -48,7 +48,8 @@ impl Sim {
         let folder = tempfile::tempdir().unwrap();
         for version in versions {
             let file = folder.path().join(format!("V{version}__c{version}.sql"));
-            std::fs::write(file, format!("CREATE TABLE t{version} (a int);\n")).unwrap();
+            let parts = ["", "_b", "_c", "_d", "_e"].map(|part| format!("CREATE TABLE t{version}{part} (a int);\n"));
+            std::fs::write(file, parts.concat()).unwrap();
         }
         // `a@h2` is tenant `a` on server `h2`.
         let line = |name: &&str| {
