@@ -231,7 +231,8 @@ fn broken_off(scope: &Scope<'_>, tenant: &Tenant, version: Version, no: u32, pre
             Err(lost) => {
                 missing = missing.or(Some(BrokenOff {
                     why: format!(
-                        "statement {} needs {}, which statement {} left in a session that is over",
+                        "it continues at statement {no} on a new session, and statement {} needs {}, which statement {} left in \
+                         the session that is over",
                         lost.needed_by + 1,
                         lost.what,
                         lost.made_by + 1
