@@ -100,10 +100,15 @@ impl Simulated {
         let opened = Connection::open(&self.world, self.process, self.server).await;
         let connection = opened.ok_or_else(|| self.unreachable())?;
         let databases: Vec<String> = tenants.iter().map(|tenant| tenant.datasource.database().to_owned()).collect();
+        let asked_for: Vec<usize> = tenants.iter().map(|tenant| tenant.id.0).collect();
         let (server, run_id) = (self.server, run.run_id.clone());
         let asked = connection.ask_at_once(move |world, id| {
             if let Some(holder) = databases.iter().find_map(|database| world.lock_holder(server, database)) {
-                return Some(holder);
+                return Some((holder, false));
+            }
+            let orphan = world.sessions.values().find(|s| s.works_on.is_some_and(|tenant| asked_for.contains(&tenant)));
+            if let Some(orphan) = orphan {
+                return Some((orphan.process, true));
             }
             world.tell(format!("{run_id} locks server {server}"));
             if let Some(session) = world.sessions.get_mut(&id) {
@@ -116,10 +121,11 @@ impl Simulated {
                 *slot = Some(connection);
                 Ok(LockAttempt::Taken)
             }
-            Ok(Some(holder)) => {
+            Ok(Some((holder, orphan))) => {
                 connection.close().await;
                 let (description, run_id) = (format!("run r{holder}"), Some(format!("r{holder}")));
-                Ok(LockAttempt::Held(Holder { description, run_id }))
+                let holder = Holder { description, run_id };
+                Ok(if orphan { LockAttempt::Busy(holder) } else { LockAttempt::Held(holder) })
             }
             Err(Gone) => Err(self.unreachable()),
         }
@@ -177,17 +183,11 @@ impl Simulated {
         let dialect = Dialect::default_for(begun.tenant.datasource.engine());
         let statements = split(&begun.text.sql, dialect).unwrap_or_default();
         let inquiry = inquire(begun, &statements, |statement| trace(statement, dialect));
-        let busy = Diagnostic::new(Code::STILL_AT_WORK, format!("a statement is still at work on t{tenant}"));
-        let found = self.ask(move |world| {
-            if world.is_worked_on(tenant, None) {
-                return None;
-            }
-            Some(match inquiry {
-                Inquiry::Known(fate) => fate,
-                Inquiry::Ask { probes, before } => decide(&probes, &before, &world.tenants[tenant].answers(&probes)),
-            })
+        let found = self.ask(move |world| match inquiry {
+            Inquiry::Known(fate) => fate,
+            Inquiry::Ask { probes, before } => decide(&probes, &before, &world.tenants[tenant].answers(&probes)),
         });
-        found.await?.ok_or(busy)
+        found.await
     }
 
     async fn record_of(&self, record: &Record<'_>) -> Result<Resume> {

@@ -1,14 +1,15 @@
 //! A text whose statements commit by themselves, as MariaDB's do: what [`stepwise`] asks of a session, simulated.
 //!
 //! A session holds its tenant's work lock from its first message to its end, so that nobody works beside the statement
-//! of a dead runner; under it the journal is read again, for what the survey saw may be of before.
+//! of a dead runner; under it the history is read again, and [`stepwise::unmoved`] looks at the journal, for what the
+//! survey saw may be of before.
 
 use crate::engine::stepwise::{self, Fault, Step, Steps, failed, unmoved};
 use crate::engine::tables::JournalRow;
 use crate::engine::traced::Traced;
 use crate::engine::{Left, Moment, Order, Outcome};
 use crate::error::{Code, Diagnostic};
-use crate::history::{Attempt, Unfinished};
+use crate::history::Attempt;
 use crate::sql::{Dialect, Statement, split};
 
 use super::server::{Leased, Simulated, failure, unsent};
@@ -27,8 +28,6 @@ enum Entered {
     Busy,
     /// Another run has applied it meanwhile; whether the same text.
     There(bool),
-    /// The journal says that the text stands elsewhere than the order says.
-    Elsewhere(Left),
 }
 
 /// One order's session.
@@ -51,7 +50,7 @@ impl Simulated {
 
     async fn entered(&self, order: &Order<'_>, leased: &Leased<'_>) -> Outcome {
         let (tenant, version) = (order.tenant.id.0, order.changeset.version.0);
-        let (text, resume) = (order.text.clone(), order.resume.clone());
+        let text = order.text.clone();
         let asked = leased.connection.ask(|backend| async move {
             for _ in 0..TRIES {
                 let entered = backend.at_once(|world| world.enter(&backend, tenant))?;
@@ -62,21 +61,7 @@ impl Simulated {
                             let sum = row.checksum.as_ref().and_then(|sum| sum.parse().ok());
                             return Entered::There(sum.is_some_and(|sum| text.matches(sum)));
                         }
-                        match (state.open(), resume) {
-                            (None, None) => Entered::Ready,
-                            (Some(Unfinished::FailedAt { version: v, statement_no, prefix }), Some(at))
-                                if v.0 == version && statement_no == at.statement_no && prefix == at.prefix =>
-                            {
-                                Entered::Ready
-                            }
-                            (Some(Unfinished::Uncertain { statement_no, statements, .. }), _) => {
-                                Entered::Elsewhere(Left::Half { statement_no, statements })
-                            }
-                            (Some(Unfinished::FailedAt { statement_no, .. }), _) => {
-                                Entered::Elsewhere(Left::Half { statement_no, statements: statement_no })
-                            }
-                            (None, Some(_)) => Entered::Elsewhere(Left::Unchanged),
-                        }
+                        Entered::Ready
                     });
                 }
                 backend.pause(10).await?;
@@ -95,10 +80,6 @@ impl Simulated {
             Ok(Entered::Busy) => {
                 self.lost(order);
                 return half(Code::OUTCOME_UNKNOWN, "a statement of an earlier run is still at work", Left::Unknown);
-            }
-            Ok(Entered::Elsewhere(left)) => {
-                self.lost(order);
-                return half(Code::OUTCOME_UNKNOWN, "its journal says that another run was here", left);
             }
             Err(Gone) => return unsent(order, &failed(order, Code::UNREACHABLE)),
         }
