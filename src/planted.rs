@@ -40,6 +40,8 @@ pub(crate) enum Bug {
     ResumeOneTooLate,
     /// A half applied text continues one statement too early.
     ResumeOneTooEarly,
+    /// Nobody looks whether another run wrote to the journal since it was read.
+    JournalNotReadAgain,
     /// A text continues although what was run of it has been changed.
     PrefixNotChecked,
     /// A statement of which nobody knows counts as done.

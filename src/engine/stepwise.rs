@@ -226,7 +226,7 @@ pub(crate) fn unmoved(order: &Order<'_>, last: Option<(i64, &str)>) -> Result<()
         None => known.is_some(),
         Some((id, run_id)) => run_id != order.run.run_id && known != Some(id),
     };
-    if !moved {
+    if !moved || planted::is(Bug::JournalNotReadAgain) {
         return Ok(());
     }
     let cause = match last {
@@ -345,8 +345,14 @@ impl Walk<'_> {
     fn before_the_text(&self, fault: Fault, first: usize) -> Failure {
         // Nothing of the text was sent, so a connection that was lost here may be made again.
         let retry = matches!(fault, Fault::Refused { retry: true, .. } | Fault::Lost(_));
-        let left = if first > 1 { self.half(first) } else { Left::Unchanged };
-        Failure { retry, ..self.failure(fault.diagnostic(), Moment::Prepare, left) }
+        let diagnostic = fault.diagnostic();
+        let left = match first {
+            // Another run was here: where the tenant stands is what that one made of it.
+            _ if diagnostic.code() == Code::STILL_AT_WORK => Left::Unknown,
+            1 => Left::Unchanged,
+            _ => self.half(first),
+        };
+        Failure { retry, ..self.failure(diagnostic, Moment::Prepare, left) }
     }
 
     async fn cancelled(&self, statement_no: usize, steps: &mut impl Steps) -> Failure {

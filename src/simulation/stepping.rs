@@ -104,7 +104,10 @@ impl Steps for SimulatedSteps<'_> {
             world.tenants[tenant].last.as_ref().map(|last| (last.id, last.run_id.clone()))
         });
         let last = asked.await.map_err(|Gone| self.lost())?;
-        unmoved(self.order, last.as_ref().map(|(id, run_id)| (*id, run_id.as_str())))
+        unmoved(self.order, last.as_ref().map(|(id, run_id)| (*id, run_id.as_str()))).inspect_err(|_| {
+            // What another run made of the tenant is not known, though no connection broke.
+            self.server.lost(self.order);
+        })
     }
 
     async fn set_again(&mut self, _statement: &Statement<'_>) -> Result<(), Fault> {

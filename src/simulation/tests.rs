@@ -114,6 +114,16 @@ const PLANTED: [Bug; 28] = [
 /// How many seeds may go by before a planted bug is caught. All of them pass without it: they are among [`SEEDS`].
 const CAUGHT_WITHIN: u64 = 400;
 
+/// Seeds in which a run that has lost its lock meets what another one wrote; such seeds are far apart.
+const LOST_AND_MET: std::ops::Range<u64> = 2_400..2_480;
+
+#[test]
+fn a_run_that_lost_its_lock_and_does_not_look_at_the_journal_is_caught() {
+    assert_eq!(run(LOST_AND_MET, None), Ok(()));
+    let Err((seed, why)) = run(LOST_AND_MET, Some(Bug::JournalNotReadAgain)) else { panic!("not caught") };
+    println!("JournalNotReadAgain: caught by seed {seed}: {}", why.lines().next().unwrap_or_default());
+}
+
 #[test]
 fn every_planted_bug_is_caught_by_the_seeds() {
     let mut missed = Vec::new();

@@ -233,6 +233,7 @@ fn before(order: &Order<'_>, began: Instant, fault: Fault) -> Failure {
         Fault::Lost(diagnostic) => (diagnostic, false),
     };
     let left = match &order.resume {
+        _ if diagnostic.code() == Code::STILL_AT_WORK => Left::Unknown,
         Some(resume) if resume.statement_no > 1 => {
             Left::Half { statement_no: resume.statement_no, statements: resume.statement_no }
         }
