@@ -175,7 +175,7 @@ impl<K: PartialEq + Clone + Send, C: Close> Pool<K, C> {
         let since = {
             let mut held = self.held();
             let since = match held.starving {
-                Some((since, last)) if now - last <= self.patience => since,
+                Some((since, last)) if now - last <= self.patience + 2 * LONGEST_PAUSE => since,
                 _ => now,
             };
             held.starving = Some((since, now));

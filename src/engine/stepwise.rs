@@ -103,14 +103,22 @@ pub(crate) fn failed(order: &Order<'_>, code: Code) -> Diagnostic {
     )
 }
 
+/// Begins a sentence about the statements before the one at which a text stopped.
+pub(crate) fn first_statements(count: u32) -> String {
+    match count {
+        1 => "its first statement is".to_owned(),
+        count => format!("its first {count} statements are"),
+    }
+}
+
 /// Refuses to run a text as one transaction whose first statements are committed one by one.
 pub(crate) fn half_done(order: &Order<'_>) -> Option<Failure> {
     let Resume { statement_no, .. } = *order.resume.as_ref()?;
     let diagnostic = failed(order, Code::HALF_APPLIED)
         .at(Place::file(&order.text.file))
         .cause(format!(
-            "its first {} statements were committed one by one, and now its text is one transaction",
-            statement_no.saturating_sub(1)
+            "{} committed one by one, and now its text is one transaction",
+            first_statements(statement_no.saturating_sub(1))
         ))
         .hint("begin the file with `-- mtmigrate: no-transaction` again, then `mtmigrate up` continues it");
     let left = Left::Half { statement_no, statements: statement_no };
@@ -317,7 +325,7 @@ impl Walk<'_> {
         }
         let diagnostic = failed(self.order, Code::HALF_APPLIED)
             .at(Place::file(&self.order.text.file))
-            .cause(format!("its first {before} statements are committed, and the text of these was changed since"))
+            .cause(format!("{} committed, and the text of it was changed since", first_statements(before as u32)))
             .hint("restore these statements to what was run; only what comes after them may be mended");
         Err(self.failure(diagnostic, Moment::Prepare, self.half(first)))
     }

@@ -137,6 +137,10 @@ pub(crate) fn inquire(begun: &Begun<'_>, statements: &[Statement<'_>], trace: im
             }
             _ => unknown("another version of mtmigrate began it, and reads it otherwise: ask that one"),
         },
+        _ if statement.text.get(..4).is_some_and(|word| word.eq_ignore_ascii_case("lock")) => unknown(
+            "from LOCK TABLES to UNLOCK TABLES nothing can be journalled: look at each of these statements, not at this \
+             one alone; marked undone they run again",
+        ),
         _ => unknown("nothing that can be looked up would show whether it took effect"),
     }
 }

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 
 use crate::changeset::Version;
+use crate::engine::stepwise::first_statements;
 use crate::error::{Code, Diagnostic, ExitStatus, Place, count, names};
 use crate::history::{Finding, Unfinished, prefix_hash};
 use crate::plan::Plan;
@@ -178,7 +179,7 @@ fn half(scope: &Scope<'_>, half: &Half<'_>) -> Option<Diagnostic> {
             )
         }
         (Unfinished::FailedAt { statement_no, prefix, .. }, _) => {
-            let committed = format!("its first {} statements are committed", statement_no - 1);
+            let committed = format!("{} committed", first_statements(statement_no - 1));
             match half.in_the_way(version) {
                 Some(hint) => {
                     diagnostic = diagnostic.cause(committed);
@@ -252,7 +253,7 @@ fn broken_off(scope: &Scope<'_>, tenant: &Tenant, version: Version, no: u32, pre
         return missing;
     }
     Some(BrokenOff {
-        why: "the text of these was changed since".to_owned(),
+        why: "the text of it was changed since".to_owned(),
         place: Some(Place::file(&text.file)),
         hint: "restore these statements to what was run; only what comes after them may be mended".to_owned(),
     })

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::engine::{Finder, Mark, Record, Resume, RunIdentity};
+use crate::engine::{Begun, Fate, Finder, Mark, Record, Resume, RunIdentity};
 use crate::error::{Code, Diagnostic, Result};
 use crate::history::{OutOfOrder, Unfinished};
 use crate::tenant::TenantId;
@@ -72,6 +72,10 @@ async fn under_lock(scope: Scope<'_>, repair: &Repair<'_>, run: &RunIdentity) ->
             .hint("`mtmigrate status` shows which tenants are"));
     };
     let version = version_of(&open);
+    let (uncertain, trace) = match &open {
+        Unfinished::Uncertain { trace, .. } => (true, trace.clone()),
+        Unfinished::FailedAt { .. } => (false, None),
+    };
     let (Unfinished::FailedAt { statement_no, prefix, .. } | Unfinished::Uncertain { statement_no, prefix, .. }) = open;
     let changeset = scope.changelog.get(version);
     let text = changeset.and_then(|changeset| changeset.text(tenant.datasource.engine()));
@@ -82,13 +86,25 @@ async fn under_lock(scope: Scope<'_>, repair: &Repair<'_>, run: &RunIdentity) ->
             .state("nothing was recorded")
             .hint("put the changeset's file back"));
     };
+    let at = Resume { statement_no, prefix };
+    if repair.mark == Mark::Undone && uncertain {
+        // Whoever looked may have looked before the server was done with it: waiting for the lock was waiting for that.
+        let begun = Begun { tenant, changeset, text, at: &at, trace: trace.as_deref() };
+        if let Ok(Fate::Done(words)) = scope.servers[tenant.server.0].fate(begun).await {
+            let message = format!("statement {statement_no} of {changeset} took effect on tenant {}", tenant.name);
+            return Err(Diagnostic::new(Code::HALF_APPLIED, message)
+                .cause(words)
+                .state("nothing was recorded: marked undone it would run twice")
+                .hint("`mtmigrate up` goes on after it by itself"));
+        }
+    }
     let record = Record {
         tenant,
         changeset,
         text,
         width: scope.changelog.width(),
         run,
-        at: Resume { statement_no, prefix },
+        at,
         mark: repair.mark,
         finder: Finder::Person,
         reason: repair.reason,

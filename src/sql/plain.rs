@@ -4,7 +4,7 @@ use super::lexer::{Kind, Lexer};
 use super::{Dialect, EngineKind, split};
 
 /// How a statement may begin, in words.
-const BEGINNINGS: [&[&str]; 8] = [
+const BEGINNINGS: [&[&str]; 9] = [
     &["CREATE", "TABLE"],
     &["CREATE", "UNLOGGED", "TABLE"],
     &["CREATE", "INDEX"],
@@ -12,12 +12,13 @@ const BEGINNINGS: [&[&str]; 8] = [
     &["ALTER", "TABLE"],
     &["DROP", "TABLE"],
     &["DROP", "INDEX"],
-    &["COMMENT", "ON"],
+    &["COMMENT", "ON", "TABLE"],
+    &["COMMENT", "ON", "INDEX"],
 ];
 
 /// Words that may make the effect depend on something else: on what is there already, on another table's columns, on
 /// data, on code, on another session's work, on operators and collations, which no description holds.
-const DEPENDING: [&str; 17] = [
+const DEPENDING: [&str; 18] = [
     "IF",
     "LIKE",
     "AS",
@@ -35,6 +36,8 @@ const DEPENDING: [&str; 17] = [
     "USING",
     "WHERE",
     "SCHEMA",
+    // Of every schema: ALTER TABLE ALL IN TABLESPACE.
+    "TABLESPACE",
 ];
 
 /// Whether the text does the same to every tenant of one database whose schemas are equal, or fails.
@@ -134,6 +137,10 @@ mod tests {
             "SET search_path = other; CREATE TABLE a (id int)",
             "CREATE TABLE a (b text DEFAULT 'unterminated)",
             "CREATE EXTENSION citext",
+            "ALTER TABLE ALL IN TABLESPACE pg_default SET TABLESPACE other",
+            "COMMENT ON DATABASE d IS 'x'",
+            "COMMENT ON ROLE r IS 'x'",
+            "COMMENT ON TABLESPACE t IS 'x'",
         ] {
             assert!(!is_plain(text, EngineKind::Postgres), "{text}");
         }

@@ -245,7 +245,9 @@ impl<'t> Reader<'t> {
         }
         let objects = match word {
             // EXTRACT(YEAR FROM x), TRIM(x FROM y), IS DISTINCT FROM x, PREPARE s FROM '…'.
-            "from" | "using" => self.level().query && before != "distinct" && self.first != "prepare",
+            "from" => self.level().query && before != "distinct" && self.first != "prepare",
+            // A policy's, a join's and a new type's USING is followed by an expression.
+            "using" => self.level().query && matches!(self.first.as_str(), "delete" | "merge" | "with"),
             // ON DUPLICATE KEY UPDATE, ON UPDATE CASCADE, FOR UPDATE, BEFORE UPDATE OF.
             "update" => !matches!(before.as_str(), "key" | "on" | "for" | "before" | "after" | "or" | "no"),
             // A column of this name is no object of its own.

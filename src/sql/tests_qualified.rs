@@ -185,6 +185,8 @@ fn postgresql_names_schemas_in_places_of_its_own() {
         "CREATE INDEX CONCURRENTLY i ON orders (lower(ref)) WHERE ref <> ''",
         "DO $$ DECLARE r record; BEGIN FOR r IN SELECT id FROM t LOOP SELECT x INTO r.y FROM u; END LOOP; END $$",
         "ALTER TABLE a ALTER COLUMN b TYPE int USING b::int",
+        "ALTER TABLE orders ALTER COLUMN amount TYPE numeric(12, 2) USING orders.amount::numeric(12, 2)",
+        "CREATE POLICY p ON orders USING (orders.amount > 0)",
         "INSERT INTO a SELECT b.x FROM b ON CONFLICT (id) DO UPDATE SET x = excluded.x, y = a.y",
     ] {
         assert_eq!(postgres(text), Vec::<String>::new(), "{text}");

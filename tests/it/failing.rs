@@ -133,7 +133,7 @@ fn assert_half_applied_at_3_of_4(fleet: &mut Fleet, text: &str) {
     let before = fleet.dumps();
     fleet.edit("V2__unique.sql", &text.replace("VALUES (2)", "VALUES (-2)"));
     let alone = fleet.run(&["up", "--tenant", UNLUCKY]).expect(6);
-    alone.says(&["MT211", "the text of these was changed since", "restore these statements"]);
+    alone.says(&["MT211", "the text of it was changed since", "restore these statements"]);
     fleet.run(&["up"]).expect(6).says(&["MT211", "MT401"]);
     assert_eq!(fleet.dumps(), before);
     fleet.edit("V2__unique.sql", text);

@@ -65,7 +65,11 @@ async fn is_alone(order: &Order<'_>, lease: &mut Leased<'_>, lock: Vec<Cells>, l
     if order.tables.journal.is_none() && !rows.is_empty() {
         // Made since the survey, by a try of this order before this one or by somebody else.
         let sets = lease.ask(&sql::select_journal_end(database), ANSWER_LIMIT).await;
-        rows = sets.map_err(|trouble| fault::lost(order, super::cause(trouble)))?.into_iter().flatten().collect();
+        let sets = sets.map_err(|trouble| match trouble {
+            Trouble::Refused { error, .. } => fault::refused(order, &error, None),
+            Trouble::Lost(cause) => fault::lost(order, cause),
+        })?;
+        rows = sets.into_iter().flatten().collect();
     }
     let row = rows.into_iter().next().unwrap_or_default();
     let last = match &row[..] {

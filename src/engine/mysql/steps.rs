@@ -112,14 +112,21 @@ impl Steps for MySqlSteps<'_> {
         let (ahead, intent) = (ahead.map(|row| format!("{}; ", journal(&row))), journal(&intent));
         // One message: the server goes on to the statement only when the intent is written.
         let (before, text) = (ahead.unwrap_or_default(), statement.text);
-        let (sent, ended) = match atomic && self.commits_alone {
-            true => {
-                let kept = if before.is_empty() { 3 } else { 4 };
+        // The place of SHOW WARNINGS in the message.
+        let shown = (atomic && self.commits_alone).then_some(if before.is_empty() { 3 } else { 4 });
+        let (sent, ended) = match shown {
+            Some(_) => {
                 let message = format!("{before}START TRANSACTION; {intent}; {text}; SHOW WARNINGS; COMMIT");
-                self.send(&message, Some(kept)).await
+                self.send(&message, shown).await
             }
-            false => self.run_after(&format!("{before}{intent}"), text).await,
+            None => self.run_after(&format!("{before}{intent}"), text).await,
         };
+        if let (Err(Trouble::Refused { done, error }), Some(shown)) = (&sent, shown)
+            && *done > shown
+        {
+            // Our own COMMIT, told to end: an error does not say whether it did its work. The journal will.
+            return Err(fault::lost(self.order, fault::server_words(error)));
+        }
         if matches!(&sent, Err(Trouble::Refused { error, .. }) if error.code == NOT_NULL) {
             // The intent may have been refused, and the statement not run: see where the session is.
             self.check().await?;
@@ -264,7 +271,8 @@ impl<'o> MySqlSteps<'o> {
             return;
         }
         self.transactional = None;
-        let locks = ["LOCK TABLE", "lock table", "Lock Table"].iter().any(|words| statement.text.contains(words));
+        let text = statement.text.to_ascii_lowercase();
+        let locks = text.match_indices("lock table").any(|(at, _)| !text[..at].ends_with("un"));
         self.locked = match first.as_str() {
             "unlock" | "start" | "begin" => false,
             "lock" => true,
@@ -273,8 +281,10 @@ impl<'o> MySqlSteps<'o> {
         };
     }
 
-    /// Sends a message and reads every result; returns the rows of the result that is to be kept. Goes on until the order is cancelled or the statement's time is over: then the
-    /// server is told to end it, and its last answer is awaited, for that says what became of it.
+    /// Sends a message and reads every result; returns the rows of the result that is to be kept.
+    ///
+    /// Goes on until the order is cancelled or the statement's time is over: then the server is told to end it, and its
+    /// last answer is awaited, for that says what became of it.
     async fn send(&mut self, message: &str, kept: Option<usize>) -> (Result<Vec<Cells>, Trouble>, Option<Ended>) {
         let connection = self.lease.id();
         let work = self.lease.send_keeping(message, kept.unwrap_or(usize::MAX));

@@ -17,7 +17,7 @@ use crate::tenant::Access;
 
 use super::connect::Connector;
 use super::fault::server_words;
-use super::link::{Sets, Trouble};
+use super::link::{ANSWER_LIMIT, Sets, Trouble};
 use super::lock::Held;
 
 /// Watches the statements of a server's connections, over the run lock's. Without one it opens a connection in its place
@@ -55,7 +55,8 @@ impl Watch {
         let question = format!("SELECT COMMAND FROM information_schema.PROCESSLIST WHERE ID = {connection}");
         let mut slot = self.lock.lock().await;
         if let Some(held) = slot.as_mut().filter(|held| !held.link.is_spoiled()) {
-            let asked = held.link.ask(&question, self.limit).await;
+            // Not given up early: the run lock would go with the link.
+            let asked = held.link.ask(&question, ANSWER_LIMIT).await;
             return sight(connection, asked, held.access == *access);
         }
         let mut link = match self.connector.connect(access, None).await {

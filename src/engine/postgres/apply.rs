@@ -57,6 +57,11 @@ pub(super) async fn apply(server: &Postgres, order: &Order<'_>) -> Outcome {
     if let Some(failure) = half_done(order) {
         return Outcome::Failed(failure);
     }
+    let shared = shared(order).map(|key| server.alone(key));
+    let _turn = match &shared {
+        Some(shared) => Some(shared.lock().await),
+        None => None,
+    };
     loop {
         let session = tokio::select! {
             biased;
@@ -117,6 +122,17 @@ pub(super) async fn apply(server: &Postgres, order: &Order<'_>) -> Outcome {
             }
             Some(error) => going.refused(session, &schema, &message, &answer, error).await,
         };
+    }
+}
+
+/// Returns what tenants take turns at who touch the same thing: their database, or with no name the whole server. Two
+/// transactions that make or alter one object at once collide, also with IF NOT EXISTS and OR REPLACE.
+fn shared<'o>(order: &'o Order<'_>) -> Option<&'o str> {
+    let directives = &order.text.directives;
+    match (directives.touches_cluster, directives.touches.is_empty()) {
+        (true, _) => Some(""),
+        (false, false) => Some(order.tenant.datasource.database()),
+        (false, true) => None,
     }
 }
 

@@ -8,11 +8,11 @@ use tokio_postgres::error::SqlState;
 use crate::engine::pool::Lease;
 use crate::engine::stepwise::{self, Fault, Step, Steps, failed};
 use crate::engine::tables::{JOURNAL, JournalRow, StatementMark};
-use crate::engine::traced::{Inquiry, decide, inquire};
+use crate::engine::traced::{Inquiry, Traced, decide, inquire};
 use crate::engine::{Begun, Failure, Fate, Left, Moment, Order, Outcome, Record, Resume};
 use crate::error::{Code, Diagnostic, names};
 use crate::history::prefix_hash;
-use crate::sql::{Dialect, Statement, split, trace};
+use crate::sql::{Dialect, Statement, Trace, split, trace};
 
 use super::apply::mentions;
 use super::session::{Key, Session};
@@ -76,8 +76,15 @@ pub(super) async fn apply(server: &Postgres, order: &Order<'_>) -> Outcome {
         return stopped(diagnostic, retry, count);
     }
     let started = String::new();
-    let mut steps =
-        OnSession { order, session: &session, schema: &schema, statements: &statements, started, rolled_back_to: None };
+    let mut steps = OnSession {
+        order,
+        session: &session,
+        schema: &schema,
+        statements: &statements,
+        started,
+        rolled_back_to: None,
+        commit_failed: false,
+    };
     let mut outcome = stepwise::apply(order, &statements, &mut steps).await;
     if let (Outcome::Failed(failure), Some(again)) = (&mut outcome, steps.rolled_back_to) {
         failure.left = match again {
@@ -166,6 +173,18 @@ fn may_commit_inside(statement: &str) -> bool {
     begins_with("call") || (begins_with("do") && mentions(statement, "commit"))
 }
 
+/// Whether a statement was refused because it cannot be in a transaction: 25001.
+fn wants_no_transaction(refused: &Diagnostic) -> bool {
+    refused.causes().first().is_some_and(|cause| cause.starts_with(SqlState::ACTIVE_SQL_TRANSACTION.code()))
+}
+
+/// Whether a statement ends the text's own transaction, by which it is over also when it fails.
+fn ends_transaction(statement: &str) -> bool {
+    ["commit", "end"]
+        .iter()
+        .any(|word| statement.get(..word.len()).is_some_and(|start| start.eq_ignore_ascii_case(word)))
+}
+
 struct OnSession<'s> {
     order: &'s Order<'s>,
     session: &'s Lease<'s, Key, Session>,
@@ -175,6 +194,8 @@ struct OnSession<'s> {
     started: String,
     /// The statement at which the text must begin again, since its own transaction was rolled back.
     rolled_back_to: Option<u32>,
+    /// Whether the text's own COMMIT failed: what was in its transaction is rolled back, and the intents with it.
+    commit_failed: bool,
 }
 
 impl OnSession<'_> {
@@ -201,7 +222,11 @@ impl OnSession<'_> {
 
     fn fault(&self, error: &tokio_postgres::Error) -> Fault {
         if fault::is_lost(error) {
-            return Fault::Lost(fault::lost(self.order, error));
+            let lost = fault::lost(self.order, error);
+            return Fault::Lost(match self.session.given_up() {
+                Some(why) => lost.cause(why),
+                None => lost,
+            });
         }
         let (diagnostic, retry) = fault::refused(self.order, error);
         Fault::Refused { diagnostic, retry }
@@ -209,7 +234,7 @@ impl OnSession<'_> {
 
     /// Whether the text's own transaction is open: then the clock stands where it began.
     async fn in_transaction(&self) -> Result<bool, Fault> {
-        let sql = "SELECT pg_catalog.now() <> pg_catalog.statement_timestamp()";
+        let sql = "SELECT pg_catalog.now() OPERATOR(pg_catalog.<>) pg_catalog.statement_timestamp()";
         match self.session.ask(sql).await {
             Ok(rows) => Ok(rows.first().and_then(|row| row.first()?.as_deref()) == Some("t")),
             Err(error) if error.code() == Some(&SqlState::IN_FAILED_SQL_TRANSACTION) => Ok(true),
@@ -286,14 +311,23 @@ impl Steps for OnSession<'_> {
     /// One message where statement and intent commit together; else two, for `CREATE INDEX CONCURRENTLY` is refused in a
     /// message with anything else (25001).
     async fn run(&mut self, step: Step<'_>) -> Result<(), Fault> {
-        let Step { statement, intent, ahead } = step;
+        let Step { statement, mut intent, ahead } = step;
         let journal =
             |row: &JournalRow<'_>| under_own_role(&insert_journal(row, self.schema, "pg_catalog.clock_timestamp()"));
         if let Some(ahead) = ahead {
             self.record(&journal(&ahead)).await?;
         }
         if intent.is_atomic() {
-            return self.send(&format!("{}{}", journal(&intent), statement.text)).await;
+            match self.send(&format!("{}{}", journal(&intent), statement.text)).await {
+                Err(Fault::Refused { diagnostic, .. }) if wants_no_transaction(&diagnostic) => {}
+                Err(refused @ Fault::Refused { .. }) => {
+                    self.commit_failed = ends_transaction(statement.text);
+                    return Err(refused);
+                }
+                sent => return sent,
+            }
+            // It was rolled back, intent and all. By itself it may run, and then nothing tells.
+            intent = intent.traced(Traced::of(statement.text, Trace::Nothing));
         }
         self.record(&journal(&intent)).await?;
         match self.send(statement.text).await {
@@ -331,9 +365,16 @@ impl Steps for OnSession<'_> {
         }
         let diagnostic = failed(self.order, Code::INVALID_INDEX)
             .cause(format!("not valid in schema `{}`: {}", self.schema, names(invalid.iter().copied(), 5)))
-            .hint(
-                "rebuild it in place (REINDEX INDEX CONCURRENTLY …), then run `mtmigrate up` again: it looks once more",
-            );
+            .hint(match invalid.iter().any(|name| name.contains("_ccnew") || name.contains("_ccold")) {
+                // https://www.postgresql.org/docs/current/sql-reindex.html#SQL-REINDEX-CONCURRENTLY
+                true => {
+                    "what is called …_ccnew or …_ccold was left by an interrupted REINDEX: drop it (DROP INDEX \
+                     CONCURRENTLY …); then run `mtmigrate up` again: it looks once more"
+                }
+                false => {
+                    "rebuild it in place (REINDEX INDEX CONCURRENTLY …), then run `mtmigrate up` again: it looks once more"
+                }
+            });
         Err(Fault::Refused { diagnostic, retry: false })
     }
 
@@ -349,7 +390,7 @@ impl Steps for OnSession<'_> {
     }
 
     async fn note(&mut self, mut row: JournalRow<'_>) -> Result<(), Fault> {
-        if self.in_transaction().await? {
+        if self.commit_failed || self.in_transaction().await? {
             let last = self.roll_back(&row).await?;
             if let Some(mark) = &mut row.statement
                 && last < mark.statement_no

@@ -135,6 +135,7 @@ mod tests {
     #[test]
     fn the_key_of_a_work_lock_never_changes() {
         assert_eq!(FAMILY, 1_836_349_291);
+        assert_eq!(key("public"), -896_808_724);
         assert_ne!(key("public"), key("Public"));
     }
 }

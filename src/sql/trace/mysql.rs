@@ -98,10 +98,12 @@ fn create(words: &Words<'_>) -> Trace {
     let Some(at) = (1..words.len().min(HEAD)).find(|&at| words.is_one_of(at, &KINDS)) else { return Trace::Nothing };
     let replaces = words.is(1, "or") && words.is(2, "replace");
     let kind = words.lower(at);
-    if (1..at).any(|at| words.is(at, "temporary")) {
-        return Trace::Again;
-    }
     let (named, guarded) = words.guard(at + 1);
+    if (1..at).any(|at| words.is(at, "temporary")) {
+        // The query that fills it may write by its functions.
+        let writes = fills(words, named + 1) && !is_pure(words, named + 1);
+        return if writes { Trace::Nothing } else { Trace::Again };
+    }
     let harmless = guarded || replaces;
     let makes = |thing| of_probes(vec![Probe { thing, makes: true, guarded: harmless }]);
     let Some(name) = words.name(named) else { return Trace::Nothing };

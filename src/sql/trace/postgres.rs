@@ -45,10 +45,7 @@ pub(super) fn trace(words: &Words<'_>) -> Trace {
         "explain" if words.find(1, "analyze").is_some() => Trace::Atomic,
         "prepare" if words.is(1, "transaction") => Trace::Nothing,
         word if AGAIN.contains(&word) => Trace::Again,
-        word if ATOMIC.contains(&word) => match selects_into_session(words) {
-            true => Trace::Again,
-            false => Trace::Atomic,
-        },
+        word if ATOMIC.contains(&word) => Trace::Atomic,
         "create" | "alter" | "drop" => definition(&first, words),
         "begin" => Trace::Opens,
         "start" if words.is(1, "transaction") => Trace::Opens,
@@ -56,12 +53,6 @@ pub(super) fn trace(words: &Words<'_>) -> Trace {
         "rollback" | "abort" if !words.is(1, "prepared") && words.find(1, "chain").is_none() => Trace::Again,
         _ => Trace::Nothing,
     }
-}
-
-/// `SELECT … INTO TEMP t`: the table ends with the session.
-fn selects_into_session(words: &Words<'_>) -> bool {
-    (words.is(0, "select") || words.is(0, "with"))
-        && words.find(1, "into").is_some_and(|at| words.is_one_of(at + 1, &["temp", "temporary"]))
 }
 
 fn definition(verb: &str, words: &Words<'_>) -> Trace {
@@ -74,10 +65,16 @@ fn definition(verb: &str, words: &Words<'_>) -> Trace {
         "create" if concurrently => create_index(words),
         "drop" if concurrently => drop_index(words),
         _ if concurrently => Trace::Nothing,
-        "create" if (1..4).any(|at| words.is_one_of(at, &["temp", "temporary"])) => Trace::Again,
+        // One that is filled from a query may write by the query's functions.
+        "create" if (1..4).any(|at| words.is_one_of(at, &["temp", "temporary"])) && !is_filled(words) => Trace::Again,
         "alter" if words.is(1, "type") => alter_type(words),
         _ => Trace::Atomic,
     }
+}
+
+/// Whether a new temporary thing comes of a query.
+fn is_filled(words: &Words<'_>) -> bool {
+    words.cut || ["as", "select", "with", "execute", "values"].iter().any(|word| words.find(1, word).is_some())
 }
 
 /// Not harmless with `IF NOT EXISTS`: an interrupted one leaves an invalid index, which that takes for the index.

@@ -3,3 +3,4 @@
 mod on_mariadb;
 mod on_postgres;
 mod paths;
+mod shared;

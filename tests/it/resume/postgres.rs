@@ -1,7 +1,7 @@
 //! PostgreSQL: a no-transaction text. Nearly everything commits with its intent; indexes and enum values are looked up.
 
 use super::{Case, assert_stops, die_at_the_last_statement, state, try_both_ways, verdict};
-use crate::support::{Fleet, postgres};
+use crate::support::{Fleet, Options, Postgres, postgres};
 
 const HEAD: &str = "-- mtmigrate: no-transaction\n";
 
@@ -170,4 +170,35 @@ fn a_constraint_that_fails_at_the_commit_fails_its_statement_and_leaves_no_row()
     let failed = fleet.run(&["up"]).expect(1);
     assert!(failed.stderr.contains("23503"), "{failed}");
     assert_eq!(fleet.cell("acme", "SELECT count(*) FROM one"), "1");
+}
+
+/// A constraint that is checked at COMMIT: what came since BEGIN is rolled back, and is not called committed.
+#[test]
+fn a_transaction_of_the_texts_own_that_fails_at_its_end_begins_anew() {
+    let mut fleet = fleet();
+    fleet.changeset("V2__key.sql", "ALTER TABLE orders ADD CONSTRAINT once UNIQUE (id) DEFERRABLE INITIALLY DEFERRED");
+    let text = "INSERT INTO orders VALUES (3, 'C');\nBEGIN;\nINSERT INTO orders VALUES (1, 'B');\nCOMMIT;\n";
+    fleet.changeset("V3__own.sql", &format!("{HEAD}{text}"));
+    fleet.run(&["up"]).expect(6).says(&["23505", "1 of 4 statements are committed"]);
+    assert_eq!(fleet.cell("acme", "SELECT string_agg(ref, ' ' ORDER BY ref) FROM orders"), "A C");
+    fleet.execute("acme", "DELETE FROM orders WHERE ref = 'A'");
+    fleet.run(&["up"]).expect(0);
+    assert_eq!(fleet.cell("acme", "SELECT string_agg(ref, ' ' ORDER BY ref) FROM orders"), "B C");
+}
+
+/// Statements that the server refuses in a transaction, though nothing in their words tells.
+#[test]
+fn what_turns_out_to_take_no_transaction_is_run_by_itself() {
+    let server = Postgres::start(Options { conf: &[("wal_level", "logical")], ..Options::default() });
+    let mut fleet = Fleet::new();
+    fleet.postgres_database("acme", &server);
+    let text = "CREATE TABLE t (id int);\nSELECT pg_create_logical_replication_slot('mine', 'pgoutput');\n";
+    fleet.changeset("V1__slot.sql", &format!("{HEAD}{text}"));
+    fleet.run(&["up"]).expect(0);
+    assert_eq!(fleet.cell("acme", "SELECT count(*) FROM pg_replication_slots WHERE slot_name = 'mine'"), "1");
+    let words =
+        "SELECT string_agg(split_part(trace, ' ', 3), ' ' ORDER BY id) FROM mtmigrate_journal WHERE trace <> ''";
+    assert_eq!(fleet.cell("acme", words), "atomic nothing");
+    die_at_the_last_statement(&fleet, "acme");
+    fleet.run(&["up"]).expect(6).says(&["MT211"]);
 }
