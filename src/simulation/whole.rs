@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::engine::stepwise::{failed, half_done};
 use crate::engine::tables::JournalRow;
-use crate::engine::{Applied, Left, Moment, Order, Outcome};
+use crate::engine::{Applied, Failure, Left, Moment, Order, Outcome};
 use crate::error::Code;
 use crate::history::AttemptOutcome;
 use crate::sql::{Dialect, split};
@@ -99,7 +99,7 @@ impl Simulated {
 
     /// Looks whether the history has the version; if it has not, or cannot be read, the order ended so.
     async fn read_again(&self, order: &Order<'_>, otherwise: Outcome, by_another: bool) -> Outcome {
-        let Ok(leased) = self.connect().await else { return unread(otherwise) };
+        let Ok(leased) = self.connect().await else { return self.unread(order, otherwise) };
         let (tenant, version) = (order.tenant.id.0, order.changeset.version.0);
         let asked = leased.connection.ask_at_once(move |world, _| world.tenants[tenant].has_row(version).cloned());
         let found = asked.await;
@@ -109,25 +109,23 @@ impl Simulated {
                 applied(by_another)
             }
             // Of whom the row is, and what ran before its answer was lost, nobody knows.
-            Ok(Some(_)) if !by_another => unread(otherwise),
+            Ok(Some(_)) if !by_another => self.unread(order, otherwise),
             Ok(Some(_)) => {
                 let diagnostic = failed(order, Code::CHANGESET_FAILED).cause("its history has another text");
                 failure(diagnostic, Moment::Commit, Left::Unchanged, false)
             }
             Ok(None) => otherwise,
-            Err(Gone) => unread(otherwise),
+            Err(Gone) => self.unread(order, otherwise),
         }
     }
-}
 
-/// Of a session that is over only the history tells whether it committed before.
-fn unread(outcome: Outcome) -> Outcome {
-    match outcome {
-        Outcome::Failed(mut failed) if failed.diagnostic.code() == Code::OUTCOME_UNKNOWN => {
-            failed.left = Left::Unknown;
-            Outcome::Failed(failed)
+    /// Only the history tells whether the version is there, by this session or by another run.
+    fn unread(&self, order: &Order<'_>, outcome: Outcome) -> Outcome {
+        self.lost(order);
+        match outcome {
+            Outcome::Failed(failed) => Outcome::Failed(Failure { left: Left::Unknown, ..failed }),
+            applied @ Outcome::Applied(_) => applied,
         }
-        outcome => outcome,
     }
 }
 

@@ -63,7 +63,13 @@ impl Going<'_> {
                     diagnostic.cause("that session is over on the server, and its history does not have it");
                 self.failed(diagnostic, Moment::Execute, Left::Unchanged, false)
             }
-            _ if !unknown => self.failed(diagnostic, Moment::Execute, Left::Unchanged, true),
+            Seen::Missing | Seen::MissingYet if !unknown => {
+                self.failed(diagnostic, Moment::Execute, Left::Unchanged, true)
+            }
+            // Its own text did nothing, but another run may have applied it.
+            Seen::Nothing if !unknown => {
+                self.failed(diagnostic.cause("it could not be read again"), Moment::Execute, Left::Unknown, true)
+            }
             Seen::MissingYet => {
                 let pid = left.map_or(0, |backend| backend.pid);
                 let diagnostic = diagnostic.cause(format!(
