@@ -149,9 +149,17 @@ impl World {
         self.tell(format!("r{process} {}", line(event)));
         let now = Instant::now();
         let mut wrong = Vec::new();
+        let locked: BTreeSet<usize> =
+            self.sessions.values().filter(|s| s.process == process && !s.locks.is_empty()).map(|s| s.server).collect();
         let Some(view) = self.runs.get_mut(process) else { return };
         match event {
-            Event::LockTaken { .. } => view.locked = Some(now),
+            Event::LockTaken { servers, .. } => {
+                view.locked = Some(now);
+                // What was given back while it waited for others is no loss.
+                if locked.len() == *servers {
+                    view.lost_lock = None;
+                }
+            }
             Event::StepStarted { version, .. } => {
                 view.steps.insert(version.0, now);
             }
