@@ -154,7 +154,11 @@ fn a_trap_after_a_number_of_bytes_lets_exactly_these_go() {
     client.write_all(b"4567").unwrap();
     // The server may read the two before it learns of the reset, or not.
     assert!(["12345", "123"].contains(&&*received.join().unwrap()));
-    assert_eq!(answer(&mut client).unwrap_err().kind(), ErrorKind::ConnectionReset);
+    let mut end = answer(&mut client);
+    if end.as_deref().is_ok_and(|echo| echo == "45") {
+        end = answer(&mut client);
+    }
+    assert_eq!(end.unwrap_err().kind(), ErrorKind::ConnectionReset);
 }
 
 #[test]
