@@ -202,3 +202,17 @@ fn what_turns_out_to_take_no_transaction_is_run_by_itself() {
     die_at_the_last_statement(&fleet, "acme");
     fleet.run(&["up"]).expect(6).says(&["MT211"]);
 }
+
+/// Who looked before the server was done with it would have it run twice.
+#[test]
+fn a_statement_that_took_effect_is_not_marked_undone() {
+    let mut fleet = fleet();
+    fleet.changeset("V2__row.sql", &format!("{HEAD}INSERT INTO orders VALUES (2, 'B');\n"));
+    fleet.run(&["up"]).expect(0);
+    let expected = state(&fleet, "acme");
+    die_at_the_last_statement(&fleet, "acme");
+    let mark = ["repair", "--tenant", "acme", "--mark-undone", "--reason", "no row 2"];
+    fleet.run(&mark).expect(6).says(&["MT211", "statement 1 of V2__row took effect", "nothing was recorded"]);
+    fleet.run(&["up"]).expect(0);
+    assert_eq!(state(&fleet, "acme"), expected);
+}
