@@ -28,6 +28,7 @@ mod reading;
 mod refinery;
 mod repair;
 mod resume;
+mod round_trips;
 mod schemas;
 mod secrets;
 mod security;

@@ -72,6 +72,21 @@ fn a_proxy_passes_everything_on_counts_connections_and_carries_an_end_over() {
 }
 
 #[test]
+fn what_is_sent_without_waiting_is_one_flight() {
+    let (echo, proxy) = Echo::start();
+    let (mut client, _) = echo.connect(&proxy);
+    proxy.delay(Duration::from_millis(50));
+    for (text, answer) in [("one", "ONE"), ("two", "TWO")] {
+        assert_eq!(ask(&mut client, text).unwrap(), answer);
+    }
+    assert_eq!(proxy.flights(), 2);
+    client.write_all(b"a").unwrap();
+    std::thread::sleep(Duration::from_millis(20));
+    assert!(ask(&mut client, "b").is_ok());
+    assert_eq!(proxy.flights(), 3);
+}
+
+#[test]
 fn a_frozen_proxy_accepts_bytes_and_forwards_none_until_it_is_thawed() {
     let (echo, proxy) = Echo::start();
     let (mut client, received) = echo.connect(&proxy);

@@ -102,6 +102,7 @@ struct Shared {
     frozen: [AtomicBool; 2],
     delay_ms: AtomicU64,
     accepted: AtomicUsize,
+    flights: AtomicUsize,
     sprung: AtomicUsize,
     ended: AtomicBool,
 }
@@ -117,6 +118,8 @@ struct Link {
     /// Owned by the threads that forward, so that the sockets are closed when these end.
     sides: Weak<Sides>,
     frozen: [AtomicBool; 2],
+    /// Whether the client spoke last.
+    asked: AtomicBool,
     ended: AtomicBool,
 }
 
@@ -138,6 +141,7 @@ impl Proxy {
             frozen: Default::default(),
             delay_ms: AtomicU64::new(0),
             accepted: AtomicUsize::new(0),
+            flights: AtomicUsize::new(0),
             sprung: AtomicUsize::new(0),
             ended: AtomicBool::new(false),
         });
@@ -163,6 +167,12 @@ impl Proxy {
     /// How many connections came in since the start.
     pub fn connections(&self) -> usize {
         self.shared.accepted.load(SeqCst)
+    }
+
+    /// How often a client spoke after its server had: the round trips of all connections since the start. What is sent
+    /// before the first answer of several questions comes is one.
+    pub fn flights(&self) -> usize {
+        self.shared.flights.load(SeqCst)
     }
 
     /// How many connections are open.
@@ -279,6 +289,15 @@ impl Drop for Proxy {
 impl Shared {
     fn is_frozen(&self, link: &Link, way: Way) -> bool {
         self.frozen[way as usize].load(SeqCst) || link.frozen[way as usize].load(SeqCst)
+    }
+
+    /// Counts a flight where a client speaks and its server spoke last. Before the bytes go on, or the answer to them
+    /// could be first.
+    fn count(&self, link: &Link, way: Way) {
+        let asks = way == Way::ToServer;
+        if !link.asked.swap(asks, SeqCst) && asks {
+            self.flights.fetch_add(1, SeqCst);
+        }
     }
 
     /// The deed of the first trap that springs on `chunk`, and how much of the chunk goes on before it is done.
@@ -405,8 +424,8 @@ fn connect(shared: &Arc<Shared>, client: TcpStream) {
         side.set_write_timeout(Some(LOOK)).expect("a socket");
     }
     let sides = Arc::new(Sides { client, server });
-    let (frozen, ended) = (Default::default(), AtomicBool::new(false));
-    let link = Arc::new(Link { sides: Arc::downgrade(&sides), frozen, ended });
+    let (frozen, asked, ended) = (Default::default(), AtomicBool::new(false), AtomicBool::new(false));
+    let link = Arc::new(Link { sides: Arc::downgrade(&sides), frozen, asked, ended });
     let mut links = lock(&shared.links);
     links.retain(|link| link.is_open());
     links.push(Arc::clone(&link));
@@ -427,7 +446,10 @@ fn pump(shared: &Shared, link: &Link, sides: &Sides, way: Way) {
         } else {
             match from.read(&mut buffer) {
                 Ok(0) => at_end = true,
-                Ok(count) => kept.extend_from_slice(&buffer[..count]),
+                Ok(count) => {
+                    shared.count(link, way);
+                    kept.extend_from_slice(&buffer[..count]);
+                }
                 Err(error) if is_pause(&error) => {}
                 Err(_) => link.end(Deed::Reset),
             }

@@ -1,0 +1,96 @@
+//! How often mtmigrate waits for an answer of a server, counted by a proxy between them. What a wait costs is the
+//! network's; how many there are is ours.
+
+use crate::support::{Fleet, MariaDb, Options, Postgres, Proxy, unique};
+
+/// Two connections: one for the lock, one for the work, so that nothing depends on who comes first.
+const BUDGET: &str = "2";
+
+/// Runs a command and returns its round trips over the proxy.
+fn flights(fleet: &Fleet, proxy: &Proxy, command: &[&str]) -> usize {
+    let before = proxy.flights();
+    fleet.run(command).expect(0);
+    proxy.flights() - before
+}
+
+/// A fleet of schemas of one database, behind a proxy.
+fn schemas(server: &Postgres, tenants: usize) -> (Fleet, Proxy) {
+    let (mut fleet, proxy) = (Fleet::new(), Proxy::to(server.port()));
+    let database = server.create_database();
+    server.execute(&database, &(0..tenants).map(|n| format!("CREATE SCHEMA s{n};")).collect::<String>());
+    let tenant = |n| format!("  - {{ name: t{n}, server: pg, database: {database}, schema: s{n} }}\n");
+    let list: String = (0..tenants).map(tenant).collect();
+    let url = proxy.url(&server.server_url());
+    fleet
+        .tenants_yaml(&format!("servers: {{ pg: {{ url: \"{url}\", max_connections: {BUDGET} }} }}\ntenants:\n{list}"));
+    (fleet, proxy)
+}
+
+/// The same, of MariaDB databases.
+fn databases(server: &MariaDb, tenants: usize) -> (Fleet, Proxy) {
+    let (mut fleet, proxy) = (Fleet::new(), Proxy::to(server.port()));
+    let prefix = unique("trips").replace('-', "_");
+    server.execute("", &(0..tenants).map(|n| format!("CREATE DATABASE {prefix}_{n};")).collect::<String>());
+    let tenant = |n| format!("  - {{ name: t{n}, server: my, database: {prefix}_{n} }}\n");
+    let list: String = (0..tenants).map(tenant).collect();
+    let url = proxy.url(&server.server_url());
+    fleet
+        .tenants_yaml(&format!("servers: {{ my: {{ url: \"{url}\", max_connections: {BUDGET} }} }}\ntenants:\n{list}"));
+    (fleet, proxy)
+}
+
+/// Changesets of a table and an index.
+fn changesets(fleet: &mut Fleet, count: usize) {
+    for k in 1..=count {
+        let text = format!("CREATE TABLE t{k} (id int PRIMARY KEY, at date);\nCREATE INDEX t{k}_at ON t{k} (at);\n");
+        fleet.changeset(&format!("V{k}__t{k}.sql"), &text);
+    }
+}
+
+/// How many round trips more a tenant more costs in a run of so many changesets.
+fn for_each_tenant(fleets: [(Fleet, Proxy); 2], tenants: [usize; 2], count: usize) -> f64 {
+    let [few, many] = fleets.map(|(mut fleet, proxy)| {
+        changesets(&mut fleet, count);
+        flights(&fleet, &proxy, &["up", "--verify", "run"])
+    });
+    (many as f64 - few as f64) / (tenants[1] - tenants[0]) as f64
+}
+
+#[test]
+fn a_changeset_on_a_postgres_tenant_is_one_round_trip() {
+    let server = Postgres::start(Options::default());
+    for count in [3, 9] {
+        let fleets = [2, 12].map(|tenants| schemas(&server, tenants));
+        assert_eq!(for_each_tenant(fleets, [2, 12], count), count as f64, "{count} changesets");
+    }
+}
+
+#[test]
+fn a_statement_on_a_mariadb_tenant_is_one_round_trip() {
+    let server = MariaDb::start(Options::default());
+    for count in [3, 9] {
+        let fleets = [2, 12].map(|tenants| databases(&server, tenants));
+        assert_eq!(for_each_tenant(fleets, [2, 12], count), 2.0 * count as f64, "{count} changesets of two statements");
+    }
+}
+
+/// The round trips of each command over a fleet in which nothing is to be done.
+fn idle((mut fleet, proxy): (Fleet, Proxy)) -> [usize; 3] {
+    changesets(&mut fleet, 1);
+    fleet.run(&["up"]).expect(0);
+    [&["up"][..], &["status", "--check"], &["drift"]].map(|command| flights(&fleet, &proxy, command))
+}
+
+#[test]
+fn round_trips_do_not_grow_with_the_schemas_of_a_database() {
+    let server = Postgres::start(Options::default());
+    let [few, many] = [20, 700].map(|tenants| idle(schemas(&server, tenants)));
+    assert_eq!(few, many, "up, status, drift");
+}
+
+#[test]
+fn round_trips_do_not_grow_with_the_databases_of_a_mariadb_server() {
+    let server = MariaDb::start(Options::default());
+    let [few, many] = [20, 700].map(|tenants| idle(databases(&server, tenants)));
+    assert_eq!(few, many, "up, status, drift");
+}
