@@ -5,7 +5,8 @@
  *   bare KIND WIDTH ORDER TARGETS TEXTS SERVER
  *
  * KIND     schemas (of one PostgreSQL database), databases (of PostgreSQL), mysql (databases), sqlite (files)
- * ORDER    step: one changeset on all targets, then the next; tenant: all changesets on one target, then the next one.
+ * ORDER    step: one changeset on all targets, then the next; tenant: all changesets on one target, then the next one;
+ *          look: text 1 as it is, on all targets, and nothing of a history.
  *          With `databases` and `step`, WIDTH must be the number of targets: each keeps its connection.
  * TARGETS  a file with one target a line
  * TEXTS    a folder with 1.sql, 2.sql and so on: the changesets
@@ -28,7 +29,7 @@ static const char *ROW = "INSERT INTO refinery_schema_history VALUES (%d, 'chang
                          "'1234567890123456789');";
 
 static enum kind kind;
-static int width, by_step, target_count, text_count;
+static int width, by_step, looks, target_count, text_count;
 static char **targets, **texts, *server;
 static atomic_int next_turn;
 static pthread_barrier_t barrier;
@@ -98,7 +99,7 @@ static void leave(struct session *s) {
 }
 
 static void apply(struct session *s, const char *target, int k) {
-    char *text = message(target, k);
+    char *text = looks ? strdup(texts[k - 1]) : message(target, k);
     if (s->pg) {
         PGresult *result = PQexec(s->pg, text);
         ExecStatusType status = PQresultStatus(result);
@@ -158,7 +159,7 @@ int main(int argc, char **argv) {
     const char *kinds[] = {"schemas", "databases", "mysql", "sqlite"};
     for (kind = SCHEMAS; kind <= SQLITE && strcmp(argv[1], kinds[kind]); kind++) {}
     if (kind > SQLITE) die(argv[1], "no such kind");
-    width = atoi(argv[2]), by_step = !strcmp(argv[3], "step"), server = argv[6];
+    width = atoi(argv[2]), by_step = !strcmp(argv[3], "step"), looks = !strcmp(argv[3], "look"), server = argv[6];
     char *list = slurp(argv[4]);
     if (!list) die(argv[4], "cannot be read");
     for (char *line = strtok(list, "\n"); line; line = strtok(NULL, "\n")) {
@@ -173,6 +174,7 @@ int main(int argc, char **argv) {
         texts = realloc(texts, (text_count + 1) * sizeof *texts);
         texts[text_count] = text;
     }
+    if (looks && text_count > 1) text_count = 1;
     if (!target_count || !text_count || width < 1) die("nothing to do", "no targets, no texts or no connections");
     if (kind == DATABASES && by_step && width != target_count) die("databases by step", "one connection for each");
     mysql_library_init(0, NULL, NULL);
