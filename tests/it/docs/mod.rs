@@ -1,5 +1,7 @@
 //! `docs/errors.md` and the codes are the same list.
 
+mod figures;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
