@@ -94,3 +94,29 @@ fn round_trips_do_not_grow_with_the_databases_of_a_mariadb_server() {
     let [few, many] = [20, 700].map(|tenants| idle(databases(&server, tenants)));
     assert_eq!(few, many, "up, status, drift");
 }
+
+/// Three servers that answer nothing until all of them were asked.
+#[test]
+fn all_servers_are_asked_at_once_and_all_databases_as_far_as_the_budget_goes() {
+    let servers = [0, 1, 2].map(|_| Postgres::start(Options::default()));
+    let proxies = servers.each_ref().map(|server| Proxy::to(server.port()));
+    let mut fleet = Fleet::new();
+    for (at, (server, proxy)) in servers.iter().zip(&proxies).enumerate() {
+        for number in 1..=6 {
+            let name = format!("t{at}-{number}");
+            fleet.postgres_database(&name, server).behind(&name, proxy).set(&name, "max_connections", "5");
+        }
+    }
+    changesets(&mut fleet, 1);
+    fleet.run(&["up"]).expect(0);
+    proxies.iter().for_each(Proxy::freeze);
+    let before = proxies.each_ref().map(Proxy::connections);
+    let mut running = fleet.spawn(&["status", "--check"]);
+    // The lock's place is kept free.
+    while proxies.iter().zip(before).any(|(proxy, before)| proxy.connections() - before < 4) {
+        assert!(running.is_running(), "{}", running.wait());
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    proxies.iter().for_each(Proxy::thaw);
+    running.wait().expect(0);
+}

@@ -42,8 +42,7 @@ fn kept() -> BTreeMap<String, Row> {
 #[test]
 fn every_figure_of_the_benchmark_has_a_row_with_its_unit_and_a_limit_that_it_keeps() {
     let kept = kept();
-    let units: BTreeMap<String, String> =
-        kept.iter().map(|(figure, row)| (figure.clone(), row.unit.clone())).collect();
+    let units: BTreeMap<String, String> = kept.iter().map(|(figure, row)| (figure.clone(), row.unit.clone())).collect();
     assert_eq!(units, measured());
     for (figure, row) in kept {
         assert!(row.kept[0] <= row.limit, "{figure} was kept above its limit");
