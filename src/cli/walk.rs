@@ -69,6 +69,6 @@ impl Walk<'_> {
 }
 
 fn runtime() -> Result<Runtime, Diagnostic> {
-    let made = Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let made = Builder::new_current_thread().enable_all().build();
     made.map_err(|error| Diagnostic::new(Code::BUG, "cannot start the runtime").cause(error.to_string()))
 }

@@ -19,7 +19,7 @@ use super::fence::{self, FIRE_DEFERRED, Fence};
 use super::session::{Answer, Key, Session};
 use super::sql::{
     OWN_PATH, OWN_ROLE, PG_CATALOG_ALONE, Settings, assert_history, count_statements, ident, insert_history,
-    insert_journal, literal, make_journal, make_tables, table,
+    insert_journal, insert_journal_where, literal, make_journal, make_tables, table,
 };
 use super::{Postgres, elsewhere, fault, home};
 
@@ -177,12 +177,12 @@ fn message(order: &Order<'_>, session: &Session, schema: &str) -> Message {
     Message { sql, before, statements, loads }
 }
 
-/// Ends the statement that journals a failure: a message that arrives late must not come after what another run wrote,
-/// and hide that a text of that one is half applied.
-fn unless_moved(order: &Order<'_>, schema: &str) -> String {
+/// The condition under which a failure is journalled: a message that arrives late must not come after what another run
+/// wrote, and hide that a text of that one is half applied.
+fn not_moved(order: &Order<'_>, schema: &str) -> String {
     format!(
-        " WHERE NOT EXISTS (SELECT 1 FROM {} AS j WHERE j.id OPERATOR(pg_catalog.>) {} \
-         AND j.run_id OPERATOR(pg_catalog.<>) {});\n",
+        "NOT EXISTS (SELECT 1 FROM {} AS j WHERE j.id OPERATOR(pg_catalog.>) {} \
+         AND j.run_id OPERATOR(pg_catalog.<>) {})",
         table(schema, JOURNAL),
         order.known.journal_end.unwrap_or(0),
         literal(&order.run.run_id)
@@ -358,8 +358,7 @@ impl Going<'_> {
         let mut sql = make_journal(self.order.tables.journal, schema);
         let began = self.began.elapsed().as_millis();
         let started = format!("(pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) interval '{began} milliseconds')");
-        sql.push_str(insert_journal(&row, schema, &started).trim_end_matches(";\n"));
-        sql.push_str(&unless_moved(self.order, schema));
+        sql.push_str(&insert_journal_where(&row, schema, &started, &not_moved(self.order, schema)));
         let writing = async {
             session.reset().await?;
             session.send_counting(&sql).await.error.map_or(Ok(()), Err)

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use crate::changeset::Width;
 use crate::engine::tables::{
-    HISTORY, JOURNAL, JOURNAL_ADDED, JOURNAL_COLUMNS, JOURNAL_FORMAT, JournalRow, applied_on_now, lacking, version_type,
+    HISTORY, JOURNAL, JOURNAL_ADDED, JOURNAL_COLUMNS, JOURNAL_FORMAT, JournalRow, TRACE, applied_on_now, lacking,
+    version_type,
 };
 use crate::engine::{JournalFormat, Order};
 
@@ -126,8 +127,8 @@ fn new_journal(schema: &str) -> String {
 /// first schema is the tenant's: one statement asserts and inserts.
 pub(super) fn insert_history(order: &Order<'_>, schema: &str) -> String {
     format!(
-        "INSERT INTO {} (version, name, applied_on, checksum) SELECT CASE WHEN pg_catalog.current_schema() OPERATOR(pg_catalog.=) {} \
-         THEN {} END, {}, {}, '{}';\n",
+        "INSERT INTO {} (version, name, applied_on, checksum) VALUES (CASE WHEN pg_catalog.current_schema() OPERATOR(pg_catalog.=) {} \
+         THEN {} END, {}, {}, '{}');\n",
         table(schema, HISTORY),
         literal(schema),
         order.changeset.version,
@@ -156,33 +157,61 @@ pub(super) fn assert_history(order: &Order<'_>, schema: &str) -> String {
 }
 
 /// Returns a journal row's statement. `started` is an SQL expression: the transaction's start, or a stored time.
+///
+/// One row of VALUES without the columns that are NULL, and no arithmetic with `numeric`: a SELECT with a FROM costs the
+/// server more than the row itself, and this statement is in each changeset's message.
 pub(super) fn insert_journal(row: &JournalRow<'_>, schema: &str, started: &str) -> String {
-    let number = |n: Option<u32>| n.map_or("NULL".to_owned(), |n| n.to_string());
-    let text = |t: Option<&str>| t.map_or("NULL".to_owned(), literal);
+    let (columns, values) = journal_row(row, schema, started);
+    format!("INSERT INTO {} ({columns}) VALUES ({values});\n", table(schema, JOURNAL))
+}
+
+/// As [`insert_journal`], only where this condition holds.
+pub(super) fn insert_journal_where(row: &JournalRow<'_>, schema: &str, started: &str, condition: &str) -> String {
+    let (columns, values) = journal_row(row, schema, started);
+    format!("INSERT INTO {} ({columns}) SELECT {values} WHERE {condition};\n", table(schema, JOURNAL))
+}
+
+/// Returns a journal row's columns and their values, without those that are NULL.
+fn journal_row(row: &JournalRow<'_>, schema: &str, started: &str) -> (String, String) {
+    const NOW: &str = "pg_catalog.clock_timestamp()";
+    let (mut columns, mut values) = (String::new(), String::new());
+    let mut put = |column: &str, value: Option<String>| {
+        if let Some(value) = value {
+            let comma = if columns.is_empty() { "" } else { ", " };
+            let _ = write!(columns, "{comma}{column}");
+            let _ = write!(values, "{comma}{value}");
+        }
+    };
     let mark = row.statement.as_ref();
-    format!(
-        "INSERT INTO {} ({}) SELECT {JOURNAL_FORMAT}, {}, '{}', {}, {}, '{}', '{}', {}, {}, {}, {}, {}, {}, \
-         started, now, (EXTRACT(epoch FROM now OPERATOR(pg_catalog.-) started) OPERATOR(pg_catalog.*) 1000)::bigint, {}, {}, {}, {} \
-         FROM (SELECT ({started})::timestamp with time zone AS started, pg_catalog.clock_timestamp() AS now) AS clock;\n",
-        table(schema, JOURNAL),
-        JOURNAL_COLUMNS.join(", "),
-        literal(&row.run.run_id),
-        row.action,
-        row.version,
-        literal(row.name),
-        row.checksum,
-        row.outcome.as_str(),
-        number(mark.map(|m| m.statement_no)),
-        number(mark.map(|m| m.statements)),
-        text(mark.map(|m| m.prefix.as_str())),
-        literal(&row.run.who),
-        literal(&row.run.host),
-        literal(&row.run.tool),
-        text(row.error.as_deref()),
-        text(row.fingerprint),
-        text(row.accepted),
-        row.trace.as_ref().map_or("NULL".to_owned(), |traced| probe::trace(schema, traced)),
-    )
+    for column in JOURNAL_COLUMNS {
+        let value = match column {
+            "format" => Some(JOURNAL_FORMAT.to_string()),
+            "run_id" => Some(literal(&row.run.run_id)),
+            "action" => Some(format!("'{}'", row.action)),
+            "version" => Some(row.version.to_string()),
+            "name" => Some(literal(row.name)),
+            "checksum" => Some(format!("'{}'", row.checksum)),
+            "outcome" => Some(format!("'{}'", row.outcome.as_str())),
+            "statement_no" => mark.map(|mark| mark.statement_no.to_string()),
+            "statements" => mark.map(|mark| mark.statements.to_string()),
+            "prefix" => mark.map(|mark| literal(&mark.prefix)),
+            "who" => Some(literal(&row.run.who)),
+            "host" => Some(literal(&row.run.host)),
+            "tool" => Some(literal(&row.run.tool)),
+            "started_at" => Some(started.to_owned()),
+            "finished_at" => Some(NOW.to_owned()),
+            "duration_ms" => Some(format!(
+                "(pg_catalog.date_part('epoch', {NOW} OPERATOR(pg_catalog.-) {started}) OPERATOR(pg_catalog.*) 1000)::bigint"
+            )),
+            "error" => row.error.as_deref().map(literal),
+            "fingerprint" => row.fingerprint.map(literal),
+            "accepted" => row.accepted.map(literal),
+            TRACE => row.trace.as_ref().map(|traced| probe::trace(schema, traced)),
+            _ => None,
+        };
+        put(column, value);
+    }
+    (columns, values)
 }
 
 /// Returns the journal's columns as text, times in RFC 3339; NULL for what its format lacks.

@@ -300,7 +300,7 @@ impl Steps for OnSession<'_> {
             ));
             return Err(Fault::Refused { diagnostic, retry: false });
         }
-        self.started = literal(cell(1));
+        self.started = format!("({}::timestamp with time zone)", literal(cell(1)));
         Ok(())
     }
 
