@@ -55,6 +55,9 @@ pub(crate) struct Step<'s> {
     pub intent: JournalRow<'s>,
     /// Durable before both: it says that what came before is done, where the journal does not say so yet.
     pub ahead: Option<JournalRow<'s>>,
+    /// Behind the last statement: the row with which [`Steps::finish`] will be asked to record the text. Whoever records it
+    /// along with the statement has nothing left to check and to finish.
+    pub last: Option<JournalRow<'s>>,
 }
 
 /// How a step went wrong.
@@ -310,7 +313,8 @@ impl Walk<'_> {
         let row = |traced| JournalRow::of(self.order, AttemptOutcome::Started).at(self.mark(no)).traced(traced);
         let intent = row(Traced::of(statement.text, trace));
         let ahead = (intent.is_atomic() && !settled).then(|| row(Traced::ahead(statement.text)));
-        Ok(Step { statement, intent, ahead })
+        let last = (idx + 1 == self.statements.len()).then(|| JournalRow::of(self.order, AttemptOutcome::Applied));
+        Ok(Step { statement, intent, ahead, last })
     }
 
     /// Returns the first statement to run, from 1.

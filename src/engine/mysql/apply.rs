@@ -14,8 +14,9 @@ use crate::engine::{Begun, Failure, Fate, Left, Moment, Order, Outcome, Record, 
 use crate::error::{Code, Diagnostic};
 use crate::sql::{Dialect, SqlMode, Statement, dialect_after, split, trace};
 
-use super::link::{ANSWER_LIMIT, Cells, Sets, Trouble};
-use super::steps::MySqlSteps;
+use super::entry::{self, Entry};
+use super::link::{ANSWER_LIMIT, Cells, Greeting, Sets, Trouble};
+use super::steps::{MySqlSteps, Settled};
 use super::{Leased, MySqlServer, NoSession, fault, lock, probe, read, sql};
 
 /// What the intents add to a statement's message, at most, in bytes, but for the probes of a short statement.
@@ -24,30 +25,86 @@ const INTENT_ROOM: usize = 16384;
 /// Applies one order.
 pub(super) async fn apply(server: &MySqlServer, order: Order<'_>) -> Outcome {
     let began = Instant::now();
+    let lease = match server.lease(&order.tenant.access).await {
+        Ok(lease) => lease,
+        Err(none) => return Outcome::Failed(before(&order, began, unopened(server, &order, none))),
+    };
+    let entered = Entry::of(&order, &lease).and_then(|(entry, greeting)| {
+        let statements = entry::plain(&order, &greeting)?;
+        Some((entry, Session::known(greeting), statements))
+    });
+    let Some((entry, session, statements)) = entered else {
+        return carefully(server, &order, began, lease, None).await;
+    };
+    let mut steps = MySqlSteps::new(server, &order, session, &statements, lease).entering(entry);
+    let outcome = stepwise::apply(&order, &statements, &mut steps).await;
+    match steps.settle(outcome).await {
+        Settled::Ended(outcome) => outcome,
+        Settled::NotBegun(lease) => carefully(server, &order, began, lease, None).await,
+        Settled::Lost(outcome) => match server.lease(&order.tenant.access).await {
+            Ok(lease) => carefully(server, &order, began, lease, Some(outcome)).await,
+            Err(_) => outcome,
+        },
+    }
+}
+
+/// Applies an order on a session that is opened and looked at first.
+///
+/// With the outcome of a try whose connection was lost, that is the answer unless nothing was begun by that try.
+async fn carefully(
+    server: &MySqlServer,
+    order: &Order<'_>,
+    began: Instant,
+    lease: Leased<'_>,
+    lost: Option<Outcome>,
+) -> Outcome {
     let database = order.tenant.datasource.database();
     let work = sql::begin_work(database, &order.limits, order.tables.journal);
     let opening = format!("{}; {work}", sql::enter(database, &order.limits));
-    let (mut lease, mut sets) = match server.session(&order.tenant.access, &opening).await {
+    let (mut lease, mut sets) = match server.session_on(lease, &order.tenant.access, &opening).await {
         Ok(opened) => opened,
-        Err(none) => return Outcome::Failed(before(&order, began, unopened(server, &order, none))),
+        Err(none) => {
+            return lost.unwrap_or_else(|| Outcome::Failed(before(order, began, unopened(server, order, none))));
+        }
     };
     let (last, lock) = (sets.pop().unwrap_or_default(), sets.pop().unwrap_or_default());
-    let alone = is_alone(&order, &mut lease, lock, last).await;
+    let alone = is_alone(order, &mut lease, lock, last).await;
     let session = Session::of(sets);
-    let statements = match alone.and_then(|()| statements(&order, &session)) {
+    if let Some(lost) = lost
+        && !matches!(&alone, Ok(Some(version)) if *version != order.changeset.version.0)
+        && !matches!(&alone, Ok(None))
+    {
+        server.give_back(lease).await;
+        return lost;
+    }
+    let statements = match alone.and_then(|_| statements(order, &session)) {
         Ok(statements) => statements,
         Err(fault) => {
             server.give_back(lease).await;
-            return Outcome::Failed(before(&order, began, fault));
+            return Outcome::Failed(before(order, began, fault));
         }
     };
-    let mut steps = MySqlSteps::new(server, &order, session, &statements, lease);
-    let outcome = stepwise::apply(&order, &statements, &mut steps).await;
-    steps.settle(outcome).await
+    lease.begin(session.greeting(), sql::settings(&order.limits));
+    let mut steps = MySqlSteps::new(server, order, session, &statements, lease);
+    let outcome = stepwise::apply(order, &statements, &mut steps).await;
+    match steps.settle(outcome).await {
+        Settled::Ended(outcome) | Settled::Lost(outcome) => outcome,
+        Settled::NotBegun(lease) => {
+            server.give_back(lease).await;
+            let bug = failed(order, Code::BUG).cause("an order that was entered carefully was not begun");
+            Outcome::Failed(before(order, began, Fault::Refused { diagnostic: bug, retry: false }))
+        }
+    }
 }
 
-/// Sees that nobody else is at work in the database, nor was since the run read its journal.
-async fn is_alone(order: &Order<'_>, lease: &mut Leased<'_>, lock: Vec<Cells>, last: Vec<Cells>) -> Result<(), Fault> {
+/// Sees that nobody else is at work in the database, nor was since the run read its journal. Returns which version the
+/// journal's last row is about, if that row is this run's.
+async fn is_alone(
+    order: &Order<'_>,
+    lease: &mut Leased<'_>,
+    lock: Vec<Cells>,
+    last: Vec<Cells>,
+) -> Result<Option<i64>, Fault> {
     let database = order.tenant.datasource.database();
     let mut lock = lock.into_iter().flatten();
     let (taken, holder) = (lock.next().flatten(), lock.next().flatten());
@@ -72,11 +129,14 @@ async fn is_alone(order: &Order<'_>, lease: &mut Leased<'_>, lock: Vec<Cells>, l
         rows = sets.into_iter().flatten().collect();
     }
     let row = rows.into_iter().next().unwrap_or_default();
-    let last = match &row[..] {
-        [Some(id), Some(run_id)] => id.parse().ok().map(|id| (id, run_id.as_str())),
-        _ => None,
+    let (last, version) = match &row[..] {
+        [Some(id), Some(run_id), version] => {
+            let own = version.as_ref().filter(|_| *run_id == order.run.run_id);
+            (id.parse().ok().map(|id| (id, run_id.as_str())), own.and_then(|version| version.parse().ok()))
+        }
+        _ => (None, None),
     };
-    stepwise::unmoved(order, last)
+    stepwise::unmoved(order, last).map(|()| version)
 }
 
 /// Finds out what became of a statement.
@@ -157,12 +217,13 @@ async fn upgrade(lease: &mut Leased<'_>, database: &str) -> Result<(), Trouble> 
 
 /// What the server said when the session entered the database.
 pub(super) struct Session {
+    /// Not known of one that is yet to enter its database.
     pub database: Option<String>,
     pub sql_mode: SqlMode,
-    max_packet: usize,
+    greeting: Greeting,
     /// Whether statements commit by themselves.
     pub autocommit: bool,
-    /// When the order began, by the server's clock.
+    /// When the order began, by the server's clock, as an expression.
     pub began: String,
 }
 
@@ -171,13 +232,27 @@ impl Session {
         let mut cells = sets.into_iter().next_back().unwrap_or_default().into_iter().flatten();
         let mut next = || cells.next().flatten();
         let (database, sql_mode, max_packet, began, autocommit) = (next(), next(), next(), next(), next());
+        let sql_mode = sql_mode.unwrap_or_default();
         Self {
             database,
-            sql_mode: SqlMode::parse(&sql_mode.unwrap_or_default()),
-            max_packet: max_packet.and_then(|bytes| bytes.parse().ok()).unwrap_or(usize::MAX),
-            began: began.unwrap_or_default(),
+            sql_mode: SqlMode::parse(&sql_mode),
+            greeting: Greeting {
+                sql_mode,
+                max_packet: max_packet.and_then(|bytes| bytes.parse().ok()).unwrap_or(usize::MAX),
+            },
+            began: sql::literal(&began.unwrap_or_default()),
             autocommit: autocommit.as_deref() == Some("1"),
         }
+    }
+
+    /// What is known of a session before it says so.
+    fn known(greeting: Greeting) -> Self {
+        let sql_mode = SqlMode::parse(&greeting.sql_mode);
+        Self { database: None, sql_mode, greeting, autocommit: true, began: entry::BEGAN.to_owned() }
+    }
+
+    fn greeting(&self) -> Greeting {
+        self.greeting.clone()
     }
 }
 
@@ -187,7 +262,7 @@ fn statements<'t>(order: &Order<'t>, session: &Session) -> Result<Vec<Statement<
         let diagnostic = failed(order, Code::BROKEN_SQL).at(place_at(order, error.offset)).cause(error.message);
         Fault::Refused { diagnostic, retry: false }
     })?;
-    let takes = session.max_packet.saturating_sub(INTENT_ROOM);
+    let takes = session.greeting.max_packet.saturating_sub(INTENT_ROOM);
     if let Some(large) = statements.iter().find(|statement| statement.text.len() > takes) {
         let diagnostic = failed(order, Code::TOO_LARGE)
             .at(place_of(order, large))
@@ -195,7 +270,7 @@ fn statements<'t>(order: &Order<'t>, session: &Session) -> Result<Vec<Statement<
                 "the statement has {} bytes, and the server's max_allowed_packet is {} ({INTENT_ROOM} of them are kept \
                  for the journal)",
                 large.text.len(),
-                session.max_packet
+                session.greeting.max_packet
             ))
             .hint("raise max_allowed_packet on the server, or split the statement");
         return Err(Fault::Refused { diagnostic, retry: false });

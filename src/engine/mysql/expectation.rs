@@ -93,7 +93,7 @@ pub(super) async fn accept(server: &MySqlServer, acceptance: &Acceptance<'_>) ->
     let row = JournalRow::of_acceptance(acceptance);
     let message = format!(
         "START TRANSACTION; {}; {}; {}; COMMIT",
-        sql::insert_journal(database, &row, &began),
+        sql::insert_journal(database, &row, &sql::literal(&began)),
         sql::set_snapshot(database, &acceptance.snapshot.to_text()),
         sql::forget_snapshots(database, &acceptance.run.run_id),
     );

@@ -4,7 +4,7 @@
 //! whether it is in the middle of an answer, and one that is can only be closed.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use mysql_async::consts::StatusFlags;
 use mysql_async::prelude::Queryable;
@@ -36,6 +36,27 @@ pub(super) struct Link {
     watch: Option<(Arc<Watch>, Arc<Access>)>,
     /// Whether a text may have taken a role, which no reset takes away (MariaDB 10.11).
     may_have_role: bool,
+    standing: Standing,
+}
+
+/// How a session stands between two orders.
+#[derive(Debug, Default)]
+struct Standing {
+    /// What a session of this connection was like before anything was set in it.
+    greeting: Option<Greeting>,
+    /// The settings of the last order, where nobody has taken them back.
+    settings: Option<String>,
+    /// When the server answered last.
+    answered: Option<Instant>,
+}
+
+/// What the server says of a session that it has just begun or reset.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Greeting {
+    /// As the server writes it.
+    pub sql_mode: String,
+    /// The longest message that it takes, in bytes.
+    pub max_packet: usize,
 }
 
 /// Above this length a message is not looked through: it counts as one that may take a role.
@@ -69,7 +90,7 @@ pub(super) struct Status {
 impl Link {
     /// Takes a connection that is ready for a command.
     pub fn new(conn: Conn) -> Self {
-        Self { conn, midway: false, watch: None, may_have_role: false }
+        Self { conn, midway: false, watch: None, may_have_role: false, standing: Standing::default() }
     }
 
     /// Lets the server be asked, over another connection, whether it still works when it is silent for long.
@@ -81,6 +102,37 @@ impl Link {
     /// Whether it was given up in the middle of an answer.
     pub fn is_spoiled(&self) -> bool {
         self.midway
+    }
+
+    /// What is known of its sessions.
+    pub fn greeting(&self) -> Option<&Greeting> {
+        self.standing.greeting.as_ref()
+    }
+
+    /// Whether the server answered within this time.
+    pub fn answered_within(&self, time: Duration) -> bool {
+        self.standing.answered.is_some_and(|answered| answered.elapsed() < time)
+    }
+
+    /// Whether these settings of an order still stand.
+    pub fn has_settings(&self, settings: &str) -> bool {
+        self.standing.settings.as_deref() == Some(settings)
+    }
+
+    /// Keeps in mind what was learned of the session, and with which settings an order began there.
+    pub fn begin(&mut self, greeting: Greeting, settings: String) {
+        self.standing.greeting = Some(greeting);
+        self.standing.settings = Some(settings);
+    }
+
+    /// Whether the session is that of an order, which only another order may go on with as it is.
+    pub fn is_worn(&self) -> bool {
+        self.standing.settings.is_some()
+    }
+
+    /// Whether a text may have taken a role.
+    pub fn may_have_role(&self) -> bool {
+        self.may_have_role
     }
 
     /// Returns the server's number for this connection.
@@ -152,6 +204,7 @@ impl Link {
         self.midway = true;
         let reset = tokio::time::timeout(ANSWER_LIMIT, self.conn.reset()).await;
         self.midway = !matches!(reset, Ok(Ok(true)));
+        self.standing.settings = None;
         !self.midway
     }
 
@@ -176,6 +229,7 @@ impl Link {
             }
         };
         self.midway = matches!(&ended, Err(error) if fault::is_lost(error));
+        self.standing.answered = (!self.midway).then(Instant::now);
         match ended {
             Ok(()) => Ok(done),
             Err(Error::Server(error)) if !self.midway => Err(Trouble::Refused { done, error }),

@@ -9,12 +9,14 @@ mod asking;
 mod catalog;
 mod connect;
 mod describe;
+mod entry;
 mod expectation;
 mod fault;
 mod flavor;
 mod inspect;
 mod link;
 mod lock;
+mod message;
 mod own_name;
 mod probe;
 mod programs;
@@ -169,18 +171,35 @@ impl MySqlServer {
     ///
     /// An idle connection may have died meanwhile; then another one is taken. At most as many turns as connections.
     async fn session(&self, access: &Arc<Access>, opening: &str) -> Result<(Leased<'_>, Sets), NoSession> {
+        let lease = self.lease(access).await?;
+        self.session_on(lease, access, opening).await
+    }
+
+    /// Opens a session on this connection, or on another one if it has died.
+    async fn session_on<'s>(
+        &'s self,
+        mut lease: Leased<'s>,
+        access: &Arc<Access>,
+        opening: &str,
+    ) -> Result<(Leased<'s>, Sets), NoSession> {
         loop {
-            let leased = self.pool.lease(access, || self.connect(access)).await;
-            let mut lease = leased.map_err(NoSession::Unconnected)?;
-            match lease.ask(opening, ANSWER_LIMIT).await {
-                Ok(sets) => return Ok((lease, sets)),
-                Err(Trouble::Lost(_)) if !lease.fresh => lease.discard().await,
-                Err(trouble) => {
+            let clean = !lease.is_worn() || lease.reset().await;
+            match if clean { Some(lease.ask(opening, ANSWER_LIMIT).await) } else { None } {
+                Some(Ok(sets)) => return Ok((lease, sets)),
+                Some(Err(Trouble::Lost(_))) | None if !lease.fresh => lease.discard().await,
+                Some(Err(trouble)) => {
                     self.give_back(lease).await;
                     return Err(NoSession::Trouble(trouble));
                 }
+                None => lease.discard().await,
             }
+            lease = self.lease(access).await?;
         }
+    }
+
+    /// Takes a connection: an idle one, which may have died meanwhile, or a new one.
+    async fn lease(&self, access: &Arc<Access>) -> Result<Leased<'_>, NoSession> {
+        self.pool.lease(access, || self.connect(access)).await.map_err(NoSession::Unconnected)
     }
 
     /// Gives a connection back as good as new, or closes it.

@@ -9,6 +9,10 @@ use crate::sql::{Probe, Thing};
 
 use super::sql::literal;
 
+/// The column by which MariaDB finds a database's triggers without a look at those of all databases. A trigger is in its
+/// table's database.
+const TRIGGERS_OF: &str = "EVENT_OBJECT_SCHEMA";
+
 /// Writes the value of the journal's column `trace`; the server asks the probes as it writes the row.
 pub(super) fn trace(database: &str, traced: &Traced) -> String {
     if traced.probes().is_empty() {
@@ -35,7 +39,7 @@ pub(super) fn is_transactional(database: &str) -> String {
     format!(
         "SELECT NOT EXISTS (SELECT 1 FROM information_schema.TABLES WHERE TABLE_SCHEMA = {database} \
          AND TABLE_TYPE NOT LIKE '%VIEW' AND COALESCE(ENGINE, '') <> 'InnoDB') \
-         AND NOT EXISTS (SELECT 1 FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA = {database} AND {}) \
+         AND NOT EXISTS (SELECT 1 FROM information_schema.TRIGGERS WHERE {TRIGGERS_OF} = {database} AND {}) \
          AND NOT EXISTS (SELECT 1 FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA = {database} \
          AND ROUTINE_TYPE = 'FUNCTION' AND {})",
         elsewhere("ACTION_STATEMENT"),
@@ -62,7 +66,7 @@ fn is_there(database: &str, thing: &Thing) -> String {
             let kind = format!("ROUTINE_TYPE = '{}'", kind.to_uppercase());
             ("ROUTINES", "ROUTINE_SCHEMA", vec![kind, named("ROUTINE_NAME", name)])
         }
-        Thing::Trigger(name) => ("TRIGGERS", "TRIGGER_SCHEMA", vec![table("TRIGGER_NAME", name)]),
+        Thing::Trigger(name) => ("TRIGGERS", TRIGGERS_OF, vec![table("TRIGGER_NAME", name)]),
         Thing::Event(name) => ("EVENTS", "EVENT_SCHEMA", vec![named("EVENT_NAME", name)]),
         // Not a thing of this engine: nothing is there.
         Thing::EnumValue { .. } => return "'0'".to_owned(),

@@ -53,13 +53,12 @@ pub(super) fn table(database: &str, table: &str) -> String {
     format!("{}.{}", name(database), name(table))
 }
 
-/// Enters the tenant's database and sets the order's limits; answers in its last result with the current database,
-/// `sql_mode`, `max_allowed_packet`, the server's clock and whether statements commit by themselves.
+/// Returns what `SET` is told for an order: its limits.
 ///
 /// Executable comments carry each server's own limit of a statement's run: MariaDB's of any statement
 /// (<https://mariadb.com/kb/en/aborting-statements/>), MySQL's of a SELECT
 /// (<https://dev.mysql.com/doc/refman/8.4/en/server-system-variables.html#sysvar_max_execution_time>).
-pub(super) fn enter(database: &str, limits: &Limits) -> String {
+pub(super) fn settings(limits: &Limits) -> String {
     let lock_s = match limits.lock_timeout {
         Duration::ZERO => FOREVER_S,
         wait => (wait.as_millis().div_ceil(1000) as u64).clamp(1, FOREVER_S),
@@ -67,11 +66,19 @@ pub(super) fn enter(database: &str, limits: &Limits) -> String {
     let run = limits.statement_timeout.min(Duration::from_secs(FOREVER_S));
     let (run_s, run_ms) = (run.as_secs_f64(), run.as_millis().min(u128::from(u32::MAX)));
     format!(
-        "USE {}; SET NAMES utf8mb4; SET SESSION wait_timeout={FOREVER_S}, lock_wait_timeout={lock_s}, \
+        "NAMES utf8mb4, SESSION wait_timeout={FOREVER_S}, lock_wait_timeout={lock_s}, \
          innodb_lock_wait_timeout={lock_s} /*M!100101 , max_statement_time={run_s:.6} */ \
-         /*!50708 , max_execution_time={run_ms} */; \
-         SELECT DATABASE(), @@sql_mode, @@max_allowed_packet, UTC_TIMESTAMP(6), @@autocommit",
-        name(database)
+         /*!50708 , max_execution_time={run_ms} */"
+    )
+}
+
+/// Enters the tenant's database with an order's settings; answers in its last result with the current database,
+/// `sql_mode`, `max_allowed_packet`, the server's clock and whether statements commit by themselves.
+pub(super) fn enter(database: &str, limits: &Limits) -> String {
+    format!(
+        "USE {}; SET {}; SELECT DATABASE(), @@sql_mode, @@max_allowed_packet, UTC_TIMESTAMP(6), @@autocommit",
+        name(database),
+        settings(limits)
     )
 }
 
@@ -105,9 +112,30 @@ pub(super) fn begin_work(database: &str, limits: &Limits, journal: Option<Journa
     format!("SELECT GET_LOCK({lock}, {wait}), IS_USED_LOCK({lock}); {last}")
 }
 
-/// Reads number and run of the journal's last row.
+/// Gives the work lock back.
+pub(super) fn end_work(database: &str) -> String {
+    format!("DO RELEASE_LOCK({})", work_lock(database))
+}
+
+/// Returns the condition that the journal's last row is the one that the run read, or this run's about an older version.
+pub(super) fn is_unmoved(database: &str, run_id: &str, version: i64, known: Option<i64>) -> String {
+    let journal = table(database, JOURNAL);
+    let own = format!("`run_id` = {} AND `version` < {version}", literal(run_id));
+    // In a table of its own, as the servers do not read a table that they write to (1093).
+    let of_last = |condition: &str| {
+        format!(
+            "(SELECT {condition} FROM (SELECT `id`, `run_id`, `version` FROM {journal} ORDER BY `id` DESC LIMIT 1) AS `last`)"
+        )
+    };
+    match known {
+        Some(id) => of_last(&format!("`id` = {id} OR {own}")),
+        None => format!("COALESCE({}, TRUE)", of_last(&own)),
+    }
+}
+
+/// Reads number, run and version of the journal's last row.
 pub(super) fn select_journal_end(database: &str) -> String {
-    let columns = ["id", "run_id"].map(as_text).join(", ");
+    let columns = ["id", "run_id", "version"].map(as_text).join(", ");
     format!("SELECT {columns} FROM {} ORDER BY `id` DESC LIMIT 1", table(database, JOURNAL))
 }
 
@@ -214,12 +242,17 @@ pub(super) fn insert_history(database: &str, row: &JournalRow<'_>) -> String {
     )
 }
 
-/// Writes a journal row; `began` is when the order began, by the server's clock.
+/// Writes a journal row; `began` is an expression of when the order began, by the server's clock.
 pub(super) fn insert_journal(database: &str, row: &JournalRow<'_>, began: &str) -> String {
+    insert_journal_if(database, row, began, None)
+}
+
+/// Writes a journal row; an intent only if the condition holds. Else it is refused, with what follows in its message.
+pub(super) fn insert_journal_if(database: &str, row: &JournalRow<'_>, began: &str, condition: Option<&str>) -> String {
     const NOW: &str = "UTC_TIMESTAMP(6)";
     let began = match row.outcome {
-        AttemptOutcome::Started => NOW.to_owned(),
-        AttemptOutcome::Applied | AttemptOutcome::Failed | AttemptOutcome::Accepted => literal(began),
+        AttemptOutcome::Started => NOW,
+        AttemptOutcome::Applied | AttemptOutcome::Failed | AttemptOutcome::Accepted => began,
     };
     let duration = format!("TIMESTAMPDIFF(MICROSECOND, {began}, {NOW}) DIV 1000");
     let text = |text: Option<&str>| text.map_or("NULL".to_owned(), literal);
@@ -235,7 +268,8 @@ pub(super) fn insert_journal(database: &str, row: &JournalRow<'_>, began: &str) 
         // A text may leave its database by code (EXECUTE IMMEDIATE 'USE …'): the next statement's intent then fails, and
         // with it the statement, for the column takes no NULL.
         "version" if row.outcome == AttemptOutcome::Started => {
-            format!("IF(DATABASE() = {}, {}, NULL)", literal(database), row.version)
+            let condition = condition.map_or(String::new(), |condition| format!(" AND {condition}"));
+            format!("IF(DATABASE() = {}{condition}, {}, NULL)", literal(database), row.version)
         }
         "version" => row.version.to_string(),
         "name" => literal(row.name),
@@ -247,7 +281,7 @@ pub(super) fn insert_journal(database: &str, row: &JournalRow<'_>, began: &str) 
         "who" => literal(&row.run.who),
         "host" => literal(&row.run.host),
         "tool" => literal(&row.run.tool),
-        "started_at" => began.clone(),
+        "started_at" => began.to_owned(),
         "finished_at" => NOW.to_owned(),
         "duration_ms" => duration.clone(),
         _ => text(row.error.as_deref()),

@@ -17,8 +17,10 @@ use crate::history::prefix_hash;
 use crate::sql::{Dialect, Statement};
 
 use super::apply::Session;
+use super::entry::{self, Entry};
 use super::fault::{self, DUPLICATE, DUPLICATE_COLUMN, Ended, NOT_LOCKED, NOT_NULL};
 use super::link::{ANSWER_LIMIT, Cells, Sets, Trouble};
+use super::message::Message;
 use super::{Leased, MySqlServer, probe, sql};
 
 /// How long a statement that was told to end may take to do so.
@@ -47,6 +49,34 @@ pub(super) struct MySqlSteps<'o> {
     transactional: Option<bool>,
     by_another: bool,
     notices: Vec<String>,
+    /// What goes ahead of the first statement, where the session is not in its database yet.
+    entry: Option<Entry>,
+    /// Whether the text leaves the session as it was.
+    is_plain: bool,
+    /// Whether history and journal were written along with the last statement.
+    recorded: bool,
+    /// Whether something was sent that may have left its marks on the session, or may still arrive.
+    is_marked: bool,
+    begun: Begun,
+}
+
+/// Whether the text was begun.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Begun {
+    Yes,
+    /// The server took nothing of it.
+    No,
+    /// The connection was lost with the first message.
+    Unknown,
+}
+
+/// How an order's session ended.
+pub(super) enum Settled<'o> {
+    Ended(Outcome),
+    /// The server refused to begin; nothing has run.
+    NotBegun(Leased<'o>),
+    /// The connection was lost with the first message, so perhaps nothing has run. What is to be said otherwise.
+    Lost(Outcome),
 }
 
 impl Steps for MySqlSteps<'_> {
@@ -55,6 +85,9 @@ impl Steps for MySqlSteps<'_> {
     }
 
     async fn prepare(&mut self) -> Result<(), Fault> {
+        if self.entry.is_some() {
+            return Ok(());
+        }
         let entered = self.session.database.as_ref().map(|name| name.to_lowercase());
         if entered != Some(self.database.to_lowercase()) {
             return Err(self.left_schema(self.session.database.as_deref()));
@@ -105,38 +138,51 @@ impl Steps for MySqlSteps<'_> {
     }
 
     async fn run(&mut self, step: Step<'_>) -> Result<(), Fault> {
-        let Step { statement, intent, ahead } = step;
-        let no = intent.statement.as_ref().map_or(0, |mark| mark.statement_no);
-        let atomic = intent.is_atomic();
-        let journal = |row: &JournalRow<'_>| sql::insert_journal(self.database, row, &self.session.began);
-        let (ahead, intent) = (ahead.map(|row| format!("{}; ", journal(&row))), journal(&intent));
-        // One message: the server goes on to the statement only when the intent is written.
-        let (before, text) = (ahead.unwrap_or_default(), statement.text);
-        // The place of SHOW WARNINGS in the message.
-        let shown = (atomic && self.commits_alone).then_some(if before.is_empty() { 3 } else { 4 });
-        let (sent, ended) = match shown {
-            Some(_) => {
-                let message = format!("{before}START TRANSACTION; {intent}; {text}; SHOW WARNINGS; COMMIT");
-                self.send(&message, shown).await
-            }
-            None => self.run_after(&format!("{before}{intent}"), text).await,
-        };
-        if let (Err(Trouble::Refused { done, error }), Some(shown)) = (&sent, shown)
-            && *done > shown
-        {
-            // Our own COMMIT, told to end: an error does not say whether it did its work. The journal will.
-            return Err(fault::lost(self.order, fault::server_words(error)));
+        let (statement, atomic) = (step.statement, step.intent.is_atomic());
+        let no = step.intent.statement.as_ref().map_or(0, |mark| mark.statement_no);
+        let entry = self.entry.take();
+        let (message, places) = self.compose(&step, entry.as_ref());
+        let (mut sent, mut ended) = self.send(message.text(), places.shown).await;
+        if matches!(&sent, Err(Trouble::Refused { done: 0, error }) if error.code == NOT_LOCKED && places.is_bare) {
+            // Between LOCK TABLES and UNLOCK TABLES (every dump has them) no other table can be written, so these
+            // statements have no intent: the last one stays that of LOCK TABLES.
+            (sent, ended) = self.send(statement.text, None).await;
         }
-        if matches!(&sent, Err(Trouble::Refused { error, .. }) if error.code == NOT_NULL) {
+        self.is_marked |= ended.is_some();
+        let begun = |done: usize| entry.is_none() || done >= places.text;
+        if matches!(&sent, Err(Trouble::Refused { done, error }) if error.code == NOT_NULL && begun(*done)) {
             // The intent may have been refused, and the statement not run: see where the session is.
             self.check().await?;
         }
         let warnings = match sent {
-            Ok(warnings) => warnings,
-            Err(Trouble::Refused { error, .. }) if !atomic && self.may_leave_a_part(text) => {
+            Ok(warnings) => {
+                self.recorded = places.recorded.is_some();
+                warnings
+            }
+            Err(Trouble::Refused { done, error }) if !begun(done) => {
+                self.begun = Begun::No;
+                return Err(fault::lost(self.order, fault::server_words(&error)));
+            }
+            // Our own COMMIT, told to end: an error does not say whether it did its work. The journal will.
+            Err(Trouble::Refused { done, error }) if [places.committed, places.recorded].contains(&Some(done)) => {
+                return Err(fault::lost(self.order, fault::server_words(&error)));
+            }
+            Err(Trouble::Refused { done, .. }) if done > places.settled() => {
+                // The statement is done, and history and journal may be: what is not is sent again by itself.
+                self.recorded = places.recorded.is_some_and(|recorded| done > recorded);
+                self.is_marked = true;
+                self.lease.ask("ROLLBACK", ANSWER_LIMIT).await.or_else(only_lost).map_err(|t| self.fault(t, None))?;
+                Vec::new()
+            }
+            Err(Trouble::Refused { error, .. }) if !atomic && self.may_leave_a_part(statement.text) => {
                 return Err(self.partly(&error));
             }
-            Err(trouble) => return Err(self.at(statement, trouble, ended)),
+            Err(trouble) => {
+                if entry.is_some() && ended.is_none() && matches!(trouble, Trouble::Lost(_)) {
+                    self.begun = Begun::Unknown;
+                }
+                return Err(self.at(statement, trouble, ended));
+            }
         };
         self.follow(statement);
         let status = self.lease.status();
@@ -144,7 +190,7 @@ impl Steps for MySqlSteps<'_> {
         if ended.is_some() {
             // The statement was done before it could be ended: the order to end would hit the next one.
             self.lease.ask("DO 0", ANSWER_LIMIT).await.or_else(only_lost).map_err(|t| self.fault(t, None))?;
-        } else if status.warnings && self.notices.len() < NOTICE_LIMIT {
+        } else if places.shown.is_none() && status.warnings && self.notices.len() < NOTICE_LIMIT {
             self.warnings(statement).await?;
         }
         self.tell(statement, warnings);
@@ -152,12 +198,22 @@ impl Steps for MySqlSteps<'_> {
     }
 
     async fn check(&mut self) -> Result<(), Fault> {
+        if self.recorded {
+            return Ok(());
+        }
         let sets = self.lease.ask("SELECT DATABASE()", ANSWER_LIMIT).await.map_err(|t| self.fault(t, None))?;
         let now = first(sets).into_iter().next().flatten();
-        if now == self.session.database { Ok(()) } else { Err(self.left_schema(now.as_deref())) }
+        let stays = match &self.session.database {
+            Some(_) => now == self.session.database,
+            None => now.as_ref().is_some_and(|now| now.to_lowercase() == self.database.to_lowercase()),
+        };
+        if stays { Ok(()) } else { Err(self.left_schema(now.as_deref())) }
     }
 
     async fn finish(&mut self, row: JournalRow<'_>) -> Result<(), Fault> {
+        if self.recorded {
+            return Ok(());
+        }
         let history = sql::insert_history(self.database, &row);
         let journal = sql::insert_journal(self.database, &row, &self.session.began);
         let limit = self.own_limit();
@@ -174,6 +230,11 @@ impl Steps for MySqlSteps<'_> {
     }
 
     async fn note(&mut self, mut row: JournalRow<'_>) -> Result<(), Fault> {
+        if self.entry.is_some() {
+            // It was cancelled before the first message: the session is nowhere yet.
+            self.begun = Begun::No;
+            return Ok(());
+        }
         let noted = self.write_note(&mut row).await;
         noted.map_err(|trouble| {
             let message = format!("the journal of tenant {} could not be written", self.order.tenant.name);
@@ -198,6 +259,7 @@ impl<'o> MySqlSteps<'o> {
     ) -> Self {
         let database = order.tenant.datasource.database();
         let commits_alone = session.autocommit;
+        let is_plain = entry::is_plain(statements, session.sql_mode);
         Self {
             server,
             order,
@@ -212,12 +274,36 @@ impl<'o> MySqlSteps<'o> {
             transactional: None,
             by_another: false,
             notices: Vec::new(),
+            entry: None,
+            is_plain,
+            recorded: false,
+            is_marked: false,
+            begun: Begun::Yes,
         }
     }
 
+    /// Lets the first statement's message enter the database.
+    pub fn entering(mut self, entry: Entry) -> Self {
+        self.entry = Some(entry);
+        self
+    }
+
     /// Gives the connection back, and says what the steps know and the walk does not.
-    pub async fn settle(self, mut outcome: Outcome) -> Outcome {
-        self.server.give_back(self.lease).await;
+    pub async fn settle(self, mut outcome: Outcome) -> Settled<'o> {
+        match self.begun {
+            Begun::Yes => {}
+            Begun::No => return Settled::NotBegun(self.lease),
+            Begun::Unknown => {
+                self.lease.discard().await;
+                return Settled::Lost(outcome);
+            }
+        }
+        let is_clean = self.is_plain && self.recorded && !self.is_marked && !self.lease.may_have_role();
+        match is_clean {
+            // Nothing but our settings stands there, and the next order has its own.
+            true => self.lease.keep(),
+            false => self.server.give_back(self.lease).await,
+        }
         match &mut outcome {
             Outcome::Applied(applied) => applied.by_another = self.by_another,
             Outcome::Failed(failure) => {
@@ -229,18 +315,45 @@ impl<'o> MySqlSteps<'o> {
                 }
             }
         }
-        outcome
+        Settled::Ended(outcome)
     }
 
-    /// Sends an intent and then a statement, in one message.
-    async fn run_after(&mut self, intent: &str, text: &str) -> (Result<Vec<Cells>, Trouble>, Option<Ended>) {
-        let (sent, ended) = self.send(&format!("{intent}; {text}"), None).await;
-        match &sent {
-            // Between LOCK TABLES and UNLOCK TABLES (every dump has them) no other table can be written, so these
-            // statements have no intent: the last one stays that of LOCK TABLES.
-            Err(Trouble::Refused { done: 0, error }) if error.code == NOT_LOCKED => self.send(text, None).await,
-            _ => (sent, ended),
+    /// Writes the message of a step: the server goes on to the statement only when the intent is written, and to history
+    /// and journal only when the statement is done.
+    fn compose(&self, step: &Step<'_>, entry: Option<&Entry>) -> (Message, Places) {
+        let mut message = Message::default();
+        for statement in entry.iter().flat_map(|entry| &entry.statements) {
+            message.add(statement);
         }
+        let mut ready = entry.map(|entry| entry.ready.as_str());
+        let began = &self.session.began;
+        let mut journal = |row: &JournalRow<'_>| sql::insert_journal_if(self.database, row, began, ready.take());
+        if let Some(ahead) = &step.ahead {
+            message.add(&journal(ahead));
+        }
+        let alone = step.intent.is_atomic() && self.commits_alone;
+        if alone {
+            message.add("START TRANSACTION");
+        }
+        message.add(&journal(&step.intent));
+        let text = message.add(step.statement.text);
+        let last = step.last.as_ref().filter(|_| self.is_plain && self.commits_alone);
+        let mut places = Places { text, shown: None, committed: None, recorded: None, is_bare: false };
+        if alone || last.is_some() {
+            places.shown = Some(message.add("SHOW WARNINGS"));
+        }
+        if alone {
+            places.committed = Some(message.add("COMMIT"));
+        }
+        if let Some(row) = last {
+            message.add("START TRANSACTION");
+            message.add(&sql::insert_history(self.database, row));
+            message.add(&sql::insert_journal(self.database, row, began));
+            places.recorded = Some(message.add("COMMIT"));
+            message.add(&sql::end_work(self.database));
+        }
+        places.is_bare = entry.is_none() && !alone && last.is_none();
+        (message, places)
     }
 
     /// Whether what a statement did before it failed may have stayed: what a procedure committed, and rows of tables that
@@ -406,6 +519,27 @@ impl<'o> MySqlSteps<'o> {
             .cause(format!("the session is in {now}, not in {}", sql::name(self.database)))
             .hint("take `USE` out of the text: a changeset runs in its tenant's database");
         Fault::Refused { diagnostic, retry: false }
+    }
+}
+
+/// Where in a message the statements stand that matter, from 0.
+struct Places {
+    /// The text's own.
+    text: usize,
+    /// What shows its warnings.
+    shown: Option<usize>,
+    /// What commits it with its intent.
+    committed: Option<usize>,
+    /// What commits history and journal.
+    recorded: Option<usize>,
+    /// Whether nothing but an intent is there beside the text's own.
+    is_bare: bool,
+}
+
+impl Places {
+    /// Returns the statement after which the text's own has taken effect for good.
+    fn settled(&self) -> usize {
+        self.committed.unwrap_or(self.text)
     }
 }
 

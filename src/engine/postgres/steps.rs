@@ -311,7 +311,7 @@ impl Steps for OnSession<'_> {
     /// One message where statement and intent commit together; else two, for `CREATE INDEX CONCURRENTLY` is refused in a
     /// message with anything else (25001).
     async fn run(&mut self, step: Step<'_>) -> Result<(), Fault> {
-        let Step { statement, mut intent, ahead } = step;
+        let Step { statement, mut intent, ahead, .. } = step;
         let journal =
             |row: &JournalRow<'_>| under_own_role(&insert_journal(row, self.schema, "pg_catalog.clock_timestamp()"));
         if let Some(ahead) = ahead {

@@ -115,7 +115,7 @@ impl Steps for FileSteps<'_> {
 
     async fn run(&mut self, step: Step<'_>) -> Result<(), Fault> {
         let Session { connection, start, .. } = self.session()?;
-        let Step { statement, intent, ahead } = step;
+        let Step { statement, intent, ahead, .. } = step;
         let insert = |row: &JournalRow<'_>| ledger::insert_journal(connection, start, row).map_err(|e| self.fault(&e));
         if let Some(ahead) = ahead {
             insert(&ahead)?;

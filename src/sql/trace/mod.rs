@@ -104,6 +104,13 @@ pub fn trace(statement: &str, dialect: Dialect) -> Trace {
     }
 }
 
+/// Whether a statement of MySQL or MariaDB makes, alters or takes away a table, view or index, and leaves its session as
+/// it was: no variable, no lock, no open transaction, no other database, no role. "No" where it is not known.
+pub fn only_defines(statement: &str, dialect: Dialect) -> bool {
+    matches!(dialect, Dialect::MySql(_))
+        && Words::read(statement, dialect).is_some_and(|words| mysql::only_defines(&words))
+}
+
 /// SQLite: everything can be in a transaction but what speaks of transactions, files and the session.
 ///
 /// <https://www.sqlite.org/lang_transaction.html>, <https://www.sqlite.org/lang_vacuum.html>

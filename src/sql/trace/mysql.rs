@@ -128,6 +128,23 @@ fn create(words: &Words<'_>) -> Trace {
     }
 }
 
+/// See [`only_defines`](super::only_defines).
+pub(super) fn only_defines(words: &Words<'_>) -> bool {
+    const DEFINED: [&str; 5] = ["table", "tables", "view", "index", "sequence"];
+    let is_kind = |at: &usize| words.is_one_of(*at, &KINDS) || words.is(*at, "tables");
+    let what = (1..words.len().min(HEAD)).find(is_kind).filter(|&at| words.is_one_of(at, &DEFINED));
+    let variable = |at: usize| words.kind(at) == Some(Kind::Variable) || words.is_symbol(at, b'@');
+    let is_definition = |at: usize| {
+        let temporary = (1..at).any(|at| words.is(at, "temporary"));
+        // A query that fills a table is run, a view's is not.
+        !temporary && (words.is(at, "view") || !fills(words, at + 1))
+    };
+    words.is_one_of(0, &["create", "alter", "drop", "rename"])
+        && what.is_some_and(is_definition)
+        && !words.cut
+        && !(0..words.len()).any(variable)
+}
+
 /// Whether a new table is filled from a query.
 fn fills(words: &Words<'_>, from: usize) -> bool {
     let rows = |at: usize| words.is(at, "values") && words.is(at + 1, "row");
