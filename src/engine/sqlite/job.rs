@@ -83,7 +83,9 @@ impl LastText {
     fn share(&self, text: &Text) -> (Arc<Text>, bool) {
         let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match &*last {
-            Some(known) if known.0.file == text.file && known.0.checksums == text.checksums && known.0.sql == text.sql => {
+            Some(known)
+                if known.0.file == text.file && known.0.checksums == text.checksums && known.0.sql == text.sql =>
+            {
                 known.clone()
             }
             _ => last.insert((Arc::new(text.clone()), leaves_nothing(text))).clone(),

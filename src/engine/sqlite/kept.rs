@@ -15,7 +15,7 @@ use std::time::Duration;
 use rusqlite::Connection;
 
 /// The most connections that are kept by a process. Each is one open file, and as a rule less than 200 KB.
-const LIMIT: usize = 256;
+pub(super) const LIMIT: usize = 256;
 
 /// How long a connection waits for a lock when nothing else is said.
 const WAIT: Duration = Duration::from_secs(5);

@@ -11,11 +11,11 @@ use time::format_description::BorrowedFormatItem;
 use time::macros::format_description;
 
 use super::{fault, reading};
-use crate::engine::{JournalFormat, Order};
 use crate::engine::stepwise::failed;
 use crate::engine::tables::{
     HISTORY, JOURNAL, JOURNAL_COLUMNS, JOURNAL_FORMAT, JournalRow, applied_on_now, lacking, version_type,
 };
+use crate::engine::{JournalFormat, Order};
 use crate::error::{Code, Diagnostic};
 
 /// How times are written.
