@@ -1,7 +1,8 @@
 //! Applies a changeset: text, history row and journal row commit together, or not at all.
 //!
-//! Start at [`run`]. A text that may not be in a transaction goes to [`super::steps`]. The connection is closed after
-//! each order: temporary tables, pragmas and attached databases of one text never meet another.
+//! Start at [`run`]. A text that may not be in a transaction goes to [`super::steps`]. A text that may
+//! leave something in its session (`leavings`: temporary tables, pragmas, attached databases) has a connection of its own,
+//! which is closed after it.
 
 use std::time::Instant;
 
@@ -14,6 +15,7 @@ use super::fault;
 use super::file::File;
 use super::foreign_keys::Violations;
 use super::job::Job;
+use super::kept::Shelf;
 use super::ledger::{self, Start};
 use super::steps::FileSteps;
 use crate::changeset::Width;
@@ -25,7 +27,7 @@ use crate::history::AttemptOutcome;
 use crate::sql::{Dialect, Statement, split};
 
 /// Carries an order out, on the thread that calls it.
-pub(super) fn run(job: &Job, brake: &Brake, runtime: &Handle) -> Outcome {
+pub(super) fn run(job: &Job, brake: &Brake, shelf: &Shelf, runtime: &Handle) -> Outcome {
     let order = &job.order();
     let began = Instant::now();
     if brake.is_cancelled() {
@@ -43,13 +45,13 @@ pub(super) fn run(job: &Job, brake: &Brake, runtime: &Handle) -> Outcome {
         return runtime.block_on(stepwise::apply(
             order,
             &statements,
-            &mut FileSteps::new(order, brake, statements.len()),
+            &mut FileSteps::new(order, brake, shelf, statements.len()),
         ));
     }
     if let Some(failure) = stepwise::half_done(order) {
         return Outcome::Failed(failure);
     }
-    match (Whole { order, statements: &statements, brake }).apply() {
+    match (Whole { order, statements: &statements, brake, shelf, leaves_nothing: job.leaves_nothing }).apply() {
         Ok(by_another) => Outcome::Applied(Applied { duration: began.elapsed(), notices: Vec::new(), by_another }),
         Err(stop) => Outcome::Failed(stop.failure(began)),
     }
@@ -72,6 +74,9 @@ struct Whole<'w> {
     order: &'w Order<'w>,
     statements: &'w [Statement<'w>],
     brake: &'w Brake,
+    shelf: &'w Shelf,
+    /// Whether the text may have a connection that other such texts had.
+    leaves_nothing: bool,
 }
 
 /// How a transaction ended, if nothing went wrong.
@@ -114,18 +119,19 @@ impl Stop {
 impl Whole<'_> {
     /// Applies the text; answers whether it was another run that did, a moment ago.
     fn apply(&self) -> Result<bool, Stop> {
-        let connection = self.open()?;
-        let start = Start::now(&connection).map_err(|e| self.stop(Moment::Prepare, &e))?;
-        self.attempts(&connection, &start).map_err(|stop| match stop.is_noteworthy() {
+        let file = File::of(self.order.tenant, self.shelf).map_err(Stop::prepare)?;
+        let opened = if self.leaves_nothing { file.to_write_again() } else { file.to_write() };
+        let mut connection = opened.map_err(Stop::prepare)?;
+        self.brake.fit(&mut connection).map_err(|e| self.stop(Moment::Prepare, &e))?;
+        let start = Start::now();
+        let applied = self.attempts(&connection, &start).map_err(|stop| match stop.is_noteworthy() {
             true => self.note(&connection, &start, stop),
             false => stop,
-        })
-    }
-
-    fn open(&self) -> Result<Connection, Stop> {
-        let mut connection = File::of(self.order.tenant).and_then(|file| file.to_write()).map_err(Stop::prepare)?;
-        self.brake.fit(&mut connection).map_err(|e| self.stop(Moment::Prepare, &e))?;
-        Ok(connection)
+        });
+        if self.leaves_nothing && applied.is_ok() {
+            file.keep(connection);
+        }
+        applied
     }
 
     /// Tries once; and once more if every violation that was found was there before, knowing that.
@@ -170,8 +176,7 @@ impl Whole<'_> {
     /// Writes the history row first: of two runs that race, the second learns of the first before its text runs.
     fn inside(&self, connection: &Connection, start: &Start, known: &Violations) -> Result<Verdict, Stop> {
         let order = self.order;
-        ledger::make_tables(connection, order).map_err(|e| self.stop(Moment::Prepare, &e))?;
-        if let Err(e) = ledger::insert_history(connection, order) {
+        if let Err(e) = ledger::enter_history(connection, order) {
             return self.taken(connection, &e);
         }
         for statement in self.statements {

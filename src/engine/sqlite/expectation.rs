@@ -4,6 +4,7 @@ use rusqlite::{Connection, Error, OptionalExtension, params};
 
 use super::fault;
 use super::file::File;
+use super::kept::Shelf;
 use super::ledger::{self, Start};
 use super::reading;
 use crate::engine::tables::{JOURNAL, JournalRow, SNAPSHOT};
@@ -13,8 +14,8 @@ use crate::schema::Snapshot;
 use crate::tenant::Tenant;
 
 /// Reads the schema that the journal keeps.
-pub(super) fn recorded(tenant: &Tenant) -> Result<Option<Snapshot>> {
-    let found = File::of(tenant)?.read(|connection| {
+pub(super) fn recorded(tenant: &Tenant, shelf: &Shelf) -> Result<Option<Snapshot>> {
+    let found = File::of(tenant, shelf)?.read(|connection| {
         if reading::journal_format(connection)? < Some(JournalFormat::Two) {
             return Ok(None);
         }
@@ -36,14 +37,14 @@ pub(super) struct Kept {
 ///
 /// # Errors
 /// `MT212` when it cannot be written.
-pub(super) fn keep(tenant: &Tenant, kept: &Kept) -> Result<()> {
-    let file = File::of(tenant)?;
+pub(super) fn keep(tenant: &Tenant, shelf: &Shelf, kept: &Kept) -> Result<()> {
+    let file = File::of(tenant, shelf)?;
     // Without a file, or without such a journal, there is no row of this run.
     let is_there = file.read(reading::journal_format)?.flatten() >= Some(JournalFormat::Two);
     if !is_there {
         return Ok(());
     }
-    let connection = file.to_write()?;
+    let connection = file.to_write_again()?;
     let sql = format!(
         "UPDATE main.{JOURNAL} SET fingerprint = ?1, accepted = ?2, {SNAPSHOT} = ?3
          WHERE id = (SELECT max(id) FROM main.{JOURNAL}) AND run_id = ?4 RETURNING id"
@@ -63,18 +64,17 @@ pub(super) fn keep(tenant: &Tenant, kept: &Kept) -> Result<()> {
 ///
 /// # Errors
 /// `MT212` when it cannot be written.
-pub(super) fn accept(acceptance: &Acceptance<'_>) -> Result<()> {
-    let connection = File::of(acceptance.tenant)?.to_write()?;
+pub(super) fn accept(acceptance: &Acceptance<'_>, shelf: &Shelf) -> Result<()> {
+    let connection = File::of(acceptance.tenant, shelf)?.to_write()?;
     let row = JournalRow::of_acceptance(acceptance);
-    let written = Start::now(&connection).and_then(|start| {
-        ledger::in_transaction(&connection, || {
-            ledger::make_journal(&connection)?;
-            ledger::insert_journal(&connection, &start, &row)?;
-            let id = connection.last_insert_rowid();
-            let sql = format!("UPDATE main.{JOURNAL} SET {SNAPSHOT} = ?1 WHERE id = ?2");
-            connection.execute(&sql, params![acceptance.snapshot.to_text(), id])?;
-            forget_before(&connection, id)
-        })
+    let start = Start::now();
+    let written = ledger::in_transaction(&connection, || {
+        ledger::make_journal(&connection)?;
+        ledger::insert_journal(&connection, &start, &row)?;
+        let id = connection.last_insert_rowid();
+        let sql = format!("UPDATE main.{JOURNAL} SET {SNAPSHOT} = ?1 WHERE id = ?2");
+        connection.execute(&sql, params![acceptance.snapshot.to_text(), id])?;
+        forget_before(&connection, id)
     });
     written.map_err(|error| unwritten(acceptance.tenant, &error))
 }

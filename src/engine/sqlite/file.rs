@@ -9,6 +9,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
+use super::kept::Shelf;
 use super::{fault, fence};
 use crate::error::{Code, Diagnostic, Result};
 use crate::tenant::{Datasource, Tenant};
@@ -27,16 +28,17 @@ pub(super) struct File<'t> {
     pub shown: &'t str,
     path: &'t Path,
     create: bool,
+    shelf: &'t Shelf,
 }
 
 impl<'t> File<'t> {
-    /// Returns the file in which a tenant lives.
+    /// Returns the file in which a tenant lives; `shelf` has the connections of its directory that are kept.
     ///
     /// # Errors
     /// `MT900` for a tenant of another engine.
-    pub fn of(tenant: &'t Tenant) -> Result<Self> {
+    pub fn of(tenant: &'t Tenant, shelf: &'t Shelf) -> Result<Self> {
         match &tenant.datasource {
-            Datasource::Sqlite { shown, file, create } => Ok(Self { shown, path: file, create: *create }),
+            Datasource::Sqlite { shown, file, create } => Ok(Self { shown, path: file, create: *create, shelf }),
             other => Err(Diagnostic::new(
                 Code::BUG,
                 format!("tenant {} ({}) was given to a directory of SQLite files", tenant.name, other.engine()),
@@ -56,6 +58,7 @@ impl<'t> File<'t> {
     /// # Errors
     /// `MT312` where it is missing, `MT310` where it cannot be opened, `MT318` where it is no database.
     pub fn to_write(&self) -> Result<Connection> {
+        self.shelf.forget(self.path);
         let mut flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         if self.find()?.is_none() {
             flags |= OpenFlags::SQLITE_OPEN_CREATE;
@@ -77,6 +80,20 @@ impl<'t> File<'t> {
         opened.map_err(|e| fault::unreadable(self.shown, &e))
     }
 
+    /// As [`File::to_write`], with a connection that was kept if there is one: for what gets the same answers in each.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn to_write_again(&self) -> Result<Connection> {
+        self.shelf.take(self.path, true).map_or_else(|| self.to_write(), Ok)
+    }
+
+    /// Keeps a connection for the next order or look, if that may be: one of [`File::to_write`] that left nothing in its
+    /// session.
+    pub fn keep(&self, connection: Connection) {
+        self.shelf.put(self.path, connection, true);
+    }
+
     /// Reads the file as it is; without a file that may be missing, answers nothing.
     ///
     /// Writes nothing and makes nothing, with two exceptions that SQLite owes to every reader: it completes the
@@ -85,6 +102,13 @@ impl<'t> File<'t> {
     /// # Errors
     /// `MT312` where it is missing, `MT310` where it cannot be opened, `MT318` where it cannot be read.
     pub fn read<T>(&self, work: impl Fn(&Connection) -> rusqlite::Result<T>) -> Result<Option<T>> {
+        if let Some(connection) = self.shelf.take(self.path, false)
+            && let Ok(done) = in_one_look(&connection, &work)
+        {
+            let writes = connection.is_readonly("main").is_ok_and(|read_only| !read_only);
+            self.shelf.put(self.path, connection, writes);
+            return Ok(Some(done));
+        }
         let mut tries = 0;
         while let Some(before) = self.find()? {
             let still = tries < STILL_TRIES && self.is_wal_at_rest();
@@ -102,10 +126,18 @@ impl<'t> File<'t> {
         Ok(None)
     }
 
-    /// Returns whether the file can be written to, as SQLite sees it; a missing one can.
+    /// Returns whether this user may write to the file; a missing one can be written to.
     ///
-    /// Asks SQLite and not the file system: closing a file that SQLite has open in the same process drops its
-    /// locks. <https://www.sqlite.org/howtocorrupt.html> (2.2)
+    /// Not by opening it: closing a file that SQLite has open in the same process drops its locks.
+    /// <https://www.sqlite.org/howtocorrupt.html> (2.2)
+    #[cfg(unix)]
+    pub fn takes_writes(&self) -> bool {
+        use rustix::fs::{Access, access};
+        access(self.path, Access::WRITE_OK).is_ok() || !self.path.exists()
+    }
+
+    /// As above, by SQLite's own opening.
+    #[cfg(not(unix))]
     pub fn takes_writes(&self) -> bool {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         Connection::open_with_flags(self.path, flags)
@@ -115,7 +147,11 @@ impl<'t> File<'t> {
 
     fn read_with_locks<T>(&self, work: impl Fn(&Connection) -> rusqlite::Result<T>) -> rusqlite::Result<T> {
         let read_only = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let done = Connection::open_with_flags(self.path, read_only).and_then(|c| in_one_look(&c, &work));
+        let done = Connection::open_with_flags(self.path, read_only).and_then(|connection| {
+            let done = in_one_look(&connection, &work)?;
+            self.shelf.put(self.path, connection, false);
+            Ok(done)
+        });
         match &done {
             // A writer was killed, and its rollback is still to be done: any connection that may write does it.
             // <https://www.sqlite.org/lockingv3.html#hot_journals>
@@ -187,8 +223,12 @@ impl<'t> File<'t> {
 }
 
 /// Works in one read transaction, so that all that is read was true at one instant.
+///
+/// The first query takes the lock; from then on what the connection knows of the schema holds.
 fn in_one_look<T>(connection: &Connection, work: impl Fn(&Connection) -> rusqlite::Result<T>) -> rusqlite::Result<T> {
     connection.busy_timeout(READ_WAIT)?;
-    connection.execute_batch("BEGIN")?;
-    work(connection)
+    connection.execute_batch("BEGIN; SELECT 1 FROM sqlite_schema LIMIT 1")?;
+    let done = work(connection)?;
+    connection.execute_batch("COMMIT")?;
+    Ok(done)
 }

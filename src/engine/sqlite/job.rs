@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio_util::sync::CancellationToken;
 
+use super::leavings::leaves_nothing;
 use crate::changeset::{Changeset, Text, Version, Width};
 use crate::engine::{Known, Order, Resume, RunIdentity, Tables};
 use crate::tenant::{Limits, Tenant};
@@ -14,6 +15,8 @@ pub(super) struct Job {
     tenant: Tenant,
     changeset: Changeset,
     text: Arc<Text>,
+    /// Whether the text leaves nothing in its session.
+    pub leaves_nothing: bool,
     width: Width,
     run: RunIdentity,
     tables: Tables,
@@ -36,10 +39,12 @@ impl Job {
             down: None,
             down_variants: BTreeMap::new(),
         };
+        let (text, leaves_nothing) = texts.share(order.text);
         Self {
             tenant: order.tenant.clone(),
             changeset,
-            text: texts.share(order.text),
+            text,
+            leaves_nothing,
             width: order.width,
             run: order.run.clone(),
             tables: order.tables,
@@ -69,18 +74,21 @@ impl Job {
     }
 }
 
-/// The text that was last asked for: in lockstep all tenants get the same one, and one copy serves them all.
+/// The text that was last asked for, and whether it leaves nothing in its session: in lockstep all tenants get the same
+/// one, and one copy serves them all.
 #[derive(Default)]
-pub(super) struct LastText(Mutex<Option<Arc<Text>>>);
+pub(super) struct LastText(Mutex<Option<(Arc<Text>, bool)>>);
 
 impl LastText {
-    fn share(&self, text: &Text) -> Arc<Text> {
+    fn share(&self, text: &Text) -> (Arc<Text>, bool) {
         let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match &*last {
-            Some(known) if known.file == text.file && known.checksums == text.checksums && known.sql == text.sql => {
+            Some(known)
+                if known.0.file == text.file && known.0.checksums == text.checksums && known.0.sql == text.sql =>
+            {
                 known.clone()
             }
-            _ => last.insert(Arc::new(text.clone())).clone(),
+            _ => last.insert((Arc::new(text.clone()), leaves_nothing(text))).clone(),
         }
     }
 }

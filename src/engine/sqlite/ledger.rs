@@ -1,39 +1,47 @@
 //! Writes to the two tables that a tenant has of ours.
 //!
 //! Start at [`make_tables`]. The history is refinery's, to the letter; times in the journal are RFC 3339, UTC, with
-//! milliseconds, by SQLite's own clock.
+//! milliseconds.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, Error, ErrorCode, OptionalExtension, params};
+use time::OffsetDateTime;
+use time::format_description::BorrowedFormatItem;
+use time::macros::format_description;
 
 use super::{fault, reading};
-use crate::engine::Order;
 use crate::engine::stepwise::failed;
 use crate::engine::tables::{
     HISTORY, JOURNAL, JOURNAL_COLUMNS, JOURNAL_FORMAT, JournalRow, applied_on_now, lacking, version_type,
 };
+use crate::engine::{JournalFormat, Order};
 use crate::error::{Code, Diagnostic};
 
-/// This instant by SQLite's clock.
-const NOW: &str = "strftime('%Y-%m-%dT%H:%M:%fZ', 'now')";
+/// How times are written.
+const TIME: &[BorrowedFormatItem<'_>] =
+    format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
 
-/// When an attempt began, by SQLite's clock and by ours.
+/// When an attempt began.
 pub(super) struct Start {
     text: String,
-    instant: std::time::Instant,
+    instant: Instant,
 }
 
 impl Start {
     /// Notes that an attempt begins now.
-    pub fn now(connection: &Connection) -> rusqlite::Result<Self> {
-        let text = connection.query_row(&format!("SELECT {NOW}"), [], |row| row.get(0))?;
-        Ok(Self { text, instant: std::time::Instant::now() })
+    pub fn now() -> Self {
+        Self { text: now(), instant: Instant::now() }
     }
 
     fn elapsed(&self) -> Duration {
         self.instant.elapsed()
     }
+}
+
+fn now() -> String {
+    let now = OffsetDateTime::now_utc();
+    now.format(TIME).unwrap_or_else(|_| now.to_string())
 }
 
 /// Makes what is missing of both tables, and gives a narrow history refinery's wide checksums. Either integer type has the affinity of 64 bits: none is ever widened.
@@ -53,6 +61,25 @@ pub(super) fn make_tables(connection: &Connection, order: &Order<'_>) -> rusqlit
         connection.execute(&sql, params![checksum.to_string(), version.0])?;
     }
     make_journal(connection)
+}
+
+/// Writes the history row of an order, and sees to it that both tables are as they must be: in a transaction that has
+/// begun. Where they are already, which is the rule, nothing is asked.
+pub(super) fn enter_history(connection: &Connection, order: &Order<'_>) -> rusqlite::Result<()> {
+    if !order.rewrite.is_empty() {
+        make_tables(connection, order)?;
+        return insert_history(connection, order);
+    }
+    match insert_history(connection, order) {
+        // There is no such table, or it is another one than expected: the second try says so.
+        Err(e) if fault::kind(&e) == Some(ErrorCode::Unknown) => {
+            make_tables(connection, order)?;
+            insert_history(connection, order)
+        }
+        // The row was written by what the connection knows of the schema, so that is how the schema is.
+        Ok(()) if reading::journal_format(connection)? != Some(JournalFormat::Three) => make_journal(connection),
+        entered => entered,
+    }
 }
 
 /// Makes the journal if it is missing; gives one that an older mtmigrate made what it lacks.
@@ -101,7 +128,7 @@ pub(super) fn insert_journal(connection: &Connection, start: &Start, row: &Journ
     let columns = JOURNAL_COLUMNS.join(", ");
     let sql = format!(
         "INSERT INTO main.{JOURNAL} ({columns})
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, {NOW}, ?15, ?16, ?17, ?18, ?19)"
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20)"
     );
     let statement = row.statement.as_ref();
     connection
@@ -122,6 +149,7 @@ pub(super) fn insert_journal(connection: &Connection, start: &Start, row: &Journ
                 row.run.host,
                 row.run.tool,
                 start.text,
+                now(),
                 i64::try_from(start.elapsed().as_millis()).unwrap_or(i64::MAX),
                 row.error,
                 row.fingerprint,

@@ -2,7 +2,7 @@
 //!
 //! Start at `open`. A changeset's text, history row and journal row commit together (`apply`); a no-transaction
 //! text goes statement by statement (`steps`). SQLite blocks, so it works on threads for blocking work, at most
-//! `max_connections` of them at once; each order and each reading has a connection of its own and closes it. What the
+//! `max_connections` of them at once; between two orders of a tenant its connection may stay open, idle (`kept`). What the
 //! file says about durability (`journal_mode`, `synchronous`) is left alone.
 
 mod apply;
@@ -14,6 +14,8 @@ mod fence;
 mod file;
 mod foreign_keys;
 mod job;
+mod kept;
+mod leavings;
 mod ledger;
 mod lock;
 mod reading;
@@ -48,6 +50,7 @@ use brake::Brake;
 use expectation::Kept;
 use file::File;
 use job::{Job, LastText};
+use kept::Shelf;
 use ledger::Start;
 use lock::Lock;
 use schema::Seen;
@@ -67,6 +70,7 @@ pub(crate) fn open(server: tenant::Server, include: Include) -> Result<Arc<dyn S
         include,
         permits: Semaphore::new(width.min(Semaphore::MAX_PERMITS)),
         texts: LastText::default(),
+        shelf: Arc::default(),
         lock: Mutex::new(None),
     }))
 }
@@ -80,6 +84,7 @@ struct Directory {
     /// One for each connection.
     permits: Semaphore,
     texts: LastText,
+    shelf: Arc<Shelf>,
     lock: Mutex<Option<Lock>>,
 }
 
@@ -109,8 +114,8 @@ impl Directory {
         let brake = Brake::new(order.cancel.clone(), order.limits);
         let job = Job::of(order, &self.texts);
         let work = tokio::task::spawn_blocking({
-            let (brake, runtime) = (brake.clone(), Handle::current());
-            move || apply::run(&job, &brake, &runtime)
+            let (brake, shelf, runtime) = (brake.clone(), self.shelf.clone(), Handle::current());
+            move || apply::run(&job, &brake, &shelf, &runtime)
         });
         brake.watch(work).await.map_err(died)
     }
@@ -127,48 +132,48 @@ impl Server for Directory {
 
     fn read<'a>(&'a self, tenants: &'a [&'a Tenant]) -> BoxFuture<'a, Vec<Result<Reading>>> {
         Box::pin(self.on_threads(tenants.len(), |at| {
-            let tenant = tenants[at].clone();
-            move || reading::read(&tenant)
+            let (tenant, shelf) = (tenants[at].clone(), self.shelf.clone());
+            move || reading::read(&tenant, &shelf)
         }))
     }
 
     fn journal<'a>(&'a self, tenant: &'a Tenant, limit: u32) -> BoxFuture<'a, Result<Vec<Attempt>>> {
-        let tenant = tenant.clone();
-        Box::pin(self.on_thread(move || reading::journal(&tenant, limit)))
+        let (tenant, shelf) = (tenant.clone(), self.shelf.clone());
+        Box::pin(self.on_thread(move || reading::journal(&tenant, &shelf, limit)))
     }
 
     fn inspect<'a>(&'a self, tenants: &'a [&'a Tenant]) -> BoxFuture<'a, Vec<Result<Arc<Snapshot>>>> {
         let seen = Seen::new(self.include);
         Box::pin(self.on_threads(tenants.len(), move |at| {
-            let (tenant, seen) = (tenants[at].clone(), seen.clone());
-            move || schema::inspect(&tenant, &seen)
+            let (tenant, shelf, seen) = (tenants[at].clone(), self.shelf.clone(), seen.clone());
+            move || schema::inspect(&tenant, &shelf, &seen)
         }))
     }
 
     /// Every gauge is of the whole schema: nothing of the one before is needed.
     fn gauge<'a>(&'a self, tenants: &'a [(&'a Tenant, Option<Gauge>)]) -> BoxFuture<'a, Vec<Result<Gauge>>> {
         Box::pin(self.on_threads(tenants.len(), |at| {
-            let tenant = tenants[at].0.clone();
-            move || schema::gauge(&tenant)
+            let (tenant, shelf) = (tenants[at].0.clone(), self.shelf.clone());
+            move || schema::gauge(&tenant, &shelf)
         }))
     }
 
     fn recorded<'a>(&'a self, tenant: &'a Tenant) -> BoxFuture<'a, Result<Option<Snapshot>>> {
-        let tenant = tenant.clone();
-        Box::pin(self.on_thread(move || expectation::recorded(&tenant)))
+        let (tenant, shelf) = (tenant.clone(), self.shelf.clone());
+        Box::pin(self.on_thread(move || expectation::recorded(&tenant, &shelf)))
     }
 
     fn keep<'a>(&'a self, run: &'a RunIdentity, kept: &'a [Keep<'a>]) -> BoxFuture<'a, Vec<Result<()>>> {
         Box::pin(self.on_threads(kept.len(), |at| {
             let Keep { tenant, snapshot, record, accepted } = &kept[at];
-            let tenant = (*tenant).clone();
+            let (tenant, shelf) = ((*tenant).clone(), self.shelf.clone());
             let kept = Kept {
                 run_id: run.run_id.clone(),
                 fingerprint: (*record).to_owned(),
                 accepted: accepted.map(str::to_owned),
                 snapshot: snapshot.to_text(),
             };
-            move || expectation::keep(&tenant, &kept)
+            move || expectation::keep(&tenant, &shelf, &kept)
         }))
     }
 
@@ -177,8 +182,9 @@ impl Server for Directory {
         let (version, name) = (acceptance.version.0, acceptance.version.1.to_owned());
         let (snapshot, words) = (acceptance.snapshot.clone(), acceptance.words.to_owned());
         let (record, accepted) = (acceptance.record.to_owned(), acceptance.accepted.map(str::to_owned));
+        let shelf = self.shelf.clone();
         Box::pin(self.on_thread(move || {
-            expectation::accept(&Acceptance {
+            let acceptance = Acceptance {
                 tenant: &tenant,
                 tables,
                 run: &run,
@@ -187,7 +193,8 @@ impl Server for Directory {
                 record: &record,
                 accepted: accepted.as_deref(),
                 words: &words,
-            })
+            };
+            expectation::accept(&acceptance, &shelf)
         }))
     }
 
@@ -231,7 +238,7 @@ impl Server for Directory {
                 split(&record.text.sql, Dialect::Sqlite).map_err(|error| stepwise::unsplit(&record, &error))?;
             let mark = stepwise::marked(&record, &statements)?;
             let (tenant, run, name) = (record.tenant.clone(), record.run.clone(), record.changeset.name.clone());
-            let resume = mark.resume();
+            let (resume, shelf) = (mark.resume(), self.shelf.clone());
             let row = JournalRow::of_record(&record, mark);
             let (action, version, checksum, outcome) = (row.action, row.version, row.checksum, row.outcome);
             let (statement, error, accepted) = (row.statement, row.error, row.accepted.map(str::to_owned));
@@ -249,8 +256,8 @@ impl Server for Directory {
                     accepted: accepted.as_deref(),
                     trace: None,
                 };
-                let connection = File::of(&tenant)?.to_write()?;
-                let noted = Start::now(&connection).and_then(|start| ledger::note(&connection, &start, &row));
+                let connection = File::of(&tenant, &shelf)?.to_write()?;
+                let noted = ledger::note(&connection, &Start::now(), &row);
                 Ok(noted.map_err(|error| fault::cause(&error)))
             });
             written.await?.map_err(|cause| stepwise::unrecorded(&record, cause))?;
@@ -281,9 +288,12 @@ impl Server for Directory {
         })
     }
 
-    /// Every order and reading has closed its own connection already.
+    /// What orders and readings did not keep they have closed themselves.
     fn close(&self) -> BoxFuture<'_, ()> {
-        Box::pin(async {})
+        Box::pin(async {
+            let shelf = self.shelf.clone();
+            drop(tokio::task::spawn_blocking(move || shelf.clear()).await);
+        })
     }
 }
 

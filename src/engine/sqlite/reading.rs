@@ -1,9 +1,12 @@
 //! Reads where a tenant stands, as a stranger wrote it.
 
+use std::cell::Cell;
+
 use rusqlite::types::ValueRef;
-use rusqlite::{Connection, OptionalExtension, Row};
+use rusqlite::{Connection, Row};
 
 use super::file::File;
+use super::kept::Shelf;
 use crate::changeset::Width;
 use crate::engine::tables::{self, HISTORY, JOURNAL, JOURNAL_COLUMNS, attempt, lacking};
 use crate::engine::{JournalFormat, Reading, Tables};
@@ -12,8 +15,8 @@ use crate::history::{self, Attempt};
 use crate::tenant::Tenant;
 
 /// Reads a tenant's history and the last row of its journal.
-pub(super) fn read(tenant: &Tenant) -> Result<Reading> {
-    let file = File::of(tenant)?;
+pub(super) fn read(tenant: &Tenant, shelf: &Shelf) -> Result<Reading> {
+    let file = File::of(tenant, shelf)?;
     let found = file.read(|connection| {
         let tables = tables(connection)?;
         let rows = if tables.history.is_some() { history_rows(connection)? } else { Vec::new() };
@@ -28,34 +31,38 @@ pub(super) fn read(tenant: &Tenant) -> Result<Reading> {
 }
 
 /// Reads the newest rows of a tenant's journal.
-pub(super) fn journal(tenant: &Tenant, limit: u32) -> Result<Vec<Attempt>> {
-    let file = File::of(tenant)?;
+pub(super) fn journal(tenant: &Tenant, shelf: &Shelf, limit: u32) -> Result<Vec<Attempt>> {
+    let file = File::of(tenant, shelf)?;
     let found = file.read(|connection| journal_rows(connection, tables(connection)?.journal, limit))?;
     found.unwrap_or_default().iter().map(|row| attempt(&tenant.name, row)).collect()
 }
 
-/// Looks which of our tables there are.
+/// Looks which of our tables there are. The connection must have read already in its transaction.
 fn tables(connection: &Connection) -> rusqlite::Result<Tables> {
-    let is_there = "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?1 COLLATE NOCASE";
     let journal = journal_format(connection)?;
-    let declared = "SELECT type FROM pragma_table_info(?1) WHERE name = 'version' COLLATE NOCASE";
-    let history = match connection.query_row(is_there, [HISTORY], |_| Ok(())).optional()? {
-        Some(()) => connection.query_row(declared, [HISTORY], |row| row.get::<_, String>(0)).optional()?,
-        None => return Ok(Tables { history: None, journal }),
-    };
+    if !connection.table_exists(Some("main"), HISTORY)? {
+        return Ok(Tables { history: None, journal });
+    }
     // A table without such a column fails when its rows are read.
-    let wide = history.is_some_and(|declared| ["int8", "bigint"].contains(&declared.to_ascii_lowercase().as_str()));
+    let wide = connection.column_exists(Some("main"), HISTORY, "version")? && {
+        let declared = connection.column_metadata(Some("main"), HISTORY, "version")?.0;
+        let is = |name: &str| declared.is_some_and(|it| it.to_bytes().eq_ignore_ascii_case(name.as_bytes()));
+        is("int8") || is("bigint")
+    };
     Ok(Tables { history: Some(if wide { Width::Int8 } else { Width::Int4 }), journal })
 }
 
-/// Looks of which format the journal is.
+/// Looks of which format the journal is. The connection must have read or written already in its transaction.
 pub(super) fn journal_format(connection: &Connection) -> rusqlite::Result<Option<JournalFormat>> {
-    let sql = "SELECT lower(name) FROM pragma_table_info(?1, 'main')
-               WHERE EXISTS (SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?1 COLLATE NOCASE)";
-    let mut statement = connection.prepare(sql)?;
-    let columns: Vec<String> = statement.query_map([JOURNAL], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
-    let format = tables::journal_format(|name| columns.iter().any(|column| column == name));
-    Ok((!columns.is_empty()).then_some(format))
+    if !connection.table_exists(Some("main"), JOURNAL)? {
+        return Ok(None);
+    }
+    let failed = Cell::new(None);
+    let format = tables::journal_format(|name| {
+        let found = connection.column_exists(Some("main"), JOURNAL, name);
+        found.map_err(|error| failed.set(Some(error))).is_ok_and(|is_there| is_there)
+    });
+    failed.take().map_or(Ok(Some(format)), Err)
 }
 
 fn history_rows(connection: &Connection) -> rusqlite::Result<Vec<history::Row>> {

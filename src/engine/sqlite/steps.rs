@@ -11,6 +11,7 @@ use super::brake::Brake;
 use super::fault;
 use super::file::File;
 use super::foreign_keys::Violations;
+use super::kept::Shelf;
 use super::ledger::{self, Start};
 use crate::engine::Order;
 use crate::engine::stepwise::{Fault, Step, Steps, failed, unmoved};
@@ -22,6 +23,7 @@ use crate::sql::{Dialect, Statement};
 pub(super) struct FileSteps<'s> {
     order: &'s Order<'s>,
     brake: &'s Brake,
+    shelf: &'s Shelf,
     /// How many the text has.
     statements: u32,
     session: Option<Session>,
@@ -35,8 +37,8 @@ struct Session {
 }
 
 impl<'s> FileSteps<'s> {
-    pub fn new(order: &'s Order<'s>, brake: &'s Brake, statements: usize) -> Self {
-        Self { order, brake, statements: statements as u32, session: None }
+    pub fn new(order: &'s Order<'s>, brake: &'s Brake, shelf: &'s Shelf, statements: usize) -> Self {
+        Self { order, brake, shelf, statements: statements as u32, session: None }
     }
 
     fn session(&self) -> Result<&Session, Fault> {
@@ -85,9 +87,9 @@ impl Steps for FileSteps<'_> {
 
     async fn prepare(&mut self) -> Result<(), Fault> {
         let order = self.order;
-        let mut connection = File::of(order.tenant).and_then(|file| file.to_write()).map_err(refused)?;
+        let mut connection = File::of(order.tenant, self.shelf).and_then(|file| file.to_write()).map_err(refused)?;
         let ready = self.brake.fit(&mut connection).and_then(|()| {
-            let start = Start::now(&connection)?;
+            let start = Start::now();
             ledger::in_transaction(&connection, || ledger::make_tables(&connection, order))?;
             let recorded = ledger::recorded_checksum(&connection, order)?;
             let last = ledger::journal_end(&connection)?;

@@ -17,6 +17,7 @@ use rusqlite::Connection;
 use sha2::{Digest, Sha256};
 
 use super::file::File;
+use super::kept::Shelf;
 use super::reading;
 use crate::engine::Gauge;
 use crate::engine::tables::LEFT_OUT;
@@ -62,8 +63,8 @@ impl Seen {
 }
 
 /// Reads a tenant's schema; a file that is still to be made has an empty one.
-pub(super) fn inspect(tenant: &Tenant, seen: &Seen) -> Result<Arc<Snapshot>> {
-    let found = File::of(tenant)?.read(|connection| {
+pub(super) fn inspect(tenant: &Tenant, shelf: &Shelf, seen: &Seen) -> Result<Arc<Snapshot>> {
+    let found = File::of(tenant, shelf)?.read(|connection| {
         let stored = stored(connection)?;
         let hash = hash(&stored);
         match seen.get(hash) {
@@ -75,8 +76,8 @@ pub(super) fn inspect(tenant: &Tenant, seen: &Seen) -> Result<Arc<Snapshot>> {
 }
 
 /// Measures a tenant's schema.
-pub(super) fn gauge(tenant: &Tenant) -> Result<Gauge> {
-    let value = File::of(tenant)?.read(|connection| Ok(hash(&stored(connection)?)))?;
+pub(super) fn gauge(tenant: &Tenant, shelf: &Shelf) -> Result<Gauge> {
+    let value = File::of(tenant, shelf)?.read(|connection| Ok(hash(&stored(connection)?)))?;
     Ok(Gauge { value: value.unwrap_or_else(|| hash(&[])), mark: 0 })
 }
 

@@ -4,6 +4,7 @@ mod applying;
 mod broken_files;
 mod foreign_keys;
 mod journal;
+mod kept;
 mod locks;
 mod reading;
 mod schemas;
