@@ -58,11 +58,11 @@ fn again(words: &[&str]) -> Result<(), String> {
 fn load(shape: &str, tenants: &str) -> Result<(), String> {
     let shape = Shape::parse(shape).ok_or("unknown shape")?;
     let folder = folder(shape, number(tenants)?, 0)?;
-    let before = kilobytes("VmHWM:");
+    let (before, began) = (kilobytes("VmHWM:"), processor());
     walk::load(folder.path(), &mut |_, took| {
-        let peak = kilobytes("VmHWM:");
+        let (peak, worked) = (kilobytes("VmHWM:"), (processor() - began).as_millis());
         println!(
-            "load {tenants} {:<10} {:>6} ms  peak {:>4} MB (before {} MB)",
+            "load {tenants} {:<10} {:>6} ms, processor {worked:>6} ms  peak {:>4} MB (before {} MB)",
             shape.as_str(),
             took.as_millis(),
             peak / 1024,
@@ -79,12 +79,16 @@ fn walked(shape: &str, tenants: &str, changesets: &str, verify: &str) -> Result<
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let runtime = runtime.map_err(|error| error.to_string())?;
     let began = Instant::now();
+    let mut before = processor();
     let mut phase = |phase: &'static str, took: Duration| {
-        let (now, peak) = (kilobytes("VmRSS:") / 1024, kilobytes("VmHWM:") / 1024);
-        println!("  {phase:<18} {:>6} ms  {now:>4} MB now, peak {peak:>4} MB", took.as_millis());
+        let (now, peak, used) = (kilobytes("VmRSS:") / 1024, kilobytes("VmHWM:") / 1024, processor());
+        let (ms, worked) = (took.as_millis(), (used - before).as_millis());
+        println!("  {phase:<18} {ms:>6} ms, processor {worked:>6} ms  {now:>4} MB now, peak {peak:>4} MB");
+        before = used;
     };
     runtime.block_on(walk::walk(folder.path(), verify, &mut phase))?;
-    println!("  {:<18} {:>6} ms  peak {} MB", "all", began.elapsed().as_millis(), kilobytes("VmHWM:") / 1024);
+    let (ms, worked) = (began.elapsed().as_millis(), processor().as_millis());
+    println!("  {:<18} {ms:>6} ms, processor {worked:>6} ms  peak {} MB", "all", kilobytes("VmHWM:") / 1024);
     Ok(())
 }
 
@@ -96,6 +100,14 @@ fn folder(shape: Shape, tenants: usize, changesets: usize) -> Result<tempfile::T
 
 fn number(word: &str) -> Result<usize, String> {
     word.parse().map_err(|_| format!("{word} is no number"))
+}
+
+/// Returns how long a processor has worked for this process, to a hundredth of a second.
+fn processor() -> Duration {
+    let line = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let fields = line.rsplit(')').next().unwrap_or_default().split_whitespace();
+    let ticks: u64 = fields.skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum();
+    Duration::from_millis(ticks * 10)
 }
 
 /// Returns a line of `/proc/self/status`.
