@@ -95,7 +95,15 @@ impl Console {
     /// # Errors
     /// `MT101` when it cannot be written.
     pub fn data(&self, text: &str) -> Result<(), Diagnostic> {
-        self.line.above(|| write_out(text)).map_err(|error| {
+        self.data_by(|out| write_lines(out, text))
+    }
+
+    /// [`Console::data`] that is written as it is made: what a report of a large fleet says need not fit into memory.
+    ///
+    /// # Errors
+    /// `MT101` when it cannot be written.
+    pub fn data_by(&self, writes: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), Diagnostic> {
+        self.line.above(|| write_out(writes)).map_err(|error| {
             Diagnostic::new(Code::FILE_UNREADABLE, "cannot write to standard output").cause(error.to_string())
         })
     }
@@ -145,10 +153,10 @@ pub(super) fn choose_colors(color: Color) {
     choice.write_global();
 }
 
-/// Writes text and a line feed to stdout. A broken pipe is no failure.
-pub(super) fn write_out(text: &str) -> io::Result<()> {
+/// Lets something be written to stdout. A broken pipe is no failure.
+pub(super) fn write_out(writes: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
     let mut out = anstream::stdout().lock();
-    let written = write_lines(&mut out, text).and_then(|()| out.flush());
+    let written = writes(&mut out).and_then(|()| out.flush());
     match written {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
         other => other,
@@ -160,7 +168,8 @@ pub(super) fn write_err(text: &str) {
     write_lines(&mut anstream::stderr().lock(), text).ok();
 }
 
-fn write_lines(stream: &mut impl Write, text: &str) -> io::Result<()> {
+/// Writes text and a line feed.
+pub(super) fn write_lines(stream: &mut (impl Write + ?Sized), text: &str) -> io::Result<()> {
     stream.write_all(text.as_bytes())?;
     if text.is_empty() || text.ends_with('\n') { Ok(()) } else { stream.write_all(b"\n") }
 }

@@ -82,7 +82,8 @@ fn misunderstood(error: &clap::Error) -> ExitStatus {
         console::write_err(&mistake(error));
         return ExitStatus::Usage;
     }
-    match console::write_out(&error.render().ansi().to_string()) {
+    let text = error.render().ansi().to_string();
+    match console::write_out(|out| console::write_lines(out, &text)) {
         Ok(()) => ExitStatus::Done,
         Err(_) => ExitStatus::Usage,
     }

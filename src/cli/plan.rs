@@ -75,7 +75,8 @@ pub(super) fn run(args: &PlanArgs, context: &Context) -> Outcome {
             }
         };
         let report = PlanReport::new(&scope, &survey, &plan, PlanOptions { sql: args.sql });
-        console.data(&report.render(args.format, console.paint_out())).map_err(|one| vec![one])?;
+        let paint = console.paint_out();
+        console.data_by(|out| report.write(args.format, paint, out)).map_err(|one| vec![one])?;
         Ok(report.exit(args.check))
     })
 }

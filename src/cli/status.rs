@@ -64,8 +64,8 @@ pub(super) fn run(args: &StatusArgs, context: &Context) -> Outcome {
         let mut survey = lockstep::survey(&scope, OutOfOrder::Refuse, lockstep::Depth::Schemas).await;
         lockstep::look(&scope, &mut survey).await;
         let report = StatusReport::new(&scope, &survey, scope.changelog.newest(), today());
-        let text = report.render(args.format, console.paint_out(), console.width());
-        console.data(&text).map_err(|one| vec![one])?;
+        let (paint, width) = (console.paint_out(), console.width());
+        console.data_by(|out| report.write(args.format, paint, width, out)).map_err(|one| vec![one])?;
         if !console.quiet() {
             console.tell(&explained(&scope, &survey));
             console.tell(&over(scope.fleet, today()));

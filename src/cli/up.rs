@@ -154,7 +154,7 @@ fn print(report: &RunReport, format: RunFormat, console: &Console) {
             if !console.quiet() && !console.json_talk() {
                 console.talk(&report.human(console.paint_err()));
             }
-            console.data(&report.json())
+            console.data_by(|out| report.write_json(out))
         }
     };
     if let Err(unwritten) = written {

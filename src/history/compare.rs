@@ -2,8 +2,6 @@
 //!
 //! Linear in rows and changesets. Each row is believed only as far as it can be read.
 
-use std::collections::HashMap;
-
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
@@ -37,12 +35,16 @@ pub struct Comparison {
 /// Compares a tenant's rows, in any order, with the changelog.
 pub fn compare(rows: &[Row], changelog: &Changelog, engine: EngineKind, out_of_order: OutOfOrder) -> Comparison {
     let mut compared = Comparison::default();
-    let mut recorded = recorded(rows, &mut compared.findings);
-    compared.newest = recorded.keys().max().copied();
+    let recorded = recorded(rows, &mut compared.findings);
+    compared.newest = recorded.last().map(|(version, _)| *version);
+    let mut recorded = recorded.into_iter().peekable();
     for changeset in changelog.changesets() {
         let version = changeset.version;
-        match recorded.remove(&version) {
-            Some(believed) => {
+        while let Some((unknown, believed)) = recorded.next_if(|(recorded, _)| *recorded < version) {
+            compared.findings.extend(not_ours(unknown, believed, changelog));
+        }
+        match recorded.next_if(|(recorded, _)| *recorded == version) {
+            Some((_, believed)) => {
                 compared.applied.push(version);
                 compared.findings.extend(believed.and_then(|b| difference(&b, changeset, changelog, engine)));
             }
@@ -56,39 +58,48 @@ pub fn compare(rows: &[Row], changelog: &Changelog, engine: EngineKind, out_of_o
             }
         }
     }
-    for (version, believed) in recorded {
-        let Some(Believed { name, .. }) = believed else { continue };
-        let ahead = changelog.newest().is_none_or(|newest| version > newest);
-        let found = if ahead { Finding::Unknown { version, name } } else { Finding::Missing { version, name } };
-        compared.findings.push(found);
+    for (unknown, believed) in recorded {
+        compared.findings.extend(not_ours(unknown, believed, changelog));
     }
     compared.findings.sort_by_cached_key(|finding| (finding.version(), finding.clone()));
     compared
 }
 
+/// Returns what is to be said of a version that no changeset has.
+fn not_ours(version: Version, believed: Option<Believed<'_>>, changelog: &Changelog) -> Option<Finding> {
+    let name = believed?.name.to_owned();
+    let ahead = changelog.newest().is_none_or(|newest| version > newest);
+    Some(if ahead { Finding::Unknown { version, name } } else { Finding::Missing { version, name } })
+}
+
 /// A row whose every column could be read.
-struct Believed {
-    name: String,
+struct Believed<'r> {
+    name: &'r str,
     checksum: u64,
 }
 
-/// Reads the rows by version; a version whose row is strange has nothing to believe.
-fn recorded(rows: &[Row], findings: &mut Vec<Finding>) -> HashMap<Version, Option<Believed>> {
-    let mut recorded = HashMap::with_capacity(rows.len());
+/// Reads the rows, in order of version; a version whose row is strange has nothing to believe.
+fn recorded<'r>(rows: &'r [Row], findings: &mut Vec<Finding>) -> Vec<(Version, Option<Believed<'r>>)> {
+    let mut strange = |version, row, what: &str| {
+        findings.push(Finding::Strange { version, row: shown_row(row), what: what.to_owned() });
+    };
+    let mut by_version: Vec<(Version, &Row)> = Vec::with_capacity(rows.len());
     for row in rows {
-        let mut strange = |version, what: &str| {
-            findings.push(Finding::Strange { version, row: shown_row(row), what: what.to_owned() })
-        };
-        let Some(version) = version(row) else {
-            strange(None, "its version is no whole number from 0 up");
-            continue;
-        };
-        if recorded.contains_key(&version) {
-            strange(Some(version), "its version is there twice");
+        match version(row) {
+            Some(version) => by_version.push((version, row)),
+            None => strange(None, row, "its version is no whole number from 0 up"),
+        }
+    }
+    // Of several with one version the first to be read comes first, and is the one that counts.
+    by_version.sort_by_key(|(version, _)| *version);
+    let mut recorded: Vec<(Version, Option<Believed<'r>>)> = Vec::with_capacity(by_version.len());
+    for (version, row) in by_version {
+        if recorded.last().is_some_and(|(last, _)| *last == version) {
+            strange(Some(version), row, "its version is there twice");
             continue;
         }
-        let believed = believe(row).map_err(|what| strange(Some(version), what)).ok();
-        recorded.insert(version, believed);
+        let believed = believe(row).map_err(|what| strange(Some(version), row, what)).ok();
+        recorded.push((version, believed));
     }
     recorded
 }
@@ -97,20 +108,43 @@ fn version(row: &Row) -> Option<Version> {
     row.version.as_deref()?.parse().ok().filter(|&v| v >= 0).map(Version)
 }
 
-fn believe(row: &Row) -> Result<Believed, &'static str> {
-    let name = row.name.clone().ok_or("its name is null")?;
+fn believe(row: &Row) -> Result<Believed<'_>, &'static str> {
+    let name = row.name.as_deref().ok_or("its name is null")?;
     let checksum = row.checksum.as_deref().ok_or("its checksum is null")?;
     let checksum = checksum.parse().map_err(|_| "its checksum is no decimal number of 64 bits")?;
     let applied_on = row.applied_on.as_deref().ok_or("its applied_on is null")?;
-    OffsetDateTime::parse(applied_on, &Rfc3339).map_err(|_| "its applied_on is no RFC 3339 time")?;
+    if !is_plain_time(applied_on) {
+        OffsetDateTime::parse(applied_on, &Rfc3339).map_err(|_| "its applied_on is no RFC 3339 time")?;
+    }
     Ok(Believed { name, checksum })
 }
 
-fn difference(row: &Believed, changeset: &Changeset, changelog: &Changelog, engine: EngineKind) -> Option<Finding> {
+/// Whether this is a time as refinery and we write it, on a day that every month has: the parser takes all of these, and
+/// a large fleet has millions.
+fn is_plain_time(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    let Some((date_and_time, rest)) = bytes.split_at_checked(19) else { return false };
+    let shape = date_and_time.iter().zip(b"0000-00-00T00:00:00").all(|(byte, form)| match form {
+        b'0' => byte.is_ascii_digit(),
+        form => byte == form,
+    });
+    let pair = |at: usize| (date_and_time[at] - b'0') * 10 + (date_and_time[at + 1] - b'0');
+    let in_range = || {
+        (1..=12).contains(&pair(5)) && (1..=28).contains(&pair(8)) && pair(11) < 24 && pair(14) < 60 && pair(17) < 60
+    };
+    let fraction = match rest {
+        [b'Z'] => true,
+        [b'.', digits @ .., b'Z'] => (1..=9).contains(&digits.len()) && digits.iter().all(u8::is_ascii_digit),
+        _ => false,
+    };
+    shape && fraction && in_range()
+}
+
+fn difference(row: &Believed<'_>, changeset: &Changeset, changelog: &Changelog, engine: EngineKind) -> Option<Finding> {
     let version = changeset.version;
     // The checksum covers the name, so after a renaming it says nothing about the text.
     if row.name != changeset.name {
-        return Some(Finding::Renamed { version, recorded: row.name.clone(), expected: changeset.name.clone() });
+        return Some(Finding::Renamed { version, recorded: row.name.to_owned(), expected: changeset.name.clone() });
     }
     let name = changeset.name.clone();
     match changeset.text(engine) {
@@ -185,6 +219,27 @@ mod tests {
     fn findings(rows: &[Row]) -> Vec<(&'static str, String)> {
         let compared = compare(rows, &ORDERS, ENGINE, OutOfOrder::Refuse);
         compared.findings.iter().map(|f| (f.kind(), f.detail())).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_taken_for_a_time_at_first_sight_is_one(
+            text in "[0-9]{4}-[01][0-9]-[0-3][0-9][Tt ][0-2][0-9]:[0-6][0-9]:[0-6][0-9](\\.[0-9]{0,10})?(Z|z|\\+00:00)?"
+        ) {
+            prop_assert!(!is_plain_time(&text) || OffsetDateTime::parse(&text, &Rfc3339).is_ok(), "{}", text);
+        }
+    }
+
+    #[test]
+    fn a_time_as_refinery_and_we_write_it_is_taken_at_first_sight() {
+        for text in ["2026-11-21T09:30:00Z", "2026-11-21T09:30:00.1Z", "2026-11-21T09:30:00.123456789Z"] {
+            assert!(is_plain_time(text) && OffsetDateTime::parse(text, &Rfc3339).is_ok(), "{text}");
+        }
+        for text in
+            ["", "2026-02-30T09:30:00Z", "2026-11-21T09:30:00", "2026-11-21T09:30:00.Z", "größe-11-21T09:30:00Z"]
+        {
+            assert!(!is_plain_time(text), "{text}");
+        }
     }
 
     #[test]

@@ -8,6 +8,9 @@ mod finding;
 pub use compare::{Comparison, OutOfOrder, compare};
 pub use finding::Finding;
 
+use std::hash::Hasher;
+
+use siphasher::sip::SipHasher13;
 use time::OffsetDateTime;
 
 use crate::changeset::Version;
@@ -134,21 +137,29 @@ pub fn unfinished(last: &Attempt) -> Option<Unfinished> {
 /// SipHash-1-3 with zero keys over each statement's bytes and a zero byte, as 16 hexadecimal digits. It is in
 /// tenants' journals (format 1) and can never change.
 pub fn prefix_hash<'s>(before: impl IntoIterator<Item = &'s str>) -> String {
-    prefix_hashes(before).pop().unwrap_or_default()
+    let mut hasher = SipHasher13::new();
+    before.into_iter().for_each(|statement| take(&mut hasher, statement));
+    digits(&hasher)
 }
 
 /// Returns [`prefix_hash`] of nothing, of the first statement, of the first two, and so on to all of them.
 pub fn prefix_hashes<'s>(statements: impl IntoIterator<Item = &'s str>) -> Vec<String> {
-    use std::hash::Hasher;
-    let mut hasher = siphasher::sip::SipHasher13::new();
-    let digits = |hasher: &siphasher::sip::SipHasher13| format!("{:016x}", hasher.finish());
+    let mut hasher = SipHasher13::new();
     let mut hashes = vec![digits(&hasher)];
     for statement in statements {
-        hasher.write(statement.as_bytes());
-        hasher.write(&[0]);
+        take(&mut hasher, statement);
         hashes.push(digits(&hasher));
     }
     hashes
+}
+
+fn take(hasher: &mut SipHasher13, statement: &str) {
+    hasher.write(statement.as_bytes());
+    hasher.write(&[0]);
+}
+
+fn digits(hasher: &SipHasher13) -> String {
+    format!("{:016x}", hasher.finish())
 }
 
 #[cfg(test)]

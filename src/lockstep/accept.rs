@@ -200,7 +200,7 @@ impl<'c> Case<'c> {
         }
         let (engine, applied) = (self.cohort.engine, &self.applied);
         let entries = members.into_iter().map(|member| Entry { engine, applied: applied.clone(), member });
-        SchemaDrift::of(entries.collect()).verdicts().get(&self.id).is_some_and(|verdict| !verdict.is_drift())
+        SchemaDrift::of(entries.collect()).verdicts().get(self.id).is_some_and(|verdict| !verdict.is_drift())
     }
 }
 

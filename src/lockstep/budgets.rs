@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::engine::Servers;
 use crate::error::{Code, Diagnostic};
-use crate::tenant::Fleet;
+use crate::tenant::{Fleet, ServerId};
 
 use super::event::{Event, Sink};
 
@@ -36,6 +36,13 @@ impl<'b> Budgets<'b> {
         }
     }
 
+    /// [`Budgets::tell`] of one server alone.
+    pub(crate) fn tell_of(&self, server: ServerId, events: Sink<'_>) {
+        if let Some(Lowered { server, from, to }) = self.lowered_at(server.0) {
+            events(Event::BudgetLowered { server: server.to_owned(), from, to });
+        }
+    }
+
     /// Returns a warning for each server whose width has shrunk since it was told last.
     pub fn warnings(&self) -> Vec<Diagnostic> {
         let warning = |Lowered { server, from, to }: Lowered<'_>| {
@@ -48,12 +55,16 @@ impl<'b> Budgets<'b> {
     }
 
     fn lowered(&self) -> impl Iterator<Item = Lowered<'b>> + '_ {
-        let fleet = self.fleet;
-        self.servers.iter().zip(&self.told).enumerate().filter_map(move |(at, (server, told))| {
-            let to = server.width();
-            // Of several that notice the same change one tells it.
-            let from = told.fetch_min(to, Ordering::SeqCst);
-            (to < from).then(|| Lowered { server: &fleet.servers[at].name, from, to })
-        })
+        (0..self.told.len()).filter_map(|at| self.lowered_at(at))
+    }
+
+    fn lowered_at(&self, at: usize) -> Option<Lowered<'b>> {
+        let to = self.servers[at].width();
+        if to >= self.told[at].load(Ordering::SeqCst) {
+            return None;
+        }
+        // Of several that notice the same change one tells it.
+        let from = self.told[at].fetch_min(to, Ordering::SeqCst);
+        (to < from).then(|| Lowered { server: &self.fleet.servers[at].name, from, to })
     }
 }

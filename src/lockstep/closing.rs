@@ -2,6 +2,7 @@
 //! more, and recorded in their journals.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream};
@@ -10,6 +11,7 @@ use tokio::time::Instant;
 use crate::changeset::Version;
 use crate::engine::{Keep, Left, RunIdentity};
 use crate::error::{Code, Diagnostic, ExitStatus, Result, count, names};
+use crate::schema::Snapshot;
 use crate::tenant::{ServerId, TenantId, Verify};
 
 use super::converge::Watch;
@@ -41,7 +43,8 @@ pub(crate) struct Closing<'c> {
 /// What is to be recorded of one tenant.
 struct Kept {
     tenant: TenantId,
-    record: String,
+    /// Tenants with one schema have one.
+    record: Arc<str>,
     accepted: Option<String>,
 }
 
@@ -125,6 +128,7 @@ impl Closing<'_> {
         let mut kept = Vec::new();
         for cohort in drift.cohorts.iter().filter(|cohort| !cohort.cohort.is_drift()) {
             let measured = is_measured_by_others(&cohort.cohort, |tenant| watch.accepted(tenant).is_empty());
+            let mut last: Option<(Arc<Snapshot>, Arc<str>)> = None;
             for tenant in cohort.cohort.groups.iter().flat_map(|group| &group.tenants) {
                 if !changed.contains(tenant) {
                     continue;
@@ -135,7 +139,11 @@ impl Closing<'_> {
                     _ => json(&accepted),
                 };
                 let Some(live) = watch.schema(*tenant) else { continue };
-                let record = record(live.fingerprint(), &cohort.applied);
+                let record = match &last {
+                    Some((schema, record)) if Arc::ptr_eq(schema, live) => record.clone(),
+                    _ => record(live.fingerprint(), &cohort.applied).into(),
+                };
+                last = Some((live.clone(), record.clone()));
                 kept.push(Kept { tenant: *tenant, record, accepted });
             }
         }

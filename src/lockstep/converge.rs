@@ -10,7 +10,7 @@
 //!
 //! [`Server::gauge`]: crate::engine::Server::gauge
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use futures_util::StreamExt;
@@ -21,8 +21,9 @@ use crate::engine::Gauge;
 use crate::error::{Diagnostic, Result};
 use crate::schema::{Difference, Member, Snapshot, broken};
 use crate::sql::EngineKind;
-use crate::tenant::{Tenant, TenantId};
+use crate::tenant::{ServerId, Tenant, TenantId};
 
+use super::by_tenant::ByTenant;
 use super::drift::SchemaDrift;
 use super::expected::{Entry, Expectations, is_judged};
 use super::schemas::{Schemas, by_server};
@@ -39,7 +40,7 @@ struct Measured {
 /// The first measures of a run.
 #[derive(Default)]
 pub(crate) struct Gauges {
-    by_tenant: HashMap<TenantId, Measured>,
+    by_tenant: ByTenant<Measured>,
     chains: usize,
 }
 
@@ -48,7 +49,7 @@ pub(crate) struct Watch<'w> {
     scope: Scope<'w>,
     schemas: Schemas,
     expectations: Expectations<'w>,
-    tracks: BTreeMap<TenantId, Track<'w>>,
+    tracks: ByTenant<Track<'w>>,
     /// The schema that each class has, where it was read.
     classes: Vec<Option<Arc<Snapshot>>>,
     chains: usize,
@@ -99,7 +100,7 @@ impl<'w> Watch<'w> {
         let mut lists: HashMap<Arc<[Version]>, ()> = HashMap::new();
         let mut known: HashMap<*const Snapshot, usize> = HashMap::new();
         let mut classes = Vec::new();
-        let mut tracks = BTreeMap::new();
+        let mut tracks = ByTenant::default();
         for (tenant, position) in survey.positions() {
             let Some(schema) = &position.schema else { continue };
             // Equal schemas of a survey are one.
@@ -109,7 +110,7 @@ impl<'w> Watch<'w> {
             });
             let list = lists.entry(position.applied.clone()).insert_entry(());
             let applied = list.key().clone();
-            let measured = gauges.by_tenant.get(&tenant).copied();
+            let measured = gauges.by_tenant.get(tenant).copied();
             let judged = is_judged(position);
             tracks.insert(tenant, Track { position, applied, class, measured, touched: false, judged });
         }
@@ -122,11 +123,18 @@ impl<'w> Watch<'w> {
         // One list for all that had one before, and one for those that meet at the same list from others. What they had
         // is held beside it, so that no other comes to lie in its place.
         let mut after: HashMap<*const Version, [Arc<[Version]>; 2]> = HashMap::new();
-        let lists: HashMap<*const Version, Arc<[Version]>> =
-            self.tracks.values().map(|track| (track.applied.as_ptr(), track.applied.clone())).collect();
-        let mut lists: BTreeSet<Arc<[Version]>> = lists.into_values().collect();
+        let mut lists: BTreeSet<Arc<[Version]>> = BTreeSet::new();
+        let mut seen = HashSet::new();
+        let mut last = std::ptr::null();
+        for (_, track) in self.tracks.iter() {
+            // Neighbours mostly share a list.
+            if track.applied.as_ptr() != last && seen.insert(track.applied.as_ptr()) {
+                lists.insert(track.applied.clone());
+            }
+            last = track.applied.as_ptr();
+        }
         for tenant in tenants {
-            let Some(track) = self.tracks.get_mut(tenant) else { continue };
+            let Some(track) = self.tracks.get_mut(*tenant) else { continue };
             let [_before, list] = after.entry(track.applied.as_ptr()).or_insert_with(|| {
                 let mut versions = track.applied.to_vec();
                 if let Err(at) = versions.binary_search(&version) {
@@ -159,8 +167,11 @@ impl<'w> Watch<'w> {
         let cohorts = self.cohorts_of(step);
         let mut unread: BTreeMap<usize, TenantId> = BTreeMap::new();
         for cohort in &cohorts {
-            let classes: BTreeMap<usize, TenantId> =
-                cohort.iter().rev().map(|tenant| (self.tracks[tenant].class, *tenant)).collect();
+            // Of each class the first of its tenants.
+            let mut classes: BTreeMap<usize, TenantId> = BTreeMap::new();
+            for tenant in cohort {
+                classes.entry(self.tracks[*tenant].class).or_insert(*tenant);
+            }
             if classes.len() > 1 {
                 unread.extend(classes.into_iter().filter(|(class, _)| self.classes[*class].is_none()));
             }
@@ -181,12 +192,12 @@ impl<'w> Watch<'w> {
     ) -> (SchemaDrift, Vec<(TenantId, Diagnostic)>) {
         let asked = tenants.iter().map(|id| &self.scope.fleet.tenants[id.0]);
         let mut unread = Vec::new();
-        for (tenant, answer) in self.schemas.inspect(&self.scope, asked).await {
+        for (tenant, answer) in self.schemas.inspect(&self.scope, asked).await.into_values() {
             match answer {
                 Ok(snapshot) => {
                     self.classes.push(Some(snapshot));
                     self.move_to(tenant, self.classes.len() - 1);
-                    if let Some(track) = self.tracks.get_mut(&tenant) {
+                    if let Some(track) = self.tracks.get_mut(tenant) {
                         track.touched = true;
                     }
                 }
@@ -196,24 +207,24 @@ impl<'w> Watch<'w> {
         unread.sort_by_key(|(tenant, _)| *tenant);
         let mut out: BTreeSet<TenantId> = unread.iter().map(|(tenant, _)| *tenant).collect();
         out.extend(left_out);
-        let judged: Vec<TenantId> = self.tracks.keys().filter(|tenant| !out.contains(tenant)).copied().collect();
+        let judged: Vec<TenantId> = self.tracks.tenants().filter(|tenant| !out.contains(tenant)).collect();
         let entries = judged.into_iter().filter_map(|tenant| self.entry(tenant)).collect();
         (SchemaDrift::of(entries), unread)
     }
 
     /// Returns those that got a changeset in this run.
     pub fn touched(&self) -> impl Iterator<Item = TenantId> {
-        self.tracks.iter().filter(|(_, track)| track.touched).map(|(tenant, _)| *tenant)
+        self.tracks.iter().filter(|(_, track)| track.touched).map(|(tenant, _)| tenant)
     }
 
     /// Returns a tenant's schema, if it was read since it changed.
     pub fn schema(&self, tenant: TenantId) -> Option<&Arc<Snapshot>> {
-        self.classes[self.tracks.get(&tenant)?.class].as_ref()
+        self.classes[self.tracks.get(tenant)?.class].as_ref()
     }
 
     /// Returns the differences that are accepted of a tenant.
     pub fn accepted(&mut self, tenant: TenantId) -> Arc<[Difference]> {
-        let last = self.tracks.get(&tenant).and_then(|track| track.position.last.as_ref());
+        let last = self.tracks.get(tenant).and_then(|track| track.position.last.as_ref());
         self.expectations.accepted(tenant, last)
     }
 
@@ -224,15 +235,12 @@ impl<'w> Watch<'w> {
         let mut left = Vec::new();
         for id in step {
             let tenant = &self.scope.fleet.tenants[id.0];
-            match self.tracks.get(id).filter(|_| plain.contains(&tenant.datasource.engine())) {
+            match self.tracks.get(*id).filter(|_| plain.contains(&tenant.datasource.engine())) {
                 Some(track) => by_class.entry(track.class).or_default().push(tenant),
                 None => left.push(*id),
             }
         }
         for tenants in by_class.into_values() {
-            let place = |tenant: &Tenant| {
-                (tenant.server, tenant.datasource.database().to_owned(), Arc::as_ptr(&tenant.access).addr())
-            };
             if tenants.windows(2).any(|pair| place(pair[0]) != place(pair[1])) {
                 left.extend(tenants.iter().map(|tenant| tenant.id));
                 continue;
@@ -250,51 +258,55 @@ impl<'w> Watch<'w> {
     async fn measure(&mut self, step: &[TenantId]) {
         let mut calls: BTreeMap<usize, Call<'_>> = BTreeMap::new();
         for tenant in step {
-            let Some(Measured { gauge, chain }) = self.tracks.get(tenant).and_then(|track| track.measured) else {
+            let Some(Measured { gauge, chain }) = self.tracks.get(*tenant).and_then(|track| track.measured) else {
                 continue;
             };
             calls.entry(chain).or_default().push((&self.scope.fleet.tenants[tenant.0], Some(gauge)));
         }
         let answers = ask(&self.scope, calls.into_values().collect()).await;
         let mut together: HashMap<(usize, usize, u128), usize> = HashMap::new();
-        let mut measured = BTreeSet::new();
+        let mut measured = ByTenant::default();
         for answers in answers {
             let chain = self.chains;
             self.chains += 1;
             for (tenant, gauge) in answers {
-                let Some(track) = self.tracks.get_mut(&tenant) else { continue };
+                let Some(track) = self.tracks.get_mut(tenant) else { continue };
                 let class = *together.entry((track.class, chain, gauge.value)).or_insert_with(|| {
                     self.classes.push(None);
                     self.classes.len() - 1
                 });
                 track.class = class;
                 track.measured = Some(Measured { gauge, chain });
-                measured.insert(tenant);
+                measured.insert(tenant, ());
             }
         }
         // Whom nobody measured is like nobody else until it is read.
-        for tenant in step.iter().filter(|tenant| !measured.contains(tenant)) {
+        for tenant in step.iter().filter(|tenant| !measured.contains(**tenant)) {
             self.classes.push(None);
             self.move_to(*tenant, self.classes.len() - 1);
         }
     }
 
     fn move_to(&mut self, tenant: TenantId, class: usize) {
-        if let Some(track) = self.tracks.get_mut(&tenant) {
+        if let Some(track) = self.tracks.get_mut(tenant) {
             track.class = class;
         }
     }
 
     /// Returns the cohorts that tenants of a step are in, with those of them that got nothing in it.
     fn cohorts_of(&self, step: &[TenantId]) -> Vec<Vec<TenantId>> {
-        let key = |tenant: &TenantId, track: &Track<'_>| -> (EngineKind, *const Version) {
+        let key = |tenant: TenantId, track: &Track<'_>| -> (EngineKind, *const Version) {
             (self.scope.fleet.tenants[tenant.0].datasource.engine(), track.applied.as_ptr())
         };
-        let stepped = step.iter().filter_map(|tenant| Some(key(tenant, self.tracks.get(tenant)?)));
-        let mut cohorts: BTreeMap<_, Vec<TenantId>> = stepped.map(|key| (key, Vec::new())).collect();
+        let mut cohorts: BTreeMap<_, Vec<TenantId>> = BTreeMap::new();
+        for tenant in step {
+            if let Some(track) = self.tracks.get(*tenant) {
+                cohorts.entry(key(*tenant, track)).or_default();
+            }
+        }
         for (tenant, track) in self.tracks.iter().filter(|(_, track)| track.judged) {
             if let Some(cohort) = cohorts.get_mut(&key(tenant, track)) {
-                cohort.push(*tenant);
+                cohort.push(tenant);
             }
         }
         cohorts.into_values().collect()
@@ -306,7 +318,7 @@ impl<'w> Watch<'w> {
         let mut found = self.schemas.inspect(&self.scope, asked).await;
         let mut failed = Vec::new();
         for (class, tenant) in unread {
-            match found.remove(&tenant) {
+            match found.remove(tenant) {
                 Some(Ok(snapshot)) => self.classes[class] = Some(snapshot),
                 Some(Err(diagnostic)) => failed.push((tenant, diagnostic)),
                 None => {}
@@ -317,7 +329,10 @@ impl<'w> Watch<'w> {
 
     /// Whether all of a cohort are known to have one schema, in which nothing is broken.
     fn is_alike(&self, cohort: &[TenantId]) -> bool {
-        let classes: BTreeSet<usize> = cohort.iter().map(|tenant| self.tracks[tenant].class).collect();
+        let mut classes: BTreeSet<usize> = BTreeSet::new();
+        for tenant in cohort {
+            classes.insert(self.tracks[*tenant].class);
+        }
         if classes.len() <= 1 {
             return true;
         }
@@ -327,7 +342,7 @@ impl<'w> Watch<'w> {
     }
 
     fn entry(&mut self, tenant: TenantId) -> Option<Entry> {
-        let track = self.tracks.get(&tenant).filter(|track| track.judged)?;
+        let track = self.tracks.get(tenant).filter(|track| track.judged)?;
         let live = self.classes[track.class].clone()?;
         if track.touched {
             return Some(self.expectations.entry_since(tenant, track.position, track.applied.clone(), live));
@@ -335,6 +350,11 @@ impl<'w> Watch<'w> {
         let entry = self.expectations.entry(tenant, track.position, &self.schemas)?;
         Some(Entry { applied: track.applied.clone(), member: Member { live, ..entry.member }, ..entry })
     }
+}
+
+/// Returns what tenants must share to be moved on unmeasured: a database, and the settings of its sessions.
+fn place(tenant: &Tenant) -> (ServerId, &str, usize) {
+    (tenant.server, tenant.datasource.database(), Arc::as_ptr(&tenant.access).addr())
 }
 
 /// Tenants of one server that are measured together.

@@ -9,6 +9,7 @@ use crate::schema::{Cohort, Member, Verdict, judge};
 use crate::sql::EngineKind;
 use crate::tenant::{Fleet, TenantId};
 
+use super::by_tenant::ByTenant;
 use super::expected::Entry;
 use super::survey::{Scope, Survey};
 use super::words::{NAMES, Telling, When};
@@ -106,7 +107,7 @@ impl SchemaDrift {
     }
 
     /// Returns what is to be said of each tenant.
-    pub(crate) fn verdicts(&self) -> HashMap<TenantId, &Verdict> {
+    pub(crate) fn verdicts(&self) -> ByTenant<&Verdict> {
         let groups = self.cohorts.iter().flat_map(|cohort| &cohort.cohort.groups);
         groups.flat_map(|group| group.tenants.iter().map(|tenant| (*tenant, &group.verdict))).collect()
     }

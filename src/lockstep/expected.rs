@@ -30,18 +30,26 @@ pub(crate) struct Expectations<'f> {
     nothing: Arc<[Difference]>,
     accepted: HashMap<String, Arc<[Difference]>>,
     ignores: HashMap<&'f BTreeSet<String>, Arc<Ignores>>,
+    hashes: Hashes,
 }
 
 impl<'f> Expectations<'f> {
     /// Starts with the rules that hold today.
     pub fn new(fleet: &'f Fleet) -> Self {
-        Self { fleet, today: today(), nothing: Arc::from([]), accepted: HashMap::new(), ignores: HashMap::new() }
+        Self {
+            fleet,
+            today: today(),
+            nothing: Arc::from([]),
+            accepted: HashMap::new(),
+            ignores: HashMap::new(),
+            hashes: Hashes::default(),
+        }
     }
 
     /// Returns the entry of a tenant as a survey found it; nothing where nothing is expected yet.
     pub fn entry(&mut self, tenant: TenantId, position: &Position, schemas: &Schemas) -> Option<Entry> {
         let live = position.schema.clone().filter(|_| is_judged(position))?;
-        let recorded = recorded(position).map(|fingerprint| {
+        let recorded = self.hashes.recorded(position).map(|fingerprint| {
             let snapshot = schemas.get(&fingerprint).cloned();
             Recorded { fingerprint, snapshot, chosen: is_chosen(position.last.as_ref()) }
         });
@@ -113,6 +121,27 @@ pub(crate) fn record(schema: &Fingerprint, applied: &[Version]) -> String {
     format!("{schema}@{}", versions_hash(applied))
 }
 
+/// The hashes of version lists that were met: many tenants have the same.
+#[derive(Default)]
+pub(crate) struct Hashes(HashMap<*const Version, Hashed>);
+
+struct Hashed {
+    hash: String,
+    /// The list itself, so that no other comes to lie in its place.
+    _kept: Arc<[Version]>,
+}
+
+impl Hashes {
+    /// [`recorded`], for one of many.
+    pub fn recorded(&mut self, position: &Position) -> Option<Fingerprint> {
+        let (schema, versions) = said(position)?;
+        let applied = &position.applied;
+        let made = || Hashed { hash: versions_hash(applied), _kept: applied.clone() };
+        let known = self.0.entry(applied.as_ptr()).or_insert_with(made);
+        Fingerprint::parse(schema).filter(|_| versions == known.hash)
+    }
+}
+
 fn versions_hash(applied: &[Version]) -> String {
     let versions: Vec<String> = applied.iter().map(ToString::to_string).collect();
     prefix_hash(versions.iter().map(String::as_str))
@@ -121,9 +150,13 @@ fn versions_hash(applied: &[Version]) -> String {
 /// Returns what the journal's last row says the schema is. A row of a statement's start says nothing, nor does a text
 /// that is none of ours, nor one of another history: who lets refinery itself apply a changeset leaves no row.
 pub(crate) fn recorded(position: &Position) -> Option<Fingerprint> {
+    Hashes::default().recorded(position)
+}
+
+/// Returns the two parts of what the journal's last row says.
+fn said(position: &Position) -> Option<(&str, &str)> {
     let last = position.last.as_ref().filter(|last| last.outcome != AttemptOutcome::Started)?;
-    let (schema, versions) = last.fingerprint.as_deref()?.split_once('@')?;
-    Fingerprint::parse(schema).filter(|_| versions == versions_hash(&position.applied))
+    last.fingerprint.as_deref()?.split_once('@')
 }
 
 /// Returns the recorded schemas that the live ones contradict, with the tenants of which they are recorded.
@@ -131,8 +164,9 @@ pub(crate) fn contradicted<'p>(
     positions: impl Iterator<Item = (TenantId, &'p Position)>,
 ) -> BTreeMap<Fingerprint, Vec<TenantId>> {
     let mut wanted: BTreeMap<Fingerprint, Vec<TenantId>> = BTreeMap::new();
+    let mut hashes = Hashes::default();
     for (tenant, position) in positions.filter(|(_, position)| is_judged(position)) {
-        let (Some(recorded), Some(live)) = (recorded(position), &position.schema) else { continue };
+        let (Some(recorded), Some(live)) = (hashes.recorded(position), &position.schema) else { continue };
         if recorded.basis == *live.basis() && recorded != *live.fingerprint() {
             wanted.entry(recorded).or_default().push(tenant);
         }
@@ -148,6 +182,9 @@ fn is_chosen(last: Option<&Attempt>) -> bool {
 
 /// Returns those of the accepted differences that still exist.
 pub(crate) fn still(accepted: &[Difference], reference: &Snapshot, live: &Snapshot) -> Vec<Difference> {
+    if accepted.is_empty() {
+        return Vec::new();
+    }
     let mut exist = differences(reference, live);
     exist.extend(broken(live));
     accepted.iter().filter(|difference| exist.contains(difference)).cloned().collect()

@@ -9,14 +9,15 @@ use crate::engine::{JournalFormat, Known, Tables};
 use crate::history::Unfinished;
 use crate::tenant::TenantId;
 
-use super::expected::recorded;
+use super::by_tenant::ByTenant;
+use super::expected::Hashes;
 use super::survey::Survey;
 
 /// Facts from the survey under the lock, kept true as changesets are applied.
 pub(crate) struct Ledger {
-    tables: Mutex<HashMap<TenantId, Tables>>,
+    tables: Mutex<ByTenant<Tables>>,
     unfinished: HashMap<TenantId, Unfinished>,
-    known: Mutex<HashMap<TenantId, Known>>,
+    known: Mutex<ByTenant<Known>>,
 }
 
 impl Ledger {
@@ -25,11 +26,12 @@ impl Ledger {
         let tables = survey.positions().map(|(tenant, position)| (tenant, position.tables)).collect();
         let open =
             |(tenant, position): (TenantId, &super::standing::Position)| Some((tenant, position.unfinished.clone()?));
+        let mut hashes = Hashes::default();
         let known = survey.positions().filter_map(|(tenant, position)| {
             let last = position.last.as_ref()?;
             // A journal that said something goes on saying it until a changeset changes the schema: a failure that
             // left everything as it was must not make a tenant one of which nothing is recorded.
-            let fingerprint = last.fingerprint.clone().filter(|_| recorded(position).is_some());
+            let fingerprint = last.fingerprint.clone().filter(|_| hashes.recorded(position).is_some());
             let accepted = last.accepted.clone();
             Some((tenant, Known { fingerprint, accepted, journal_end: Some(last.id) }))
         });
@@ -43,19 +45,19 @@ impl Ledger {
     /// Returns which of our tables a tenant has.
     pub fn tables(&self, tenant: TenantId) -> Tables {
         let tables = self.tables.lock().unwrap_or_else(PoisonError::into_inner);
-        tables.get(&tenant).copied().unwrap_or(Tables { history: None, journal: None })
+        tables.get(tenant).copied().unwrap_or(Tables { history: None, journal: None })
     }
 
     /// Notes that a changeset was applied: both tables are there now, the history in this width or a wider one; and
     /// what is recorded of the schema is true no more.
     pub fn applied(&self, tenant: TenantId, width: Width) {
         let mut tables = self.tables.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = tables.entry(tenant).or_insert(Tables { history: None, journal: None });
-        known.history = Some(known.history.map_or(width, |had| had.max(width)));
-        known.journal = Some(JournalFormat::Three);
+        let history = tables.get(tenant).and_then(|known| known.history);
+        let history = Some(history.map_or(width, |had| had.max(width)));
+        tables.insert(tenant, Tables { history, journal: Some(JournalFormat::Three) });
         drop(tables);
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = known.get_mut(&tenant) {
+        if let Some(known) = known.get_mut(tenant) {
             known.fingerprint = None;
         }
     }
@@ -63,7 +65,7 @@ impl Ledger {
     /// Returns what is known of a tenant's schema before its next order.
     pub fn known(&self, tenant: TenantId) -> Known {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        known.get(&tenant).cloned().unwrap_or_default()
+        known.get(tenant).cloned().unwrap_or_default()
     }
 
     /// Returns the text of which a part was committed before this run.

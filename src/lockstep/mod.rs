@@ -6,6 +6,7 @@
 mod accept;
 pub mod barrier;
 mod budgets;
+mod by_tenant;
 mod closing;
 mod converge;
 mod drift;
@@ -29,6 +30,7 @@ mod words;
 
 pub use accept::{Accept, Accepted, accept};
 pub use budgets::Budgets;
+pub(crate) use by_tenant::ByTenant;
 pub use drift::{FleetCohort, Incomparable, SchemaDrift, schema_drift};
 pub use event::{Ending, Event, RunOutcome, Sink};
 pub use expected::expired;

@@ -10,6 +10,7 @@ use crate::error::{Code, Diagnostic, Result};
 use crate::schema::{Fingerprint, Snapshot};
 use crate::tenant::{ServerId, Tenant, TenantId};
 
+use super::by_tenant::ByTenant;
 use super::survey::{CHUNK, READINGS, Scope};
 
 /// How many tenants' journals are asked for one recorded schema before it counts as not known any more.
@@ -33,7 +34,7 @@ impl Schemas {
         &mut self,
         scope: &Scope<'_>,
         tenants: impl IntoIterator<Item = &Tenant>,
-    ) -> HashMap<TenantId, Result<Arc<Snapshot>>> {
+    ) -> ByTenant<Result<Arc<Snapshot>>> {
         let by_server = by_server(tenants);
         let per_server = by_server.iter().map(|(id, tenants)| -> BoxStream<'_, Answers<'_>> {
             let server = &scope.servers[id.0];
@@ -42,7 +43,7 @@ impl Schemas {
             Box::pin(answers.buffer_unordered(READINGS.min(server.width())))
         });
         let mut answers = stream::select_all(per_server);
-        let mut found = HashMap::new();
+        let mut found = ByTenant::default();
         while let Some((chunk, snapshots)) = answers.next().await {
             let mut snapshots = snapshots.into_iter();
             for tenant in chunk {

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use futures_util::stream::{self, BoxStream};
+use futures_util::stream::FuturesUnordered;
 use tokio::sync::Semaphore;
 
 use crate::changeset::{Changeset, Version, Width};
@@ -67,18 +68,27 @@ impl Stepping<'_> {
             let tenant = &self.scope.fleet.tenants[id.0];
             by_server.entry(tenant.server).or_default().push(tenant);
         }
-        let halting = &halting;
-        let per_server = by_server.into_iter().map(|(server, tenants)| -> BoxStream<'_, (TenantId, Turn)> {
-            let width = self.scope.servers[server.0].width() * if planted::is(Bug::WidthIgnored) { 2 } else { 1 };
-            let turns = stream::iter(tenants)
-                .map(move |tenant| async move { (tenant.id, self.turn(changeset, tenant, halting).await) });
-            Box::pin(turns.buffer_unordered(width))
-        });
-        let mut turns = stream::select_all(per_server);
-        let mut result = StepResult::default();
-        while let Some((tenant, turn)) = turns.next().await {
-            result.take(tenant, turn);
-        }
+        let (halting, result) = (&halting, &Mutex::new(StepResult::default()));
+        // As many at work as the server has room for, each with one tenant after the other: what a tenant's turn needs
+        // to remember is made once for each of them, and not once for each tenant.
+        let mut at_work: FuturesUnordered<_> = by_server
+            .into_iter()
+            .flat_map(|(server, tenants)| {
+                let width = self.scope.servers[server.0].width() * if planted::is(Bug::WidthIgnored) { 2 } else { 1 };
+                let at_once = width.min(tenants.len());
+                let waiting = Arc::new(Mutex::new(tenants.into_iter()));
+                (0..at_once).map(move |_| waiting.clone())
+            })
+            .map(|waiting| async move {
+                while let Some(tenant) = next(&waiting) {
+                    let turn = self.turn(changeset, tenant, halting).await;
+                    held(result).take(tenant.id, turn);
+                }
+            })
+            .collect();
+        while at_work.next().await.is_some() {}
+        drop(at_work);
+        let mut result = std::mem::take(&mut *held(result));
         result.tally.interrupted = self.stop.asked();
         result
     }
@@ -104,7 +114,7 @@ impl Stepping<'_> {
         }
         (self.events)(Event::TenantStarted { tenant: tenant.id, version });
         let outcome = mistaken(self.order(changeset, tenant, halting).await);
-        self.budgets.tell(self.events);
+        self.budgets.tell_of(tenant.server, self.events);
         match &outcome {
             Outcome::Applied(applied) => {
                 self.ledger.applied(tenant.id, self.width(tenant));
@@ -191,6 +201,15 @@ impl Stepping<'_> {
             _ => None,
         }
     }
+}
+
+/// Returns who is next among those of a server.
+fn next<'t>(waiting: &Mutex<std::vec::IntoIter<&'t Tenant>>) -> Option<&'t Tenant> {
+    held(waiting).next()
+}
+
+fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Returns the mean pause before a retry, the first being 1: it doubles, but not for ever.

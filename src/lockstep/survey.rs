@@ -13,6 +13,7 @@ use crate::history::{self, OutOfOrder, Unfinished};
 use crate::planted::{self, Bug};
 use crate::tenant::{Fleet, ServerId, Tenant, TenantId, Verify};
 
+use super::by_tenant::ByTenant;
 use super::drift::SchemaDrift;
 use super::expected::{Expectations, contradicted};
 use super::schemas::{Schemas, by_server};
@@ -102,7 +103,7 @@ pub async fn survey(scope: &Scope<'_>, out_of_order: OutOfOrder, depth: Depth) -
 
 /// [`survey`], and every schema that it met.
 pub(crate) async fn survey_with(scope: &Scope<'_>, out_of_order: OutOfOrder, depth: Depth) -> (Survey, Schemas) {
-    let mut found: HashMap<TenantId, Found> = HashMap::with_capacity(scope.selection.len());
+    let mut found: ByTenant<Found> = ByTenant::default();
     for tenant in scope.tenants() {
         if let Some(reason) = &tenant.quarantined {
             found.insert(tenant.id, Found::Quarantined(reason.clone()));
@@ -112,7 +113,7 @@ pub(crate) async fn survey_with(scope: &Scope<'_>, out_of_order: OutOfOrder, dep
         scope.tenants().filter(|tenant| tenant.quarantined.is_none() || planted::is(Bug::QuarantineIgnored)).collect();
     found.extend(read(scope, &asked, out_of_order).await);
     let standings = scope.selection.iter().filter_map(|&tenant| {
-        let found = found.remove(&tenant)?;
+        let found = found.remove(tenant)?;
         Some(Standing { tenant, found })
     });
     let mut survey = Survey { standings: standings.collect(), schemas: None, accounts: BTreeMap::new() };
@@ -139,11 +140,11 @@ pub(crate) async fn survey_with(scope: &Scope<'_>, out_of_order: OutOfOrder, dep
 impl Survey {
     /// Reads the schemas of those of these tenants that were read.
     async fn look(&mut self, scope: &Scope<'_>, schemas: &mut Schemas, tenants: &[&Tenant]) {
-        let readable: HashSet<TenantId> = self.positions().map(|(tenant, _)| tenant).collect();
-        let readable = tenants.iter().copied().filter(|tenant| readable.contains(&tenant.id));
+        let readable: ByTenant<()> = self.positions().map(|(tenant, _)| (tenant, ())).collect();
+        let readable = tenants.iter().copied().filter(|tenant| readable.contains(tenant.id));
         let mut inspected = schemas.inspect(scope, readable).await;
         for standing in &mut self.standings {
-            match (inspected.remove(&standing.tenant), &mut standing.found) {
+            match (inspected.remove(standing.tenant), &mut standing.found) {
                 (Some(Ok(snapshot)), Found::Read(position)) => position.schema = Some(snapshot),
                 (Some(Err(diagnostic)), found) => *found = Found::Unreadable(diagnostic),
                 _ => {}
@@ -162,7 +163,7 @@ impl Survey {
         let mut verdicts = drift.verdicts();
         for standing in &mut self.standings {
             if let Found::Read(position) = &mut standing.found {
-                position.verdict = verdicts.remove(&standing.tenant).cloned();
+                position.verdict = verdicts.remove(standing.tenant).cloned();
             }
         }
         drop(verdicts);
@@ -177,10 +178,10 @@ impl Survey {
         if tenants.is_empty() {
             return Vec::new();
         }
-        let mut again: HashMap<TenantId, Found> = read(scope, &tenants, out_of_order).await.into_iter().collect();
+        let mut again: ByTenant<Found> = read(scope, &tenants, out_of_order).await.into_iter().collect();
         let mut moved = Vec::new();
         for standing in &mut self.standings {
-            let Some(found) = again.remove(&standing.tenant) else { continue };
+            let Some(found) = again.remove(standing.tenant) else { continue };
             let same = match (&standing.found, &found) {
                 (Found::Read(one), Found::Read(other)) => one.is_where(other),
                 _ => false,

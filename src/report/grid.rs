@@ -1,6 +1,7 @@
 //! A table without borders, for a terminal: it survives copy and paste, and wraps to a width if it is given one.
 
-use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, Table, presets};
+use comfy_table::{ContentArrangement, Table, presets};
+use unicode_width::UnicodeWidthStr;
 
 use crate::error::{Paint, plain, short};
 
@@ -14,7 +15,7 @@ const MARKS: [(Tone, char); 3] = [(Tone::Alarm, '\u{2061}'), (Tone::Caution, '\u
 const END: char = '\u{2060}';
 
 /// The width between two columns.
-const GAP: u16 = 2;
+const GAP: usize = 2;
 
 /// The longest text of a column, in characters: the library counts widths in 16 bits.
 const CELL_LIMIT: usize = 1_000;
@@ -46,80 +47,137 @@ pub(super) struct Grid<'c> {
     /// The title of the notes.
     notes: &'static str,
     paint: Paint,
-    rows: Vec<(Vec<String>, String)>,
+    /// The texts of all cells and notes, one behind the other: a large fleet has a million of them.
+    texts: String,
+    /// Where each text ends.
+    ends: Vec<usize>,
 }
 
 impl<'c> Grid<'c> {
     pub fn new(columns: &'c [Column], notes: &'static str, paint: Paint) -> Self {
-        Self { columns, notes, paint, rows: Vec::new() }
+        Self { columns, notes, paint, texts: String::new(), ends: Vec::new() }
     }
 
     /// Adds a row: the texts of its columns, the column and tone of the one that is coloured, and its note.
     pub fn row(&mut self, cells: impl IntoIterator<Item = String>, (coloured, tone): (usize, Tone), note: &str) {
         let mark = MARKS.iter().find(|(known, _)| *known == tone && self.paint == Paint::Ansi);
-        let cells = cells.into_iter().enumerate().map(|(i, text)| match mark {
-            Some((_, mark)) if i == coloured => format!("{mark}{}{END}", printable(&text)),
-            _ => printable(&text),
-        });
-        self.rows.push((cells.collect(), printable(note)));
+        for (at, text) in cells.into_iter().enumerate() {
+            match mark {
+                Some((_, mark)) if at == coloured => self.add(&format!("{mark}{}{END}", printable(&text))),
+                _ => self.add(&printable(&text)),
+            }
+        }
+        self.add(&printable(note));
+    }
+
+    fn add(&mut self, text: &str) {
+        self.texts.push_str(text);
+        self.ends.push(self.texts.len());
+    }
+
+    /// Returns the texts of each row, its note last.
+    fn rows(&self) -> impl Iterator<Item = impl Iterator<Item = &str>> {
+        let width = self.columns.len() + 1;
+        (0..self.ends.len() / width).map(move |row| {
+            (row * width..(row + 1) * width).map(|at| {
+                let start = at.checked_sub(1).map_or(0, |before| self.ends[before]);
+                &self.texts[start..self.ends[at]]
+            })
+        })
     }
 
     /// Returns the lines, each ended by a line feed, without spaces before it.
     ///
     /// Notes are wrapped to the width; without one nothing is.
     pub fn text(&self, width: Option<usize>) -> String {
-        let bare = self.table(self.rows.iter().map(|(cells, _)| cells.clone()), None);
-        let taken =
-            bare.column_max_content_widths().iter().map(|width| usize::from(*width) + usize::from(GAP)).sum::<usize>();
-        let mut text = match width {
-            Some(width) if width < taken + NARROWEST => self.with_notes_below(&bare),
-            _ => self.with_notes_beside(width),
+        let mut widths: Vec<usize> = self.columns.iter().map(|column| column.title().width()).collect();
+        for row in self.rows() {
+            for (widest, cell) in widths.iter_mut().zip(row) {
+                *widest = cell.width().max(*widest);
+            }
+        }
+        let taken: usize = widths.iter().map(|width| width + GAP).sum();
+        let notes = match width {
+            None => Notes::Beside(usize::MAX),
+            Some(width) if width < taken + NARROWEST => Notes::Below,
+            Some(width) => Notes::Beside(width - taken),
         };
+        let mut made = String::new();
+        let titles = self.columns.iter().map(|column| column.title());
+        let title = if matches!(notes, Notes::Below) { "" } else { self.notes };
+        self.line(&mut made, &widths, titles.chain([title]), &notes);
+        for row in self.rows() {
+            self.line(&mut made, &widths, row, &notes);
+        }
         if self.paint == Paint::Ansi {
             for (tone, mark) in MARKS {
-                text = text.replace(mark, &tone.style().render().to_string());
+                made = made.replace(mark, &tone.style().render().to_string());
             }
-            text = text.replace(END, &anstyle::Reset.render().to_string());
+            made = made.replace(END, &anstyle::Reset.render().to_string());
         }
-        text
+        made
     }
 
-    fn with_notes_beside(&self, width: Option<usize>) -> String {
-        let rows = self.rows.iter().map(|(cells, note)| cells.iter().chain([note]).cloned().collect());
-        let mut table = self.table(rows, Some(self.notes));
-        if let Some(width) = width {
-            table.set_content_arrangement(ContentArrangement::Dynamic);
-            table.set_width(u16::try_from(width).unwrap_or(u16::MAX));
+    /// Adds a row's lines.
+    fn line<'t>(&self, made: &mut String, widths: &[usize], row: impl Iterator<Item = &'t str>, notes: &Notes) {
+        let mut row = row.into_iter();
+        for ((column, width), cell) in self.columns.iter().zip(widths).zip(row.by_ref()) {
+            let blanks = " ".repeat(width.saturating_sub(cell.width()));
+            match column {
+                Column::Text(_) => made.extend([cell, &blanks]),
+                Column::Number(_) => made.extend([&blanks, cell]),
+            }
+            made.push_str(&" ".repeat(GAP));
         }
-        format!("{}\n", table.trim_fmt())
-    }
-
-    fn with_notes_below(&self, bare: &Table) -> String {
-        let notes = [""].into_iter().chain(self.rows.iter().map(|(_, note)| note.as_str()));
-        let lines = bare.lines().zip(notes).map(|(line, note)| match note {
-            "" => format!("{}\n", line.trim_end()),
-            note => format!("{}\n    {note}\n", line.trim_end()),
-        });
-        lines.collect()
-    }
-
-    fn table(&self, rows: impl Iterator<Item = Vec<String>>, notes: Option<&'static str>) -> Table {
-        let mut table = Table::new();
-        table.load_style(presets::NOTHING);
-        table.set_header(self.columns.iter().map(|column| column.title()).chain(notes));
-        table.add_rows(rows);
-        for (idx, made) in table.column_iter_mut().enumerate() {
-            let Some(column) = self.columns.get(idx) else {
-                made.set_padding((0, 0));
-                continue;
-            };
-            made.set_padding((0, GAP)).set_constraint(ColumnConstraint::ContentWidth);
-            if let Column::Number(_) = column {
-                made.set_cell_alignment(CellAlignment::Right);
+        let note = row.next().unwrap_or_default();
+        match notes {
+            Notes::Below if note.is_empty() => end(made),
+            Notes::Below => {
+                end(made);
+                made.extend(["    ", note]);
+                end(made);
+            }
+            Notes::Beside(room) if note.width() <= *room => {
+                made.push_str(note);
+                end(made);
+            }
+            Notes::Beside(room) => {
+                let taken: usize = widths.iter().map(|width| width + GAP).sum();
+                for (at, part) in wrapped(note, *room).iter().enumerate() {
+                    if at > 0 {
+                        made.push_str(&" ".repeat(taken));
+                    }
+                    made.push_str(part);
+                    end(made);
+                }
             }
         }
-        table
     }
+}
+
+/// Where the notes are.
+enum Notes {
+    /// Behind the other columns, in so many columns of the terminal.
+    Beside(usize),
+    /// On a line of their own.
+    Below,
+}
+
+/// Ends a line, without spaces before its end.
+fn end(text: &mut String) {
+    text.truncate(text.trim_end_matches(' ').len());
+    text.push('\n');
+}
+
+/// Breaks a note between words, and long words where they must be.
+fn wrapped(note: &str, width: usize) -> Vec<String> {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING);
+    table.set_content_arrangement(ContentArrangement::Dynamic);
+    table.set_width(u16::try_from(width).unwrap_or(u16::MAX));
+    table.add_row([note]);
+    table.column_iter_mut().for_each(|column| _ = column.set_padding((0, 0)));
+    table.lines().collect()
 }
 
 /// Returns a stranger's text as it can stand in a cell: one line, nothing that a terminal obeys, no mark of ours.

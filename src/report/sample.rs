@@ -113,8 +113,10 @@ impl Sample {
         Scope { fleet: &self.fleet, changelog: &self.changelog, servers: &self.servers, selection: &self.selection }
     }
 
-    pub fn status(&self) -> StatusReport {
-        StatusReport::new(&self.scope(), &self.survey, None, AT.date())
+    /// Returns the report of it. The sample lives as long as the test's process: the report points into it.
+    pub fn status(self) -> StatusReport<'static> {
+        let kept: &'static Self = Box::leak(Box::new(self));
+        StatusReport::new(&kept.scope(), &kept.survey, None, AT.date())
     }
 }
 
@@ -285,7 +287,7 @@ fn tenant(idx: usize, name: &str, engine: EngineKind) -> Tenant {
         server: ServerId(server),
         datasource,
         access: Arc::new(Access { user: None, password: None, tls: Tls::default() }),
-        labels: BTreeSet::from(["eu".to_owned(), "prod".to_owned()]),
+        labels: Arc::new(BTreeSet::from(["eu".to_owned(), "prod".to_owned()])),
         quarantined: None,
         limits: Limits::default(),
     }

@@ -1,5 +1,6 @@
 //! What the JSON formats share. Not the domain's types: these change with a schema version only.
 
+use std::io::{self, BufWriter, Write};
 use std::time::Duration;
 
 use serde::{Serialize, Serializer};
@@ -116,9 +117,39 @@ pub(super) fn millis(duration: Duration) -> u64 {
 
 /// Returns a document as indented JSON, ended by a line feed. A terminal obeys nothing in it.
 pub(super) fn pretty(document: &impl Serialize) -> String {
-    let mut text = plain_json(
-        serde_json::to_string_pretty(document).expect("the wire types have string keys and no failing parts"),
-    );
-    text.push('\n');
-    text
+    let mut text = Vec::new();
+    write_pretty(&mut text, document).expect("the wire types have string keys, and memory takes what is written");
+    String::from_utf8(text).expect("JSON is text")
+}
+
+/// Writes what [`pretty`] returns, as it is made: a report of a large fleet is larger than what it is made from.
+///
+/// # Errors
+/// What the writer answers.
+pub(super) fn write_pretty(out: &mut dyn Write, document: &impl Serialize) -> io::Result<()> {
+    let mut plain = PlainJson(BufWriter::with_capacity(BUFFER, out));
+    serde_json::to_writer_pretty(&mut plain, document)?;
+    plain.write_all(b"\n")?;
+    plain.flush()
+}
+
+/// How much is written at once, in bytes.
+const BUFFER: usize = 64 * 1024;
+
+/// Passes JSON on with nothing in it that a terminal obeys. The serialiser writes whole characters at a time.
+struct PlainJson<W: Write>(W);
+
+impl<W: Write> Write for PlainJson<W> {
+    fn write(&mut self, part: &[u8]) -> io::Result<usize> {
+        let harmless = |byte: &u8| matches!(byte, b' '..=b'~' | b'\n' | b'\r' | b'\t');
+        match part.iter().all(harmless) {
+            true => self.0.write_all(part)?,
+            false => self.0.write_all(plain_json(String::from_utf8_lossy(part).into_owned()).as_bytes())?,
+        }
+        Ok(part.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
 }

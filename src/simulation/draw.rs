@@ -1,6 +1,6 @@
 //! What a seed draws: the fleet, its changelog, the weather. Made without files, for thousands of seeds in a minute.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -75,7 +75,7 @@ pub(super) fn fleet(dice: &mut Dice) -> Fleet {
             server: ServerId(server),
             datasource,
             access: access.clone(),
-            labels: BTreeSet::new(),
+            labels: Arc::default(),
             quarantined: dice.permille(60).then(|| "moving".to_owned()),
             limits: Limits::default(),
         });

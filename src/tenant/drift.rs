@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 
-use serde_yaml::Value;
 use time::Date;
 use time::macros::format_description;
 
@@ -10,6 +9,7 @@ use super::interpolate::Text;
 use super::load::Loader;
 use super::locate::Path;
 use super::suggest::did_you_mean;
+use super::tree::Value;
 use super::walk::{Fields, Walk};
 use super::{DriftSettings, Tenant, Verify};
 use crate::error::{Code, plain};
@@ -56,9 +56,11 @@ impl Loader<'_> {
 
     /// Checks that each label of a rule is some tenant's: a rule with a misspelt one excuses nothing.
     pub(super) fn check_rule_labels(&mut self, drift: &Value, at: Path<'_>, labels: &RuleLabels, tenants: &[Tenant]) {
-        let known: BTreeSet<&str> = tenants.iter().flat_map(|tenant| &tenant.labels).map(String::as_str).collect();
+        let known: BTreeSet<&str> =
+            tenants.iter().flat_map(|tenant| tenant.labels.iter()).map(String::as_str).collect();
         for (rule, label) in labels.iter().filter(|(_, label)| !known.contains(label.as_str())) {
-            let written = drift.get("ignore").and_then(|rules| rules.get(rule)?.get("labels")?.as_sequence());
+            let written =
+                drift.get("ignore").and_then(|rules| rules.as_sequence()?.get(*rule)?.get("labels")?.as_sequence());
             let place = written.and_then(|list| list.iter().position(|value| value.as_str() == Some(label)));
             let at = at.key("ignore").index(*rule).key("labels");
             let (first, more) = (known.iter().copied().take(SHOWN_LABELS), known.len() > SHOWN_LABELS);

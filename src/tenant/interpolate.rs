@@ -46,10 +46,20 @@ impl<'v> Text<'v> {
         self.value.into_owned()
     }
 
+    /// Returns what stands in the file, for [`shown`].
+    pub(super) fn written(&self) -> &'v str {
+        self.written
+    }
+
     /// Returns what stands in the file, passwords masked: on one line, for diagnostics.
     pub(super) fn shown(&self) -> String {
-        short(&mask(self.written), 120).replace('\n', "\\n")
+        shown(self.written)
     }
+}
+
+/// Returns what stands in the file, passwords masked: on one line, for diagnostics. It takes long, for each of many.
+pub(super) fn shown(written: &str) -> String {
+    short(&mask(written), 120).replace('\n', "\\n")
 }
 
 /// How values are written into the text.

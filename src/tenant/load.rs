@@ -1,16 +1,17 @@
 //! The walk over `tenants.yaml`: top level, defaults, servers. Start at [`load`]; the tenants are in [`super::tenants`].
 
 use std::collections::HashMap;
+use std::fmt::Display;
 use std::path::{Path as FilePath, PathBuf};
+use std::rc::Rc;
 
-use serde_yaml::Value;
-
-use super::interpolate::Environment;
+use super::interpolate::{Environment, shown};
 use super::locate::Path;
 use super::mistakes::Mistakes;
 use super::servers::{Definition, Servers};
 use super::settings::Settings;
 use super::tenants::Claims;
+use super::tree::Value;
 use super::url::{DatasourceUrl, Target, parse as parse_url};
 use super::walk::{Fields, Walk, scalar_key, type_of};
 use super::yaml;
@@ -146,7 +147,7 @@ pub(super) struct Loader<'t> {
     pub(super) defaults: Settings,
     pub(super) servers: Servers,
     /// The servers by name; `None` for one whose definition is wrong.
-    pub(super) named: HashMap<String, Option<Definition>>,
+    pub(super) named: HashMap<String, Option<Rc<Definition>>>,
     pub(super) claims: Claims,
 }
 
@@ -159,12 +160,12 @@ struct Top {
 }
 
 /// What a `url` and the settings beside it say.
-pub(super) struct Source {
+pub(super) struct Source<'v> {
     pub(super) url: DatasourceUrl,
     /// Its own, without the defaults.
     pub(super) settings: Settings,
-    /// How the URL is written, passwords masked.
-    pub(super) shown: String,
+    /// How the URL is written.
+    pub(super) written: &'v str,
 }
 
 /// A way to a server, before it is known whether the server is new.
@@ -199,13 +200,11 @@ impl Loader<'_> {
         if let Some((value, at)) = top.get("servers") {
             self.read_servers(value, at);
         }
-        let listed = top.get("tenants").and_then(|(value, _)| value.as_sequence()).map_or(0, Vec::len);
+        let listed = top.get("tenants").and_then(|(value, _)| value.as_sequence()).map_or(0, <[Value]>::len);
         let tenants: Vec<super::Tenant> = match top.get("tenants") {
-            Some((Value::Sequence(list), at)) if !list.is_empty() => list
-                .iter()
-                .enumerate()
-                .filter_map(|(index, value)| self.tenant(value, at.index(index), index))
-                .collect(),
+            Some((Value::Sequence(list), at)) if !list.is_empty() => {
+                (0..list.len()).filter_map(|index| self.tenant(list, at.index(index), index)).collect()
+            }
             None | Some((Value::Sequence(_), _)) => {
                 self.no_tenants(Path::ROOT.key("tenants").the_key_itself());
                 return None;
@@ -241,7 +240,7 @@ impl Loader<'_> {
             self.walk.wrong_type(at, "servers", "a mapping", value, "write `eu: { url: … }` for each server");
             return;
         };
-        for (key, value) in servers {
+        for (key, value) in servers.iter() {
             let Some(name) = key.as_str().filter(|name| !name.is_empty()) else {
                 let what = if key.is_string() { "empty" } else { type_of(key) };
                 let message = format!("the name of a server is {what}");
@@ -251,14 +250,14 @@ impl Loader<'_> {
                 continue;
             };
             let definition = self.named_server(name, value, at.key(name));
-            self.named.insert(name.to_owned(), definition);
+            self.named.insert(name.to_owned(), definition.map(Rc::new));
         }
     }
 
     fn named_server(&mut self, name: &str, value: &Value, at: Path<'_>) -> Option<Definition> {
         let what = format!("server `{}`", plain(name));
         let fields = self.walk.fields(value, at, &what, &SERVER_KEYS)?;
-        let Source { url, settings, shown } = self.source(&fields, &what)?;
+        let Source { url, settings, written } = self.source(&fields, &what)?;
         let url_at = at.key("url");
         let (address, directory) = match &url.target {
             Target::Tcp { database: Some(_), .. } => {
@@ -270,7 +269,7 @@ impl Loader<'_> {
             Target::Path { path, create } => {
                 let directory = self.servers.directory(&self.base.join(path));
                 if directory.is_file() {
-                    let message = format!("the URL of {what} is a file and no directory: {shown}");
+                    let message = format!("the URL of {what} is a file and no directory: {}", shown(written));
                     let hint = "name the directory, and the file at the tenant: `database: acme.db`";
                     self.walk.wrong(Code::BAD_URL, url_at, message, hint);
                     return None;
@@ -282,7 +281,7 @@ impl Loader<'_> {
     }
 
     /// Reads a `url` and the settings beside it.
-    pub(super) fn source(&mut self, fields: &Fields<'_>, what: &str) -> Option<Source> {
+    pub(super) fn source<'v>(&mut self, fields: &Fields<'v>, what: &dyn Display) -> Option<Source<'v>> {
         let mut settings = Settings::read(&mut self.walk, fields);
         let Some((value, at)) = fields.get("url") else {
             self.walk.wrong(
@@ -294,12 +293,12 @@ impl Loader<'_> {
             return None;
         };
         let text = self.walk.url_text(value, at)?;
-        let shown = text.shown();
-        match parse_url(text.value(), &shown) {
+        let written = text.written();
+        match parse_url(text.value(), written) {
             Ok(url) => {
                 Settings::fit(&mut self.walk, fields, url.engine);
-                settings.join(&mut self.walk, url.parameters.clone(), &shown, at);
-                Some(Source { url, settings, shown })
+                settings.join(&mut self.walk, url.parameters.clone(), written, at);
+                Some(Source { url, settings, written })
             }
             Err(mistakes) => {
                 for mistake in mistakes {

@@ -16,6 +16,7 @@ mod suggest;
 mod tenants;
 #[cfg(test)]
 mod tests;
+mod tree;
 mod url;
 mod walk;
 mod yaml;
@@ -156,8 +157,8 @@ pub struct Tenant {
     pub datasource: Datasource,
     /// How to get in.
     pub access: Arc<Access>,
-    /// Its labels, the defaults' included.
-    pub labels: BTreeSet<String>,
+    /// Its labels, the defaults' included; tenants with the same ones share them.
+    pub labels: Arc<BTreeSet<String>>,
     /// Why it is left out, if it is.
     pub quarantined: Option<String>,
     /// Limits for its statements, unless a changeset says otherwise.

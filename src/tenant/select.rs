@@ -72,7 +72,8 @@ impl Fleet {
     }
 
     fn check_labels(&self, labels: &[String]) -> Result<()> {
-        let known: BTreeSet<&str> = self.tenants.iter().flat_map(|tenant| &tenant.labels).map(String::as_str).collect();
+        let known: BTreeSet<&str> =
+            self.tenants.iter().flat_map(|tenant| tenant.labels.iter()).map(String::as_str).collect();
         match labels.iter().find(|label| !known.contains(label.as_str())) {
             None => Ok(()),
             Some(label) => {

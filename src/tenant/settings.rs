@@ -3,8 +3,10 @@
 use std::collections::BTreeSet;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
+use super::interpolate::shown;
 use super::locate::Path;
 use super::names::check_postgres;
 use super::suggest::did_you_mean;
@@ -41,7 +43,7 @@ impl TlsMode {
 /// What is set at one place; the rest is inherited.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Settings {
-    pub(super) labels: BTreeSet<String>,
+    pub(super) labels: Arc<BTreeSet<String>>,
     pub(super) max_connections: Option<NonZeroU32>,
     pub(super) connect_timeout: Option<Duration>,
     pub(super) silence_check: Option<Duration>,
@@ -60,7 +62,7 @@ impl Settings {
     pub(super) fn read(walk: &mut Walk<'_>, fields: &Fields<'_>) -> Self {
         let mut made = Self::default();
         if let Some((value, at)) = fields.get("labels") {
-            made.labels = walk.labels(value, at);
+            made.labels = Arc::new(walk.labels(value, at));
         }
         if let Some((value, at)) = fields.get("max_connections") {
             let why = "one connection holds the run's lock, and one works";
@@ -107,9 +109,9 @@ impl Settings {
         self.client = pair(walk, at("client_cert"), at("client_key"), cert_file, key_file);
     }
 
-    /// Adds what the URL's parameters set. A key beside the URL that says something else is a mistake.
-    pub(super) fn join(&mut self, walk: &mut Walk<'_>, parameters: Parameters, shown: &str, at: Path<'_>) {
-        let mut existing = |file: Option<&String>, key| walk.existing_file(file?, shown, at, key);
+    /// Adds what the parameters of the URL set, which is written so. A key beside the URL that says something else is a mistake.
+    pub(super) fn join(&mut self, walk: &mut Walk<'_>, parameters: Parameters, written: &str, at: Path<'_>) {
+        let mut existing = |file: Option<&String>, key| walk.existing_file(file?, &shown(written), at, key);
         let ca_file = existing(parameters.ca_file.as_ref(), "sslrootcert");
         let cert_file = existing(parameters.client_cert.as_ref(), "sslcert");
         let key_file = existing(parameters.client_key.as_ref(), "sslkey");
@@ -148,7 +150,11 @@ impl Settings {
     pub(super) fn over(self, base: &Self) -> Self {
         // An authority, a certificate and a mode are one decision each, inherited one by one.
         Self {
-            labels: base.labels.union(&self.labels).cloned().collect(),
+            labels: match (self.labels.is_empty(), base.labels.is_empty()) {
+                (true, _) => base.labels.clone(),
+                (false, true) => self.labels,
+                (false, false) => Arc::new(base.labels.union(&self.labels).cloned().collect()),
+            },
             max_connections: self.max_connections.or(base.max_connections),
             connect_timeout: self.connect_timeout.or(base.connect_timeout),
             silence_check: self.silence_check.or(base.silence_check),

@@ -1,17 +1,19 @@
 //! One entry of `tenants:` → one tenant.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::fmt;
 use std::path::{Component, Path as FilePath, PathBuf};
+use std::rc::Rc;
+use std::sync::Arc;
 
-use serde_yaml::Value;
-
-use super::interpolate::Text;
+use super::interpolate::{Text, shown};
 use super::load::{Loader, Source, Way};
 use super::locate::Path;
 use super::names::{self, Refusal};
 use super::servers::{Definition, canonical};
 use super::settings::{Settings, TLS_KEYS};
 use super::suggest::did_you_mean;
+use super::tree::Value;
 use super::url::Target;
 use super::walk::Fields;
 use super::{Address, Datasource, ServerId, Tenant, TenantId};
@@ -48,7 +50,32 @@ const OF_THE_SERVER: [&str; 4] = ["max_connections", "connect_timeout", "silence
 #[derive(Default)]
 pub(super) struct Claims {
     names: HashMap<String, usize>,
-    homes: HashMap<Home, (usize, String)>,
+    homes: HashMap<Home, Claim>,
+    /// The sets of labels, each once.
+    labels: HashSet<Arc<BTreeSet<String>>>,
+}
+
+/// Who has a home.
+struct Claim {
+    index: usize,
+    /// Whether its name was understood.
+    named: bool,
+}
+
+/// A tenant in a message: its name as it stands in the file, if that was understood.
+#[derive(Clone, Copy)]
+struct Who<'v> {
+    written: Option<&'v str>,
+    index: usize,
+}
+
+impl fmt::Display for Who<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.written {
+            Some(written) => write!(f, "tenant `{}`", shown(written)),
+            None => write!(f, "tenant number {}", self.index + 1),
+        }
+    }
 }
 
 /// A schema, however it is written.
@@ -87,7 +114,7 @@ fn linked(mut path: PathBuf) -> PathBuf {
 
 /// Where a tenant lives, and by what way.
 struct Found<'v> {
-    definition: Definition,
+    definition: Rc<Definition>,
     datasource: Datasource,
     home: Home,
     /// The tenant's settings over its server's.
@@ -102,13 +129,11 @@ fn path_of_name(index: usize) -> Path<'static> {
 
 impl Loader<'_> {
     /// Reads the tenant at this place of the list.
-    pub(super) fn tenant(&mut self, value: &Value, at: Path<'_>, index: usize) -> Option<Tenant> {
-        let fields = self.walk.fields(value, at, "a tenant", &KEYS)?;
+    pub(super) fn tenant(&mut self, list: &[Value], at: Path<'_>, index: usize) -> Option<Tenant> {
+        let fields = self.walk.fields(&list[index], at, "a tenant", &KEYS)?;
         let name = self.name(&fields, index);
-        let who = match &name {
-            Some(name) => format!("tenant `{}`", name.shown()),
-            None => format!("tenant number {}", index + 1),
-        };
+        // In words only where there is something to say.
+        let who = Who { written: name.as_ref().map(Text::written), index };
         let quarantined = self.quarantined(&fields);
         let found = match (fields.get("server"), fields.get("url")) {
             (Some((_, at)), Some(_)) => {
@@ -122,18 +147,18 @@ impl Loader<'_> {
                 self.walk.wrong(Code::BAD_VALUE, at, format!("{who} has no `server` and no `url`"), hint);
                 None
             }
-            (Some((value, at)), None) => self.on_server(&fields, value, at, &who),
-            (None, Some((_, at))) => self.on_its_own(&fields, at, &who),
+            (Some((value, at)), None) => self.on_server(&fields, value, at, who),
+            (None, Some((_, at))) => self.on_its_own(&fields, at, who),
         }?;
-        self.claim_home(found.home, index, &who, found.at);
+        self.claim_home(found.home, list, who, found.at);
         Some(Tenant {
             id: TenantId(index),
             name: name?.into_value(),
             server: found.definition.id,
             datasource: found.datasource,
-            access: found.definition.access,
+            access: found.definition.access.clone(),
             limits: found.settings.limits(),
-            labels: found.settings.labels,
+            labels: self.claims.shared(found.settings.labels),
             quarantined,
         })
     }
@@ -194,7 +219,7 @@ impl Loader<'_> {
     }
 
     /// A tenant with `server:`, `database:` and maybe `schema:`.
-    fn on_server<'v>(&mut self, fields: &Fields<'v>, server: &Value, at: Path<'v>, who: &str) -> Option<Found<'v>> {
+    fn on_server<'v>(&mut self, fields: &Fields<'v>, server: &Value, at: Path<'v>, who: Who<'_>) -> Option<Found<'v>> {
         for key in OF_THE_SERVER.iter().chain(&TLS_KEYS) {
             if let Some((_, at)) = fields.get(key) {
                 let hint =
@@ -252,7 +277,7 @@ impl Loader<'_> {
         })
     }
 
-    fn unknown_server(&mut self, name: &Text<'_>, at: Path<'_>, who: &str) {
+    fn unknown_server(&mut self, name: &Text<'_>, at: Path<'_>, who: Who<'_>) {
         let named = &self.named;
         self.walk.mistakes.add(at, |_| {
             let mut known: Vec<&str> = named.keys().map(String::as_str).collect();
@@ -272,7 +297,7 @@ impl Loader<'_> {
     }
 
     /// A tenant with `url:`.
-    fn on_its_own<'v>(&mut self, fields: &Fields<'v>, url_at: Path<'v>, who: &str) -> Option<Found<'v>> {
+    fn on_its_own<'v>(&mut self, fields: &Fields<'v>, url_at: Path<'v>, who: Who<'_>) -> Option<Found<'v>> {
         if let Some((_, at)) = fields.get("database") {
             let message = format!("{who} has both `url` and `database`");
             self.walk.wrong(
@@ -282,14 +307,14 @@ impl Loader<'_> {
                 "the URL names the database: remove the key",
             );
         }
-        let Source { url, settings, shown } = self.source(fields, who)?;
+        let Source { url, settings, written } = self.source(fields, &who)?;
         let schema = self.schema(fields, url.engine, who);
         let own = settings.clone();
         match url.target.clone() {
             Target::Path { path, create } => {
                 let file = FilePath::new(&path);
                 if path.ends_with('/') || file.file_name().is_none() || self.base.join(file).is_dir() {
-                    let message = format!("the URL of {who} names a directory and no file: {shown}");
+                    let message = format!("the URL of {who} names a directory and no file: {}", shown(written));
                     self.walk.wrong(Code::BAD_URL, url_at, message, "name the file: `sqlite://data/acme.db?mode=rwc`");
                     return None;
                 }
@@ -298,7 +323,7 @@ impl Loader<'_> {
                 let (datasource, home, address) = self.sqlite_file(path, create);
                 let directory = Some((directory, create));
                 let definition =
-                    self.define(Way { url, settings, name: &name, address, directory, at: fields.at() })?;
+                    Rc::new(self.define(Way { url, settings, name: &name, address, directory, at: fields.at() })?);
                 Some(Found { settings: own.over(&self.defaults), definition, datasource, home, at: url_at })
             }
             Target::Tcp { database: None, .. } => {
@@ -320,7 +345,7 @@ impl Loader<'_> {
                 };
                 let address = Address::Tcp { host, port };
                 let way = Way { url, settings, name: &name, address, directory: None, at: fields.at() };
-                let definition = self.define(way)?;
+                let definition = Rc::new(self.define(way)?);
                 let home = Home::OnServer(definition.id, database, schema);
                 Some(Found { settings: own.over(&self.defaults), definition, datasource, home, at: url_at })
             }
@@ -328,7 +353,7 @@ impl Loader<'_> {
     }
 
     /// Returns the tenant's schema if it has one; nothing if it is wrong.
-    fn schema(&mut self, fields: &Fields<'_>, engine: EngineKind, who: &str) -> Option<Option<String>> {
+    fn schema(&mut self, fields: &Fields<'_>, engine: EngineKind, who: Who<'_>) -> Option<Option<String>> {
         let Some((value, at)) = fields.get("schema") else { return Some(None) };
         if engine != EngineKind::Postgres {
             let message = format!("{who} has a `schema`, and {engine} has none in a database");
@@ -359,18 +384,31 @@ impl Loader<'_> {
         (Datasource::Sqlite { shown, file, create }, home, Address::Directory(directory))
     }
 
-    fn claim_home(&mut self, home: Home, index: usize, who: &str, at: Path<'_>) {
+    fn claim_home(&mut self, home: Home, list: &[Value], who: Who<'_>, at: Path<'_>) {
         match self.claims.homes.get(&home) {
             None => {
-                self.claims.homes.insert(home, (index, who.to_owned()));
+                self.claims.homes.insert(home, Claim { index: who.index, named: who.written.is_some() });
             }
-            Some((first, other)) => self.walk.mistakes.add(at, |locator| {
-                let (here, there) = (locator.line_of(path_of_name(index)), locator.line_of(path_of_name(*first)));
+            Some(&Claim { index: first, named }) => self.walk.mistakes.add(at, |locator| {
+                let written = list[first].get("name").and_then(Value::as_str).filter(|_| named);
+                let other = Who { written, index: first };
+                let (here, there) = (locator.line_of(path_of_name(who.index)), locator.line_of(path_of_name(first)));
                 let message = format!("{who}{here} lives where {other}{there} lives");
                 Diagnostic::new(Code::SHARED_SCHEMA, message)
                     .hint("give each a schema, database or file of its own: a changeset runs once for each tenant")
             }),
         }
+    }
+}
+
+impl Claims {
+    /// Returns the one copy of equal labels.
+    fn shared(&mut self, labels: Arc<BTreeSet<String>>) -> Arc<BTreeSet<String>> {
+        if let Some(known) = self.labels.get(&labels) {
+            return known.clone();
+        }
+        self.labels.insert(labels.clone());
+        labels
     }
 }
 

@@ -9,6 +9,7 @@ use percent_encoding::percent_decode_str;
 use url::{Host, Url};
 
 use super::TlsMode;
+use super::interpolate::shown;
 use crate::sql::EngineKind;
 
 /// What a URL says.
@@ -51,13 +52,13 @@ fn mistake(message: impl Into<String>, hint: impl Into<String>) -> UrlMistake {
     UrlMistake { message: message.into(), hint: hint.into() }
 }
 
-/// The URL as it is written in the file, passwords masked: what a message may quote.
+/// The URL as it is written in the file: what a message may quote, passwords masked.
 struct Quoted<'w>(&'w str);
 
 impl Quoted<'_> {
     /// Returns ``: `word` `` if the file itself shows the word, else nothing.
     fn word(&self, word: &str) -> String {
-        if !word.is_empty() && self.0.contains(word) { format!(": `{word}`") } else { String::new() }
+        if !word.is_empty() && shown(self.0).contains(word) { format!(": `{word}`") } else { String::new() }
     }
 }
 
@@ -72,9 +73,9 @@ const ENCODE: &str = "percent-encode `/`, `?`, `#`, `@`, `:` and `%` in user and
 const PORT: &str = "what follows the host's `:` is the port; if it is a password's part, percent-encode the password, \
                     or write it as `${VAR}`, which may hold any characters";
 
-/// Parses a URL. `shown` is how it is written in the file, passwords masked.
-pub(super) fn parse(url: &str, shown: &str) -> Result<DatasourceUrl, Vec<UrlMistake>> {
-    let quoted = Quoted(shown);
+/// Parses a URL. `written` is what stands in the file.
+pub(super) fn parse(url: &str, written: &str) -> Result<DatasourceUrl, Vec<UrlMistake>> {
+    let quoted = Quoted(written);
     let Some((scheme, rest)) = url.split_once(':') else {
         return Err(vec![mistake("the URL has no scheme", SCHEMES)]);
     };

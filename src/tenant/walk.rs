@@ -6,12 +6,11 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use serde_yaml::{Mapping, Value};
-
 use super::interpolate::{Environment, Kind, Text, fill};
 use super::locate::Path;
 use super::mistakes::Mistakes;
 use super::suggest::did_you_mean;
+use super::tree::{Mapping, Value};
 use crate::error::{Code, Diagnostic, plain};
 
 /// The reader of one file.
@@ -89,7 +88,7 @@ impl Walk<'_> {
             });
             return None;
         };
-        for key in mapping.keys() {
+        for (key, _) in mapping.iter() {
             match key.as_str() {
                 Some(key) if known.contains(&key) => {}
                 Some(key) => self.mistakes.add(at.key(key).the_key_itself(), |_| {

@@ -4,11 +4,11 @@ use std::collections::HashSet;
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, EnumAccess, Error, MapAccess, SeqAccess, Visitor};
-use serde_yaml::Value;
 
 use super::locate::{Path, line_and_column};
 use super::mistakes::Mistakes;
 use super::nesting;
+use super::tree::{self, Value};
 use crate::error::{Code, Diagnostic, Place};
 
 /// Reads the text as one YAML document, merge keys (`<<`) left as they are.
@@ -28,7 +28,7 @@ pub(super) fn read(file: &str, text: &str) -> Result<Value, Diagnostic> {
             .at(place(file, text, at, 1))
             .hint("look for a bracket that is never closed: a fleet needs five levels"));
     }
-    serde_yaml::from_str(text).map_err(|error| duplicate_key(file, text).unwrap_or_else(|| syntax(file, text, &error)))
+    tree::read(text).map_err(|error| duplicate_key(file, text).unwrap_or_else(|| syntax(file, text, &error)))
 }
 
 /// What the YAML specification forbids in a document (<https://yaml.org/spec/1.2.2/#51-character-set>).
@@ -186,9 +186,9 @@ pub(super) fn merge(node: &mut Value, mistakes: &mut Mistakes<'_>) {
 
 fn has_merge(node: &Value) -> bool {
     match node {
-        Value::Mapping(mapping) => mapping.contains_key("<<") || mapping.values().any(has_merge),
+        Value::Mapping(mapping) => mapping.iter().any(|(key, value)| key.as_str() == Some("<<") || has_merge(value)),
         Value::Sequence(list) => list.iter().any(has_merge),
-        Value::Tagged(tagged) => has_merge(&tagged.value),
+        Value::Tagged(tagged) => has_merge(tagged),
         _ => false,
     }
 }
@@ -204,11 +204,12 @@ fn merge_below(node: &mut Value, at: Path<'_>, mistakes: &mut Mistakes<'_>) {
             for (key, value) in mapping.iter_mut() {
                 merge_below(value, at.key(key.as_str().unwrap_or_default()), mistakes);
             }
-            let sources = match mapping.shift_remove("<<") {
+            let sources = match mapping.remove("<<") {
                 None => return,
-                Some(Value::Sequence(list)) => list,
+                Some(Value::Sequence(list)) => list.into_vec(),
                 Some(one) => vec![one],
             };
+            let mut known = mapping.known();
             for source in sources {
                 let Value::Mapping(source) = source else {
                     mistakes.add(at.key("<<").the_key_itself(), |_| {
@@ -218,13 +219,13 @@ fn merge_below(node: &mut Value, at: Path<'_>, mistakes: &mut Mistakes<'_>) {
                     continue;
                 };
                 for (key, value) in source {
-                    if !mapping.contains_key(&key) {
-                        mapping.insert(key, value);
+                    if !mapping.has(&known, &key) {
+                        mapping.add(&mut known, key, value);
                     }
                 }
             }
         }
-        Value::Tagged(tagged) => merge_below(&mut tagged.value, at, mistakes),
+        Value::Tagged(tagged) => merge_below(tagged, at, mistakes),
         _ => {}
     }
 }

@@ -245,9 +245,9 @@ fn what_belongs_to_a_table_that_is_missing_is_told_with_it() {
     let sample = sample.cohort(vec![Told::of(0, &lacks), Told::of(1, &right), Told::of(2, &right)]);
     let said = text(&sample, None);
     assert!(said.contains("1 tenant (acme): table `items` is missing — not what its cohort has"), "{said}");
+    let json = report(&sample).render(DriftFormat::Json, Paint::Plain, None);
     let status = sample.status().render(crate::report::StatusFormat::Table, Paint::Plain, None);
     assert!(status.contains("table `items` is missing\n"), "{status}");
-    let json = report(&sample).render(DriftFormat::Json, Paint::Plain, None);
     assert!(json.contains("items.id"), "{json}");
 }
 

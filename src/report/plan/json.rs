@@ -5,12 +5,13 @@ use std::time::Duration;
 use serde::{Serialize, Serializer};
 
 use crate::changeset::Version;
-use crate::report::wire::{WireQuarantined, WireVersion, millis, pretty};
+use crate::report::wire::{WireQuarantined, WireVersion, millis};
 
 use super::{EngineText, PlanReport, Step};
 
-pub(super) fn render(report: &PlanReport) -> String {
-    pretty(&Document {
+/// Returns the document.
+pub(super) fn document(report: &PlanReport) -> impl Serialize {
+    Document {
         schema: "mtmigrate.plan/1",
         summary: Summary {
             tenants: report.plan.tenants(),
@@ -19,7 +20,7 @@ pub(super) fn render(report: &PlanReport) -> String {
         },
         quarantined: report.quarantined.iter().map(|(name, reason)| WireQuarantined { name, reason }).collect(),
         steps: report.steps.iter().map(|step| WireStep::of(report, step)).collect(),
-    })
+    }
 }
 
 #[derive(Serialize)]

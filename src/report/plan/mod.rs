@@ -6,15 +6,18 @@ mod json;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
+use std::io;
 
 use crate::changeset::{Changeset, Directives, Version};
 use crate::error::{ExitStatus, Paint};
 use crate::history::Unfinished;
-use crate::lockstep::{Found, Scope, Survey};
+use crate::lockstep::{ByTenant, Found, Scope, Survey};
 use crate::plan::Plan;
 use crate::sql::EngineKind;
 use crate::tenant::TenantId;
+
+use super::wire::{pretty, write_pretty};
 
 /// The forms of a plan report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,7 +40,7 @@ pub struct PlanOptions {
 pub struct PlanReport {
     plan: Plan,
     steps: Vec<Step>,
-    names: HashMap<TenantId, String>,
+    names: ByTenant<String>,
     quarantined: Vec<(String, String)>,
     readable: usize,
 }
@@ -95,7 +98,18 @@ impl PlanReport {
     pub fn render(&self, format: PlanFormat, paint: Paint) -> String {
         match format {
             PlanFormat::Human => human::render(self, paint),
-            PlanFormat::Json => json::render(self),
+            PlanFormat::Json => pretty(&json::document(self)),
+        }
+    }
+
+    /// Writes what [`PlanReport::render`] returns. JSON is written as it is made: it names each step's tenants.
+    ///
+    /// # Errors
+    /// What the writer answers.
+    pub fn write(&self, format: PlanFormat, paint: Paint, out: &mut dyn io::Write) -> io::Result<()> {
+        match format {
+            PlanFormat::Human => out.write_all(human::render(self, paint).as_bytes()),
+            PlanFormat::Json => write_pretty(out, &json::document(self)),
         }
     }
 
@@ -110,7 +124,7 @@ impl PlanReport {
     }
 
     fn name(&self, id: TenantId) -> Option<&str> {
-        self.names.get(&id).map(String::as_str)
+        self.names.get(id).map(String::as_str)
     }
 }
 

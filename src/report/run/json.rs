@@ -1,15 +1,16 @@
 //! `mtmigrate.run/1`: a contract, described in `docs/formats.md`.
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use crate::lockstep::barrier::Decision;
-use crate::report::wire::{WireDiagnostic, WireError, WireQuarantined, WireVersion, millis, pretty, rfc3339};
+use crate::report::wire::{WireDiagnostic, WireError, WireQuarantined, WireVersion, millis, rfc3339};
 
 use super::{RunReport, Step, TenantRun, Turn};
 
-pub(super) fn render(report: &RunReport) -> String {
+/// Returns the document.
+pub(super) fn document(report: &RunReport) -> impl Serialize {
     let ending = report.ending.as_ref();
-    pretty(&Document {
+    Document {
         schema: "mtmigrate.run/1",
         run_id: report.run_id.as_deref(),
         outcome: ending.map(|ending| ending.outcome.as_str()),
@@ -30,9 +31,9 @@ pub(super) fn render(report: &RunReport) -> String {
             .map(|left_out| WireQuarantined { name: &left_out.name, reason: &left_out.reason })
             .collect(),
         steps: report.steps.iter().map(WireStep::of).collect(),
-        tenants: report.tenants.iter().map(|tenant| Tenant::of(tenant, report.complete())).collect(),
+        tenants: Tenants(report),
         diagnostics: ending.iter().flat_map(|ending| &ending.diagnostics).map(WireDiagnostic::of).collect(),
-    })
+    }
 }
 
 #[derive(Serialize)]
@@ -49,7 +50,7 @@ struct Document<'a> {
     lowered: Vec<WireLowered<'a>>,
     quarantined: Vec<WireQuarantined<'a>>,
     steps: Vec<WireStep<'a>>,
-    tenants: Vec<Tenant<'a>>,
+    tenants: Tenants<'a>,
     diagnostics: Vec<WireDiagnostic<'a>>,
 }
 
@@ -75,6 +76,16 @@ struct WireStep<'a> {
     verified: bool,
     outcome: Option<&'static str>,
     duration_ms: Option<u64>,
+}
+
+/// Each is made when it is its turn.
+struct Tenants<'a>(&'a RunReport);
+
+impl Serialize for Tenants<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let complete = self.0.complete();
+        serializer.collect_seq(self.0.tenants.iter().map(|tenant| Tenant::of(tenant, complete)))
+    }
 }
 
 #[derive(Serialize)]

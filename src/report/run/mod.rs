@@ -6,7 +6,7 @@ mod json;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
+use std::io;
 use std::time::Duration;
 
 use time::OffsetDateTime;
@@ -15,8 +15,10 @@ use crate::changeset::Version;
 use crate::engine::{Applied, Failure, Left, NOTICE_LIMIT};
 use crate::error::{Diagnostic, ExitStatus, Paint};
 use crate::lockstep::barrier::{Decision, Tally};
-use crate::lockstep::{Ending, Event, RunOutcome, Scope};
+use crate::lockstep::{ByTenant, Ending, Event, RunOutcome, Scope};
 use crate::tenant::TenantId;
+
+use super::wire::{pretty, write_pretty};
 
 /// The most notices that a report keeps of a whole run; the number of all is kept beside them.
 const NOTICES_KEPT: usize = 2_000;
@@ -30,7 +32,7 @@ pub struct RunReport {
     quarantined: Vec<Quarantined>,
     /// The tenants that are not left out, in the fleet's order.
     tenants: Vec<TenantRun>,
-    index: HashMap<TenantId, usize>,
+    index: ByTenant<usize>,
     steps: Vec<Step>,
     notices: usize,
     notices_kept: usize,
@@ -175,7 +177,15 @@ impl RunReport {
 
     /// Returns `mtmigrate.run/1`, ended by a line feed.
     pub fn json(&self) -> String {
-        json::render(self)
+        pretty(&json::document(self))
+    }
+
+    /// Writes what [`RunReport::json`] returns, as it is made.
+    ///
+    /// # Errors
+    /// What the writer answers.
+    pub fn write_json(&self, out: &mut dyn io::Write) -> io::Result<()> {
+        write_pretty(out, &json::document(self))
     }
 
     /// Returns the final summary, ended by a line feed: failures in full, successes counted.
@@ -189,7 +199,7 @@ impl RunReport {
     }
 
     fn tenant(&mut self, id: TenantId) -> Option<&mut TenantRun> {
-        self.index.get(&id).map(|idx| &mut self.tenants[*idx])
+        self.index.get(id).map(|idx| &mut self.tenants[*idx])
     }
 
     fn turn(&mut self, id: TenantId, turn: Turn) {

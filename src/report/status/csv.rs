@@ -37,7 +37,7 @@ const HEADER: [&str; 23] = [
     "fingerprint",
 ];
 
-pub(super) fn render(report: &StatusReport) -> String {
+pub(super) fn render(report: &StatusReport<'_>) -> String {
     let mut text = record(&HEADER.map(str::to_owned));
     for row in &report.rows {
         text.push_str(&record(&fields(row)));
@@ -45,19 +45,20 @@ pub(super) fn render(report: &StatusReport) -> String {
     text
 }
 
-fn fields(row: &Row) -> [String; HEADER.len()] {
-    let (last, error) = (row.last.as_ref(), row.error.as_ref());
+fn fields(row: &Row<'_>) -> [String; HEADER.len()] {
+    let (datasource, last, error) = (&row.tenant.datasource, row.last(), row.error);
+    let labels: Vec<&str> = row.tenant.labels.iter().map(String::as_str).collect();
     [
-        row.name.clone(),
-        row.engine.to_string(),
-        row.server.clone(),
-        or_empty(row.server_version.as_ref()),
-        row.database.clone(),
-        or_empty(row.schema.as_ref()),
-        row.labels.join(" "),
+        row.name().to_owned(),
+        row.engine().to_string(),
+        row.server.to_owned(),
+        or_empty(row.read.map(|position| &position.server_version)),
+        datasource.database().to_owned(),
+        or_empty(datasource.schema()),
+        labels.join(" "),
         row.state.as_str().into(),
-        or_empty(row.version),
-        row.pending.as_ref().map_or_else(String::new, |pending| joined(pending.versions())),
+        or_empty(row.version()),
+        row.pending.map_or_else(String::new, joined),
         row.drift.iter().map(finding).collect::<Vec<_>>().join("; "),
         or_empty(last.map(|last| last.outcome.as_str())),
         or_empty(last.map(|last| last.version)),
@@ -69,8 +70,8 @@ fn fields(row: &Row) -> [String; HEADER.len()] {
         or_empty(error.map(Diagnostic::message)),
         or_empty(error.and_then(cause)),
         or_empty(error.and_then(Diagnostic::what_next)),
-        or_empty(row.quarantined.as_ref()),
-        or_empty(row.fingerprint.as_ref()),
+        or_empty(row.quarantined),
+        or_empty(row.fingerprint()),
     ]
 }
 

@@ -2,22 +2,24 @@
 
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
+use std::collections::BTreeSet;
 
 use crate::history::Attempt;
 use crate::lockstep::State;
 use crate::report::cohorts::WireCohort;
-use crate::report::wire::{WireError, WireVersion, WireVersions, pretty, rfc3339};
+use crate::report::wire::{WireError, WireVersion, WireVersions, rfc3339};
 
 use super::{Row, StatusReport};
 
-pub(super) fn render(report: &StatusReport) -> String {
-    pretty(&Document {
+/// Returns the document.
+pub(super) fn document(report: &StatusReport<'_>) -> impl Serialize {
+    Document {
         schema: "mtmigrate.status/1",
         target: report.target.map(WireVersion),
         summary: Summary(report),
-        tenants: report.rows.iter().map(Tenant::of).collect(),
+        tenants: Tenants(&report.rows),
         cohorts: report.cohorts.iter().map(WireCohort::of).collect(),
-    })
+    }
 }
 
 #[derive(Serialize)]
@@ -25,12 +27,12 @@ struct Document<'a> {
     schema: &'static str,
     target: Option<WireVersion>,
     summary: Summary<'a>,
-    tenants: Vec<Tenant<'a>>,
+    tenants: Tenants<'a>,
     cohorts: Vec<WireCohort<'a>>,
 }
 
 /// The number of tenants, and of those in each state.
-struct Summary<'a>(&'a StatusReport);
+struct Summary<'a>(&'a StatusReport<'a>);
 
 impl Serialize for Summary<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -43,6 +45,15 @@ impl Serialize for Summary<'_> {
     }
 }
 
+/// Each is made when it is its turn.
+struct Tenants<'a>(&'a [Row<'a>]);
+
+impl Serialize for Tenants<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.0.iter().map(Tenant::of))
+    }
+}
+
 #[derive(Serialize)]
 struct Tenant<'a> {
     name: &'a str,
@@ -51,7 +62,7 @@ struct Tenant<'a> {
     server_version: Option<&'a str>,
     database: &'a str,
     schema: Option<&'a str>,
-    labels: &'a [String],
+    labels: &'a BTreeSet<String>,
     state: &'static str,
     version: Option<WireVersion>,
     pending: Option<WireVersions<'a>>,
@@ -83,7 +94,7 @@ struct Last<'a> {
 }
 
 impl<'a> Tenant<'a> {
-    fn of(row: &'a Row) -> Self {
+    fn of(row: &'a Row<'a>) -> Self {
         let drift = row.drift.iter().map(|found| Drift {
             kind: found.kind,
             version: found.version.map(WireVersion),
@@ -93,22 +104,22 @@ impl<'a> Tenant<'a> {
             detail: &found.detail,
         });
         Self {
-            name: &row.name,
-            engine: row.engine.as_str(),
-            server: &row.server,
-            server_version: row.server_version.as_deref(),
-            database: &row.database,
-            schema: row.schema.as_deref(),
-            labels: &row.labels,
+            name: row.name(),
+            engine: row.engine().as_str(),
+            server: row.server,
+            server_version: row.read.map(|position| &*position.server_version),
+            database: row.tenant.datasource.database(),
+            schema: row.tenant.datasource.schema(),
+            labels: &row.tenant.labels,
             state: row.state.as_str(),
-            version: row.version.map(WireVersion),
+            version: row.version().map(WireVersion),
             // A tenant that was not read lacks nothing that is known, which is not the same as nothing.
-            pending: row.pending.as_ref().map(|pending| WireVersions(pending.versions())),
+            pending: row.pending.map(WireVersions),
             drift: row.pending.is_some().then(|| drift.collect()),
-            fingerprint: row.fingerprint.as_ref().map(ToString::to_string),
-            last: row.last.as_ref().map(Last::of),
-            error: row.error.as_ref().map(WireError::of),
-            quarantined: row.quarantined.as_deref(),
+            fingerprint: row.fingerprint().map(ToString::to_string),
+            last: row.last().map(Last::of),
+            error: row.error.map(WireError::of),
+            quarantined: row.quarantined,
         }
     }
 }

@@ -6,7 +6,7 @@ use crate::report::words::escaped;
 use super::StatusReport;
 use super::table::{COLUMNS, NOTE, cells, note};
 
-pub(super) fn render(report: &StatusReport) -> String {
+pub(super) fn render(report: &StatusReport<'_>) -> String {
     let mut text = line(COLUMNS.map(|column| column.title().to_owned()), NOTE);
     let rule = COLUMNS.map(|column| match column {
         Column::Text(_) => "---".to_owned(),

@@ -9,18 +9,20 @@ mod table;
 mod tests;
 
 use std::collections::HashSet;
-use std::sync::Arc;
+use std::io;
 
 use time::Date;
 
 use crate::changeset::Version;
 use crate::error::{Diagnostic, ExitStatus, Paint, count};
-use crate::history::{Attempt, Finding, Unfinished};
+use crate::history::{Attempt, Finding};
 use crate::lockstep::{Account, Found, Position, Scope, Standing, State, Survey};
 use crate::schema::{Difference, Fingerprint, Kind, Verdict};
 use crate::sql::EngineKind;
+use crate::tenant::Tenant;
 
 use super::cohorts::{self, Cohort, in_short};
+use super::wire::{pretty, write_pretty};
 
 /// The forms of a status report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,51 +37,31 @@ pub enum StatusFormat {
     Markdown,
 }
 
-/// Where every tenant of a selection stands.
+/// Where every tenant of a selection stands. It points into fleet and survey: a large fleet's facts are not held twice.
 #[derive(Clone, Debug)]
-pub struct StatusReport {
+pub struct StatusReport<'s> {
     target: Option<Version>,
     /// By urgency of state, then by name.
-    rows: Vec<Row>,
+    rows: Vec<Row<'s>>,
     /// Empty if schemas were not looked at.
     cohorts: Vec<Cohort>,
 }
 
 /// One tenant's facts.
 #[derive(Clone, Debug)]
-struct Row {
-    name: String,
-    engine: EngineKind,
-    server: String,
-    server_version: Option<Arc<str>>,
-    database: String,
-    schema: Option<String>,
-    labels: Vec<String>,
+struct Row<'s> {
+    tenant: &'s Tenant,
+    server: &'s str,
     state: State,
-    version: Option<Version>,
-    pending: Option<Pending>,
+    /// What was read, if it was.
+    read: Option<&'s Position>,
+    /// The versions that it lacks, up to the target.
+    pending: Option<&'s [Version]>,
     drift: Vec<Drift>,
-    /// Of the live schema, if it was looked at.
-    fingerprint: Option<Fingerprint>,
-    unfinished: Option<Unfinished>,
     /// What was found out about the statement that is unfinished, in words.
     account: Option<String>,
-    last: Option<Attempt>,
-    error: Option<Diagnostic>,
-    quarantined: Option<String>,
-}
-
-/// The versions that a tenant lacks, up to the target: a prefix of a list that tenants share.
-#[derive(Clone, Debug)]
-struct Pending {
-    all: Arc<[Version]>,
-    len: usize,
-}
-
-impl Pending {
-    fn versions(&self) -> &[Version] {
-        &self.all[..self.len]
-    }
+    error: Option<&'s Diagnostic>,
+    quarantined: Option<&'s str>,
 }
 
 /// One finding of history drift, or one difference of the schema.
@@ -134,16 +116,16 @@ impl From<&Difference> for Drift {
     }
 }
 
-impl StatusReport {
+impl<'s> StatusReport<'s> {
     /// Folds a survey. Without a target, tenants are measured against the changelog's newest version.
-    pub fn new(scope: &Scope<'_>, survey: &Survey, target: Option<Version>, today: Date) -> Self {
+    pub fn new(scope: &Scope<'s>, survey: &'s Survey, target: Option<Version>, today: Date) -> Self {
         let target = target.or(scope.changelog.newest());
-        let row = |standing: &Standing| {
+        let row = |standing: &'s Standing| {
             let account = survey.accounts.get(&standing.tenant).map(account);
             Row { account, ..Row::of(scope, standing, target) }
         };
-        let mut rows: Vec<Row> = survey.standings.iter().map(row).collect();
-        rows.sort_by(|a, b| (a.state, &a.name).cmp(&(b.state, &b.name)));
+        let mut rows: Vec<Row<'s>> = survey.standings.iter().map(row).collect();
+        rows.sort_by(|a, b| (a.state, a.name()).cmp(&(b.state, b.name())));
         Self { target, rows, cohorts: cohorts::of(scope, survey, today) }
     }
 
@@ -153,9 +135,26 @@ impl StatusReport {
     pub fn render(&self, format: StatusFormat, paint: Paint, width: Option<usize>) -> String {
         match format {
             StatusFormat::Table => table::render(self, paint, width),
-            StatusFormat::Json => json::render(self),
+            StatusFormat::Json => pretty(&json::document(self)),
             StatusFormat::Csv => csv::render(self),
             StatusFormat::Markdown => markdown::render(self),
+        }
+    }
+
+    /// Writes what [`StatusReport::render`] returns. JSON is written as it is made.
+    ///
+    /// # Errors
+    /// What the writer answers.
+    pub fn write(
+        &self,
+        format: StatusFormat,
+        paint: Paint,
+        width: Option<usize>,
+        out: &mut dyn io::Write,
+    ) -> io::Result<()> {
+        match format {
+            StatusFormat::Json => write_pretty(out, &json::document(self)),
+            other => out.write_all(self.render(other, paint, width).as_bytes()),
         }
     }
 
@@ -221,54 +220,69 @@ fn schema_drift(verdict: &Verdict) -> Vec<Drift> {
     }
 }
 
-impl Row {
-    fn of(scope: &Scope<'_>, standing: &Standing, target: Option<Version>) -> Self {
+impl<'s> Row<'s> {
+    fn of(scope: &Scope<'s>, standing: &'s Standing, target: Option<Version>) -> Self {
         let tenant = &scope.fleet.tenants[standing.tenant.0];
         let bare = Self {
-            name: tenant.name.clone(),
-            engine: tenant.datasource.engine(),
-            server: scope.fleet.servers[tenant.server.0].name.clone(),
-            server_version: None,
-            database: tenant.datasource.database().to_owned(),
-            schema: tenant.datasource.schema().map(str::to_owned),
-            labels: tenant.labels.iter().cloned().collect(),
+            tenant,
+            server: &scope.fleet.servers[tenant.server.0].name,
             state: standing.state(),
-            version: None,
+            read: None,
             pending: None,
             drift: Vec::new(),
-            fingerprint: None,
-            unfinished: None,
             account: None,
-            last: None,
             error: None,
             quarantined: None,
         };
         match &standing.found {
-            Found::Quarantined(reason) => Self { quarantined: Some(reason.clone()), ..bare },
-            Found::Unreadable(diagnostic) => Self { error: Some(diagnostic.clone()), ..bare },
+            Found::Quarantined(reason) => Self { quarantined: Some(reason), ..bare },
+            Found::Unreadable(diagnostic) => Self { error: Some(diagnostic), ..bare },
             Found::Read(position) => bare.read(position, target),
         }
     }
 
-    fn read(self, position: &Position, target: Option<Version>) -> Self {
-        let all = position.pending.clone();
+    fn read(self, position: &'s Position, target: Option<Version>) -> Self {
+        let all = &position.pending[..];
         let len = target.map_or(all.len(), |target| all.partition_point(|version| *version <= target));
         let mut drift: Vec<Drift> = position.findings.iter().map(Drift::from).collect();
         drift.extend(position.verdict.iter().flat_map(schema_drift));
         Self {
-            server_version: Some(position.server_version.clone()),
+            read: Some(position),
             // What lies beyond the target is not lacked.
             state: match self.state {
                 State::Failed | State::Behind | State::New if len == 0 => State::Current,
                 state => state,
             },
-            version: position.newest,
-            pending: Some(Pending { all, len }),
+            pending: Some(&all[..len]),
             drift,
-            fingerprint: position.schema.as_ref().map(|schema| schema.fingerprint().clone()),
-            unfinished: position.unfinished.clone(),
-            last: position.last.clone(),
             ..self
         }
+    }
+
+    fn name(&self) -> &'s str {
+        &self.tenant.name
+    }
+
+    fn engine(&self) -> EngineKind {
+        self.tenant.datasource.engine()
+    }
+
+    /// Returns the highest version in the history.
+    fn version(&self) -> Option<Version> {
+        self.read?.newest
+    }
+
+    /// Returns the journal's last row.
+    fn last(&self) -> Option<&'s Attempt> {
+        self.read?.last.as_ref()
+    }
+
+    fn last_error(&self) -> Option<&'s str> {
+        self.last()?.error.as_deref()
+    }
+
+    /// Returns that of the live schema, if it was looked at.
+    fn fingerprint(&self) -> Option<&'s Fingerprint> {
+        Some(self.read?.schema.as_ref()?.fingerprint())
     }
 }

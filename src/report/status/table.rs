@@ -1,6 +1,6 @@
 //! The table for a person: a line a tenant, and a summary.
 
-use crate::error::{Paint, short};
+use crate::error::{Diagnostic, Paint, short};
 use crate::history::Unfinished;
 use crate::lockstep::State;
 use crate::report::grid::{Column, Grid};
@@ -31,7 +31,7 @@ const NOTE_LIMIT: usize = 160;
 /// Stands where nothing is known or nothing is there.
 const NONE: &str = "-";
 
-pub(super) fn render(report: &StatusReport, paint: Paint, width: Option<usize>) -> String {
+pub(super) fn render(report: &StatusReport<'_>, paint: Paint, width: Option<usize>) -> String {
     let mut grid = Grid::new(&COLUMNS, NOTE, paint);
     for row in &report.rows {
         grid.row(cells(row), (STATE, tone(row.state)), &note(row));
@@ -40,16 +40,16 @@ pub(super) fn render(report: &StatusReport, paint: Paint, width: Option<usize>) 
 }
 
 /// Returns a row's texts, in the order of [`COLUMNS`], as they came from strangers.
-pub(super) fn cells(row: &Row) -> [String; COLUMNS.len()] {
+pub(super) fn cells(row: &Row<'_>) -> [String; COLUMNS.len()] {
     let or_none = |text: Option<String>| text.unwrap_or_else(|| NONE.into());
     [
-        row.name.clone(),
+        row.name().to_owned(),
         row.state.as_str().into(),
-        or_none(row.version.map(|version| format!("V{version}"))),
-        or_none(row.pending.as_ref().map(|pending| pending.len.to_string())),
-        row.engine.to_string(),
-        row.server.clone(),
-        or_none(row.last.as_ref().map(|last| minute(last.finished_at))),
+        or_none(row.version().map(|version| format!("V{version}"))),
+        or_none(row.pending.map(|pending| pending.len().to_string())),
+        row.engine().to_string(),
+        row.server.to_owned(),
+        or_none(row.last().map(|last| minute(last.finished_at))),
     ]
 }
 
@@ -63,25 +63,19 @@ fn tone(state: State) -> Tone {
 }
 
 /// Returns why a tenant is in its state, in short and on one line.
-pub(super) fn note(row: &Row) -> String {
+pub(super) fn note(row: &Row<'_>) -> String {
     let said = match row.state {
-        State::Quarantined => row.quarantined.clone(),
-        State::Unreachable => row.error.as_ref().map(|error| error.one_line()),
-        State::HalfApplied => row.unfinished.as_ref().map(|open| half(open, row)),
+        State::Quarantined => row.quarantined.map(str::to_owned),
+        State::Unreachable => row.error.map(Diagnostic::one_line),
+        State::HalfApplied => row.read.and_then(|position| position.unfinished.as_ref()).map(|open| half(open, row)),
         State::Drifted | State::Ahead => drift(&row.drift),
-        State::Failed => row.last.as_ref().map(|last| failed(last.version, row.last_error())),
+        State::Failed => row.last().map(|last| failed(last.version, row.last_error())),
         State::Behind | State::New | State::Current => None,
     };
     short(&on_a_line(&said.unwrap_or_default()), NOTE_LIMIT)
 }
 
-impl Row {
-    fn last_error(&self) -> Option<&str> {
-        self.last.as_ref()?.error.as_deref()
-    }
-}
-
-fn half(open: &Unfinished, row: &Row) -> String {
+fn half(open: &Unfinished, row: &Row<'_>) -> String {
     match open {
         Unfinished::Uncertain { version, statement_no, statements, .. } => {
             let account = row.account.as_ref().map(|words| format!("; {words}")).unwrap_or_default();

@@ -12,7 +12,7 @@ use crate::sql::EngineKind::{MySql, Postgres, Sqlite};
 use super::{Drift, StatusFormat, StatusReport};
 
 /// One tenant in each state but `ahead`; the drift is told, because only the comparison makes findings.
-fn fleet() -> StatusReport {
+fn fleet() -> StatusReport<'static> {
     let tenants = [
         ("acme", Postgres),
         ("globex", Postgres),
@@ -50,8 +50,8 @@ fn fleet() -> StatusReport {
     drifted(sample.status(), "wayne")
 }
 
-fn drifted(mut report: StatusReport, name: &str) -> StatusReport {
-    for row in report.rows.iter_mut().filter(|row| row.name == name) {
+fn drifted<'s>(mut report: StatusReport<'s>, name: &str) -> StatusReport<'s> {
+    for row in report.rows.iter_mut().filter(|row| row.name() == name) {
         let detail = "the history has checksum 17, the file 4".to_owned();
         let version = Some(Version(2));
         row.drift.insert(
@@ -60,7 +60,7 @@ fn drifted(mut report: StatusReport, name: &str) -> StatusReport {
         );
         row.state = State::Drifted;
     }
-    report.rows.sort_by(|a, b| (a.state, &a.name).cmp(&(b.state, &b.name)));
+    report.rows.sort_by(|a, b| (a.state, a.name()).cmp(&(b.state, b.name())));
     report
 }
 
@@ -68,7 +68,7 @@ fn orders() -> Arc<Snapshot> {
     schema(&[(Column, "orders.note", "text"), (Index, "orders_ref", "CREATE INDEX orders_ref ON orders (ref)")])
 }
 
-fn plain(report: &StatusReport, format: StatusFormat) -> String {
+fn plain(report: &StatusReport<'_>, format: StatusFormat) -> String {
     report.render(format, Paint::Plain, None)
 }
 

@@ -11,7 +11,7 @@ mod schemas;
 mod stopping;
 mod without_transaction;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -89,7 +89,7 @@ impl Scene {
             server: ServerId(0),
             datasource,
             access: Arc::new(Access { user: None, password: None, tls: Tls::default() }),
-            labels: BTreeSet::new(),
+            labels: Arc::default(),
             quarantined: None,
             limits: Limits::default(),
         }

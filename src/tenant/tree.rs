@@ -1,0 +1,253 @@
+//! A YAML document as a tree, small enough for a hundred thousand tenants: keys are held once, and a mapping is a list.
+//!
+//! The YAML library's own tree hashes every key and takes three times as much memory.
+
+use std::cell::RefCell;
+use std::collections::HashSet;
+use std::fmt;
+use std::marker::PhantomData;
+use std::rc::Rc;
+
+use serde::de::{DeserializeSeed, Deserializer, EnumAccess, Error, MapAccess, SeqAccess, VariantAccess, Visitor};
+use serde_yaml::Number;
+
+/// A node.
+#[derive(Clone, Debug, PartialEq, Hash)]
+pub(super) enum Value {
+    Null,
+    Bool(bool),
+    Number(Number),
+    String(Rc<str>),
+    Sequence(Box<[Value]>),
+    Mapping(Mapping),
+    /// What stands behind a tag.
+    Tagged(Box<Value>),
+}
+
+/// What is not a number counts as equal to itself, as a key must.
+impl Eq for Value {}
+
+/// Keys and values, in the file's order.
+#[derive(Clone, Debug, Default, PartialEq, Hash)]
+pub(super) struct Mapping(Vec<(Value, Value)>);
+
+/// The most entries that are compared one by one.
+const FEW: usize = 16;
+
+/// Keys that a mapping has already.
+pub(super) enum Known {
+    Few,
+    Many(HashSet<Value>),
+}
+
+impl Value {
+    /// Whether nothing stands there.
+    pub fn is_null(&self) -> bool {
+        matches!(self, Self::Null)
+    }
+
+    /// Whether it is text.
+    pub fn is_string(&self) -> bool {
+        matches!(self, Self::String(_))
+    }
+
+    /// Returns the text, if it is one.
+    pub fn as_str(&self) -> Option<&str> {
+        match self {
+            Self::String(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// Returns the list, if it is one.
+    pub fn as_sequence(&self) -> Option<&[Value]> {
+        match self {
+            Self::Sequence(list) => Some(list),
+            _ => None,
+        }
+    }
+
+    /// Returns the value under a key, if it is a mapping that has it.
+    pub fn get(&self, key: &str) -> Option<&Value> {
+        match self {
+            Self::Mapping(mapping) => mapping.get(key),
+            _ => None,
+        }
+    }
+}
+
+impl Mapping {
+    /// Returns the value under a key.
+    pub fn get(&self, key: &str) -> Option<&Value> {
+        self.0.iter().find(|(found, _)| found.as_str() == Some(key)).map(|(_, value)| value)
+    }
+
+    /// Returns the keys and values.
+    pub fn iter(&self) -> impl Iterator<Item = (&Value, &Value)> {
+        self.0.iter().map(|(key, value)| (key, value))
+    }
+
+    /// Returns the keys, and the values to be changed.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = (&Value, &mut Value)> {
+        self.0.iter_mut().map(|(key, value)| (&*key, value))
+    }
+
+    /// Takes a key and its value out; the others stay in order.
+    pub fn remove(&mut self, key: &str) -> Option<Value> {
+        let at = self.0.iter().position(|(found, _)| found.as_str() == Some(key))?;
+        Some(self.0.remove(at).1)
+    }
+
+    /// Starts to add keys.
+    pub fn known(&self) -> Known {
+        let keys = || self.0.iter().map(|(key, _)| key.clone()).collect();
+        if self.0.len() < FEW { Known::Few } else { Known::Many(keys()) }
+    }
+
+    /// Whether a key is there already.
+    pub fn has(&self, known: &Known, key: &Value) -> bool {
+        match known {
+            Known::Few => self.0.iter().any(|(found, _)| found == key),
+            Known::Many(keys) => keys.contains(key),
+        }
+    }
+
+    /// Adds a key that is not there, and its value.
+    pub fn add(&mut self, known: &mut Known, key: Value, value: Value) {
+        if let Known::Many(keys) = known {
+            keys.insert(key.clone());
+        }
+        self.0.push((key, value));
+        if self.0.len() == FEW {
+            *known = self.known();
+        }
+    }
+}
+
+/// Keys are taken out with their values.
+impl IntoIterator for Mapping {
+    type Item = (Value, Value);
+    type IntoIter = std::vec::IntoIter<(Value, Value)>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_iter()
+    }
+}
+
+/// Reads a document.
+///
+/// # Errors
+/// The parser's own, also where a key stands twice in one mapping.
+pub(super) fn read(text: &str) -> Result<Value, serde_yaml::Error> {
+    Reader { keys: &RefCell::default(), is_key: false }.deserialize(serde_yaml::Deserializer::from_str(text))
+}
+
+/// Reads a node, with the keys that were met so far.
+#[derive(Clone, Copy)]
+struct Reader<'k> {
+    keys: &'k RefCell<HashSet<Rc<str>>>,
+    is_key: bool,
+}
+
+impl Reader<'_> {
+    fn text(self, text: &str) -> Rc<str> {
+        if !self.is_key {
+            return text.into();
+        }
+        let mut keys = self.keys.borrow_mut();
+        if let Some(known) = keys.get(text) {
+            return known.clone();
+        }
+        let made: Rc<str> = text.into();
+        keys.insert(made.clone());
+        made
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Reader<'_> {
+    type Value = Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Reader<'_> {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("any YAML value")
+    }
+
+    fn visit_bool<E: Error>(self, truth: bool) -> Result<Value, E> {
+        Ok(Value::Bool(truth))
+    }
+
+    fn visit_i64<E: Error>(self, number: i64) -> Result<Value, E> {
+        Ok(Value::Number(number.into()))
+    }
+
+    fn visit_u64<E: Error>(self, number: u64) -> Result<Value, E> {
+        Ok(Value::Number(number.into()))
+    }
+
+    fn visit_f64<E: Error>(self, number: f64) -> Result<Value, E> {
+        Ok(Value::Number(number.into()))
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Value, E> {
+        Ok(Value::String(self.text(text)))
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_none<E: Error>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        self.deserialize(deserializer)
+    }
+
+    fn visit_enum<A: EnumAccess<'de>>(self, tagged: A) -> Result<Value, A::Error> {
+        let (tag, contents) = tagged.variant_seed(PhantomData::<String>)?;
+        if tag.is_empty() {
+            return Err(A::Error::custom("empty YAML tag is not allowed"));
+        }
+        Ok(Value::Tagged(Box::new(contents.newtype_variant_seed(self)?)))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Value, A::Error> {
+        let mut values = Vec::new();
+        while let Some(value) = list.next_element_seed(Self { is_key: false, ..self })? {
+            values.push(value);
+        }
+        Ok(Value::Sequence(values.into()))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
+        let mut mapping = Mapping::default();
+        let mut known = mapping.known();
+        while let Some(key) = entries.next_key_seed(Self { is_key: true, ..self })? {
+            if mapping.has(&known, &key) {
+                return Err(A::Error::custom(twice(&key)));
+            }
+            let value = entries.next_value_seed(Self { is_key: false, ..self })?;
+            mapping.add(&mut known, key, value);
+        }
+        Ok(Value::Mapping(mapping))
+    }
+}
+
+/// Says that a key stands twice, as the YAML library says it.
+fn twice(key: &Value) -> String {
+    match key {
+        Value::Null => "duplicate entry with null key".to_owned(),
+        Value::Bool(truth) => format!("duplicate entry with key `{truth}`"),
+        Value::Number(number) => format!("duplicate entry with key {number}"),
+        Value::String(text) => format!("duplicate entry with key {text:?}"),
+        Value::Sequence(_) | Value::Mapping(_) | Value::Tagged(_) => "duplicate entry in YAML map".to_owned(),
+    }
+}
