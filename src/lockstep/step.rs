@@ -1,12 +1,12 @@
 //! One step: one changeset to every tenant that lacks it, under the budget of their servers.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 
 use crate::changeset::{Changeset, Version, Width};
 use crate::engine::{Applied, Failure, Left, Order, Outcome, Resume, RunIdentity};
@@ -37,6 +37,8 @@ pub(crate) struct Stepping<'s> {
     /// The most tenants in flight over all servers.
     pub jobs: &'s Semaphore,
     pub ledger: &'s Ledger,
+    /// How many steps were begun.
+    pub begun: AtomicUsize,
 }
 
 /// What came of a step.
@@ -59,19 +61,34 @@ enum Turn {
 }
 
 impl Stepping<'_> {
-    /// Applies the changeset to these tenants. After a failure nobody else is started; those in flight finish.
-    pub async fn run(&self, changeset: &Changeset, tenants: &[TenantId]) -> StepResult {
+    /// Applies the changeset to these tenants. After a failure nobody else is started; those in flight finish. Notifies
+    /// when nobody waits for a turn any more.
+    pub async fn run(&self, changeset: &Changeset, tenants: &[TenantId], last_turn: &Notify) -> StepResult {
         let halting = AtomicBool::new(false);
+        let waiting = &AtomicUsize::new(tenants.len());
+        let begin = move || {
+            if waiting.fetch_sub(1, Ordering::SeqCst) == 1 {
+                last_turn.notify_one();
+            }
+        };
         let mut by_server: BTreeMap<ServerId, Vec<&Tenant>> = BTreeMap::new();
         for id in tenants {
             let tenant = &self.scope.fleet.tenants[id.0];
             by_server.entry(tenant.server).or_default().push(tenant);
         }
         let halting = &halting;
-        let per_server = by_server.into_iter().map(|(server, tenants)| -> BoxStream<'_, (TenantId, Turn)> {
+        let back = self.begun.fetch_add(1, Ordering::SeqCst) % 2 == 1;
+        let per_server = by_server.into_iter().map(|(server, mut tenants)| -> BoxStream<'_, (TenantId, Turn)> {
             let width = self.scope.servers[server.0].width() * if planted::is(Bug::WidthIgnored) { 2 } else { 1 };
-            let turns = stream::iter(tenants)
-                .map(move |tenant| async move { (tenant.id, self.turn(changeset, tenant, halting).await) });
+            // To and fro: the connections that the step before used last are the first ones of this step. From end to end
+            // again, a server with more databases than its budget would find none of them.
+            if back && tenants.len() > width {
+                tenants.reverse();
+            }
+            let turns = stream::iter(tenants).map(move |tenant| async move {
+                begin();
+                (tenant.id, self.turn(changeset, tenant, halting).await)
+            });
             Box::pin(turns.buffer_unordered(width))
         });
         let mut turns = stream::select_all(per_server);
