@@ -6,6 +6,7 @@
 
 mod identity;
 mod mysql;
+mod off_runtime;
 mod pool;
 mod postgres;
 mod silence;

@@ -12,6 +12,7 @@ use std::future::Future;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, sleep};
 
@@ -77,6 +78,11 @@ impl<K: PartialEq + Clone + Send, C: Close> Pool<K, C> {
     /// Returns the limit: the budget, or fewer since the server refused more.
     pub fn limit(&self) -> usize {
         self.held().limit
+    }
+
+    /// Whether a connection with this key is idle.
+    pub fn has(&self, key: &K) -> bool {
+        self.held().idle.iter().any(|(k, _)| k == key)
     }
 
     /// Returns an idle connection with this key, or opens one, closing another if the budget asks for it.
@@ -150,12 +156,10 @@ impl<K: PartialEq + Clone + Send, C: Close> Pool<K, C> {
         }
     }
 
-    /// Closes the idle connections.
+    /// Closes the idle connections, all at once.
     pub async fn close(&self) {
         let idle = std::mem::take(&mut self.held().idle);
-        for (_, connection) in idle {
-            connection.close().await;
-        }
+        join_all(idle.into_iter().map(|(_, connection)| connection.close())).await;
     }
 
     /// Lowers the limit to the connections that there are, without the `mine` that were not made; returns how many

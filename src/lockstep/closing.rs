@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use futures_util::StreamExt;
+use futures_util::future::join;
 use futures_util::stream::{self, BoxStream};
 use tokio::time::Instant;
 
@@ -60,13 +61,13 @@ impl Closing<'_> {
         if changed.is_empty() {
             return ending;
         }
-        let (drift, unread) = watch.confirm(&changed, &unsure).await;
+        let ((drift, unread), checked) = join(watch.confirm(&changed, &unsure), self.locks.check_ahead()).await;
         self.judge(&mut ending, &drift, &unread);
         let kept = self.kept(watch, &drift, &changed);
         if kept.is_empty() {
             return ending;
         }
-        if let Err(lost) = self.locks.check().await {
+        if let Err(lost) = self.locks.check_after(Some(checked)).await {
             let tenants = kept.iter().map(|kept| self.name(kept.tenant)).collect();
             ending.diagnostics.push(not_recorded(&lost, tenants));
             return ending;

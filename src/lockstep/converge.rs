@@ -102,12 +102,15 @@ impl<'w> Watch<'w> {
         let mut classes = Vec::new();
         let mut tracks = ByTenant::default();
         for (tenant, position) in survey.positions() {
-            let Some(schema) = &position.schema else { continue };
-            // Equal schemas of a survey are one.
-            let class = *known.entry(Arc::as_ptr(schema)).or_insert_with(|| {
-                classes.push(Some(schema.clone()));
+            // Equal schemas of a survey are one. Of whom nothing is expected yet it may have looked at none.
+            let mut made = || {
+                classes.push(position.schema.clone());
                 classes.len() - 1
-            });
+            };
+            let class = match &position.schema {
+                Some(schema) => *known.entry(Arc::as_ptr(schema)).or_insert_with(made),
+                None => made(),
+            };
             let list = lists.entry(position.applied.clone()).insert_entry(());
             let applied = list.key().clone();
             let measured = gauges.by_tenant.get(tenant).copied();

@@ -24,6 +24,15 @@ use super::survey::Scope;
 /// The mean pause between two tries.
 const POLL: Duration = Duration::from_millis(250);
 
+/// How long an answer to the question whether the locks are held is good for.
+pub(crate) const FRESH: Duration = Duration::from_secs(1);
+
+/// What was answered to a check of the locks, and when it was asked.
+pub(crate) struct Checked {
+    asked: Instant,
+    held: Result<()>,
+}
+
 /// The locks that a run holds, or asks for. Dropped with its run, it gives them back in the background.
 pub(crate) struct Locks<'a> {
     scope: Scope<'a>,
@@ -94,6 +103,23 @@ impl<'a> Locks<'a> {
                 () = sleep(waiting.jitter.around(POLL).min(left)) => {}
                 () = waiting.stop.wait() => {}
             }
+        }
+    }
+
+    /// Asks in advance, while the last orders of a step are under way, for [`Locks::check_after`].
+    pub async fn check_ahead(&self) -> Checked {
+        let asked = Instant::now();
+        Checked { asked, held: self.check().await }
+    }
+
+    /// As [`Locks::check`], but asks nobody where that was done a moment ago.
+    ///
+    /// # Errors
+    /// `MT213` of the first that is not.
+    pub async fn check_after(&self, ahead: Option<Checked>) -> Result<()> {
+        match ahead.filter(|ahead| ahead.held.is_err() || ahead.asked.elapsed() <= FRESH) {
+            Some(ahead) => ahead.held,
+            None => self.check().await,
         }
     }
 

@@ -36,6 +36,8 @@ pub use event::{Ending, Event, RunOutcome, Sink};
 pub use expected::expired;
 pub use jitter::Jitter;
 pub use judge::{Refusal, drift, half_applied, judge, unreadable};
+#[cfg(test)]
+pub(crate) use locks::FRESH;
 pub use repair::{Repair, Repaired, repair};
 pub use standing::{Found, Position, Standing, State};
 pub use stop::{Signal, Stop};

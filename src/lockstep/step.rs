@@ -1,13 +1,13 @@
 //! One step: one changeset to every tenant that lacks it, under the budget of their servers.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 
 use crate::changeset::{Changeset, Version, Width};
 use crate::engine::{Applied, Failure, Left, Order, Outcome, Resume, RunIdentity};
@@ -38,6 +38,8 @@ pub(crate) struct Stepping<'s> {
     /// The most tenants in flight over all servers.
     pub jobs: &'s Semaphore,
     pub ledger: &'s Ledger,
+    /// How many steps were begun.
+    pub begun: AtomicUsize,
 }
 
 /// What came of a step.
@@ -60,27 +62,44 @@ enum Turn {
 }
 
 impl Stepping<'_> {
-    /// Applies the changeset to these tenants. After a failure nobody else is started; those in flight finish.
-    pub async fn run(&self, changeset: &Changeset, tenants: &[TenantId]) -> StepResult {
+    /// Applies the changeset to these tenants. After a failure nobody else is started; those in flight finish. Notifies
+    /// when nobody waits for a turn any more.
+    pub async fn run(&self, changeset: &Changeset, tenants: &[TenantId], last_turn: &Notify) -> StepResult {
         let halting = AtomicBool::new(false);
+        let waiting = &AtomicUsize::new(tenants.len());
+        if tenants.is_empty() {
+            last_turn.notify_one();
+        }
+        let begin = || {
+            if waiting.fetch_sub(1, Ordering::SeqCst) == 1 {
+                last_turn.notify_one();
+            }
+        };
         let mut by_server: BTreeMap<ServerId, Vec<&Tenant>> = BTreeMap::new();
         for id in tenants {
             let tenant = &self.scope.fleet.tenants[id.0];
             by_server.entry(tenant.server).or_default().push(tenant);
         }
+        let back = self.begun.fetch_add(1, Ordering::SeqCst) % 2 == 1;
         let (halting, result) = (&halting, &Mutex::new(StepResult::default()));
         // As many at work as the server has room for, each with one tenant after the other: what a tenant's turn needs
         // to remember is made once for each of them, and not once for each tenant.
         let mut at_work: FuturesUnordered<_> = by_server
             .into_iter()
-            .flat_map(|(server, tenants)| {
+            .flat_map(|(server, mut tenants)| {
                 let width = self.scope.servers[server.0].width() * if planted::is(Bug::WidthIgnored) { 2 } else { 1 };
+                // To and fro: the connections that the step before used last are the first ones of this step. From end
+                // to end again, a server with more databases than its budget would find none of them.
+                if back && tenants.len() > width {
+                    tenants.reverse();
+                }
                 let at_once = width.min(tenants.len());
                 let waiting = Arc::new(Mutex::new(tenants.into_iter()));
                 (0..at_once).map(move |_| waiting.clone())
             })
             .map(|waiting| async move {
                 while let Some(tenant) = next(&waiting) {
+                    begin();
                     let turn = self.turn(changeset, tenant, halting).await;
                     held(result).take(tenant.id, turn);
                 }

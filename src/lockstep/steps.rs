@@ -2,8 +2,10 @@
 
 use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
+use std::sync::atomic::AtomicUsize;
 
-use tokio::sync::Semaphore;
+use futures_util::future::join;
+use tokio::sync::{Notify, Semaphore};
 use tokio::time::Instant;
 
 use crate::changeset::{Changeset, Version};
@@ -63,8 +65,10 @@ impl Run<'_> {
             budgets: self.budgets,
             jobs: &jobs,
             ledger: &ledger,
+            begun: AtomicUsize::new(0),
         };
         let mut done = None;
+        let mut checked = None;
         for (idx, &version) in plan.steps().iter().enumerate() {
             let Some(changeset) = self.scope.changelog.get(version) else {
                 return Err(refused(Diagnostic::new(Code::BUG, format!("step {version} is not in the changelog"))));
@@ -78,13 +82,30 @@ impl Run<'_> {
                 step_no: idx + 1,
                 steps: plan.steps().len(),
             });
-            let lock = locks.check().await;
+            let lock = locks.check_after(checked.take()).await;
+            let last = idx + 1 == plan.steps().len();
             let mut result = match &lock {
-                Ok(()) => stepping.run(changeset, &tenants).await,
+                Ok(()) => {
+                    // The question before the next step travels with the last orders of this one.
+                    let last_turn = Notify::new();
+                    let ahead = async {
+                        last_turn.notified().await;
+                        if last { None } else { Some(locks.check_ahead().await) }
+                    };
+                    let ahead = async {
+                        tokio::select! {
+                            biased;
+                            ahead = ahead => ahead,
+                            () = self.stop.hard().cancelled() => None,
+                        }
+                    };
+                    let (result, ahead) = join(stepping.run(changeset, &tenants, &last_turn), ahead).await;
+                    checked = ahead;
+                    result
+                }
                 Err(_) => stepping.none(version, &tenants),
             };
             result.tally.lock_lost = lock.is_err();
-            let last = idx + 1 == plan.steps().len();
             result.tally.interrupted &= !last;
             let verdict = Verdict { scope: self.scope, survey, plan, version };
             let mut apart = Apart::default();

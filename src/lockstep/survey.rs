@@ -15,7 +15,7 @@ use crate::tenant::{Fleet, ServerId, Tenant, TenantId, Verify};
 
 use super::by_tenant::ByTenant;
 use super::drift::SchemaDrift;
-use super::expected::{Expectations, contradicted};
+use super::expected::{Expectations, contradicted, is_judged};
 use super::schemas::{Schemas, by_server};
 use super::standing::{Found, Position, Standing};
 use super::uncertain::Account;
@@ -71,6 +71,8 @@ pub struct Survey {
 pub enum Depth {
     /// Its history and the journal's last row.
     Histories,
+    /// Its live schema too, where something is expected of it.
+    Judged,
     /// Its live schema too.
     Schemas,
 }
@@ -79,7 +81,9 @@ impl Depth {
     /// Returns how much `up` reads.
     pub fn of(verify: Verify) -> Self {
         match verify {
-            Verify::Step | Verify::Run => Self::Schemas,
+            // A step that is checked has every schema before it to compare with.
+            Verify::Step => Self::Schemas,
+            Verify::Run => Self::Judged,
             Verify::Off => Self::Histories,
         }
     }
@@ -94,7 +98,7 @@ impl Survey {
 
 /// Reads every selected tenant that is not quarantined. A tenant that cannot be read does not stop the others.
 ///
-/// With [`Depth::Schemas`] it judges them too. Where that finds drift, the histories of the cohort are read once more:
+/// Unless it reads [`Depth::Histories`] alone it judges them too. Where that finds drift, the histories of the cohort are read once more:
 /// another run may have gone a step between the reading of a history and that of the schema. A tenant whose history
 /// goes on moving is not judged.
 pub async fn survey(scope: &Scope<'_>, out_of_order: OutOfOrder, depth: Depth) -> Survey {
@@ -118,8 +122,8 @@ pub(crate) async fn survey_with(scope: &Scope<'_>, out_of_order: OutOfOrder, dep
     });
     let mut survey = Survey { standings: standings.collect(), schemas: None, accounts: BTreeMap::new() };
     let mut schemas = Schemas::default();
-    if depth == Depth::Schemas {
-        survey.look(scope, &mut schemas, &asked).await;
+    if depth != Depth::Histories {
+        survey.look(scope, &mut schemas, &asked, depth).await;
         let mut moving = HashSet::new();
         survey.judge(scope, &mut schemas, &moving).await;
         for round in 1..=SETTLING {
@@ -127,7 +131,7 @@ pub(crate) async fn survey_with(scope: &Scope<'_>, out_of_order: OutOfOrder, dep
             if moved.is_empty() {
                 break;
             }
-            survey.look(scope, &mut schemas, &moved).await;
+            survey.look(scope, &mut schemas, &moved, depth).await;
             if round == SETTLING {
                 moving.extend(moved.iter().map(|tenant| tenant.id));
             }
@@ -138,9 +142,11 @@ pub(crate) async fn survey_with(scope: &Scope<'_>, out_of_order: OutOfOrder, dep
 }
 
 impl Survey {
-    /// Reads the schemas of those of these tenants that were read.
-    async fn look(&mut self, scope: &Scope<'_>, schemas: &mut Schemas, tenants: &[&Tenant]) {
-        let readable: ByTenant<()> = self.positions().map(|(tenant, _)| (tenant, ())).collect();
+    /// Reads the schemas of those of these tenants that were read, as deep as that.
+    async fn look(&mut self, scope: &Scope<'_>, schemas: &mut Schemas, tenants: &[&Tenant], depth: Depth) {
+        let wanted = |position: &Position| depth == Depth::Schemas || is_judged(position);
+        let readable: ByTenant<()> =
+            self.positions().filter(|(_, position)| wanted(position)).map(|(tenant, _)| (tenant, ())).collect();
         let readable = tenants.iter().copied().filter(|tenant| readable.contains(tenant.id));
         let mut inspected = schemas.inspect(scope, readable).await;
         for standing in &mut self.standings {

@@ -1,6 +1,6 @@
 //! A server never sees more sessions of a run than its budget, the lock's included.
 
-use crate::support::{Fleet, Kind, MariaDb, Options, Postgres};
+use crate::support::{Fleet, Kind, MariaDb, Options, Postgres, Proxy};
 
 const TENANTS: usize = 12;
 const BUDGET: usize = 4;
@@ -69,6 +69,30 @@ fn mariadb_sees_no_more_sessions_than_the_budget_over_twelve_databases() {
     server.execute("", &format!("ALTER USER migrator@'%' WITH MAX_USER_CONNECTIONS {BUDGET}"));
     assert_eq!(peak(&mut fleet, Kind::MariaDb, &|| server.sessions()), BUDGET);
     assert_eq!(server.sessions(), 0);
+}
+
+/// A run goes to and fro over its tenants, so that each step begins with the connections that the one before left.
+#[test]
+fn databases_beyond_the_budget_keep_the_connections_that_were_used_last() {
+    const STEPS: usize = 10;
+    let server = Postgres::start(Options::default());
+    let proxy = Proxy::to(server.port());
+    let mut fleet = Fleet::new();
+    for number in 1..=TENANTS {
+        let (name, database) = (format!("t{number}"), format!("d{number}"));
+        fleet.postgres_database_named(&name, &server, &database).behind(&name, &proxy);
+        fleet.set(&name, "max_connections", "6");
+    }
+    for version in 1..=STEPS {
+        fleet.changeset(&format!("V{version}__t.sql"), &format!("CREATE TABLE t{version} (id int);"));
+    }
+    fleet.run(&["up", "--verify", "run"]).expect(0);
+    // Five places beside the lock's. Two readings, the first step, nine further ones, the reading at the end, the record.
+    let (all, missing) = (TENANTS, TENANTS - 5);
+    let expected = all + 1 + missing + all + (STEPS - 1) * missing + 2 * missing;
+    let connects = proxy.connections();
+    println!("{connects} connects, {expected} expected, {} from end to end again", expected + (STEPS - 1) * 5);
+    assert!(connects <= expected + STEPS, "{connects} connects, {expected} expected");
 }
 
 #[test]

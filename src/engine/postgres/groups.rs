@@ -50,7 +50,10 @@ pub(super) async fn ask<Q: Question>(server: &Postgres, tenants: &[&Tenant], que
     }
     let mut answers: Vec<Option<Result<Q::Answer>>> = tenants.iter().map(|_| None).collect();
     let silent = &OnceLock::new();
-    let asked = groups.into_values().map(|group| {
+    // Those first whose connections are there: others would take their places.
+    let (there, others): (Vec<Vec<usize>>, Vec<Vec<usize>>) =
+        groups.into_values().partition(|group| server.pool.has(&key(tenants[group[0]])));
+    let asked = there.into_iter().chain(others).map(|group| {
         let members: Vec<Member<'_>> = group.iter().map(|&idx| (idx, tenants[idx])).collect();
         ask_group(server, members, question, silent).boxed()
     });

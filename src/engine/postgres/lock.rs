@@ -9,6 +9,7 @@ use std::hash::Hasher;
 use std::sync::PoisonError;
 use std::time::Duration;
 
+use futures_util::future::join4;
 use tokio::time::timeout;
 
 use crate::engine::pool::Close;
@@ -17,7 +18,7 @@ use crate::error::{Code, Diagnostic, Result};
 use crate::tenant::Tenant;
 
 use super::fault::words;
-use super::pooler::{Way, probe};
+use super::pooler::{Way, probe, probe_with};
 use super::session::{Key, Session};
 use super::sql::PG_CATALOG_ALONE;
 use super::{Postgres, work};
@@ -64,7 +65,7 @@ pub(super) async fn try_lock(server: &Postgres, run: &RunIdentity, tenants: &[&T
     if locked.is_none() {
         let at = Key { access: first.access.clone(), database: server.server.lock_database.clone() };
         let name = server.session_name();
-        let open = || server.pool.beside(|| Session::open(&server.server, &at, &name));
+        let open = || server.pool.beside(|| Session::open(&server.door, &at, &name));
         let opened = open().await;
         let mut session = opened.map_err(|diagnostic| no_lock_session(server, diagnostic))?;
         if session.way != Way::Direct {
@@ -72,19 +73,16 @@ pub(super) async fn try_lock(server: &Postgres, run: &RunIdentity, tenants: &[&T
         }
         let doubtful = std::mem::take(&mut *server.doubtful.lock().unwrap_or_else(PoisonError::into_inner));
         if !doubtful.is_empty() {
-            session.close().await;
-            for key in &doubtful {
-                if let Err(shared) = probe(server, key).await {
+            session = match look_into(server, &at, &doubtful, session).await {
+                Ok(Some(session)) => session,
+                Ok(None) => open().await.map_err(|diagnostic| no_lock_session(server, diagnostic))?,
+                Err(shared) => {
                     // The next try for the lock looks again.
                     doubtful.iter().for_each(|key| server.doubtful(key));
                     return Err(no_lock_session(server, shared));
                 }
-            }
-            session = open().await.map_err(|diagnostic| no_lock_session(server, diagnostic))?;
+            };
         }
-        // Refused by old servers, which have no such limit.
-        let _ = asking(&session, "SET idle_session_timeout = 0").await;
-        let _ = asking(&session, NOTICES_DEATH).await;
         *locked = Some(Locked { session, run: run.clone(), keys: Vec::new() });
     }
     let answer = match locked.as_mut() {
@@ -109,19 +107,38 @@ pub(super) async fn try_lock(server: &Postgres, run: &RunIdentity, tenants: &[&T
     }
 }
 
+/// Looks for poolers before each of these keys. Returns the lock's session if it is still there: where another database is
+/// looked into, its place is needed.
+async fn look_into(server: &Postgres, at: &Key, doubtful: &[Key], session: Session) -> Result<Option<Session>> {
+    if doubtful.iter().all(|key| key == at) {
+        return probe_with(server, at, session).await.map(Some);
+    }
+    session.close().await;
+    for key in doubtful {
+        probe(server, key).await?;
+    }
+    Ok(None)
+}
+
 /// Polls: a session that is blocked in `pg_advisory_lock` deadlocks with `CREATE INDEX CONCURRENTLY` in the holder.
 async fn ask(locked: &mut Locked, keys: &[i64], databases: &BTreeSet<&str>) -> Result<LockAttempt, String> {
     let array = array(keys);
-    let refused = asking(
-        &locked.session,
-        &format!("SELECT k FROM unnest({array}) AS k WHERE NOT pg_catalog.pg_try_advisory_lock(k)"),
-    )
-    .await?;
+    let take = format!("SELECT k FROM unnest({array}) AS k WHERE NOT pg_catalog.pg_try_advisory_lock(k)");
     let databases: Vec<&str> = databases.iter().copied().collect();
-    let orphans = match refused.is_empty() {
-        true => asking(&locked.session, &work::at_work_query(&databases)).await?,
-        false => Vec::new(),
-    };
+    let at_work = work::at_work_query(&databases);
+    // In one flight, and answered in this order: who is at work is seen when the locks are taken. The first is refused by
+    // old servers, which have no such limit.
+    let (_, _, refused, orphans) = join4(
+        asking(&locked.session, "SET idle_session_timeout = 0"),
+        asking(&locked.session, NOTICES_DEATH),
+        asking(&locked.session, &take),
+        asking(&locked.session, &at_work),
+    )
+    .await;
+    let (refused, mut orphans) = (refused?, orphans?);
+    if !refused.is_empty() {
+        orphans.clear();
+    }
     if refused.is_empty() && orphans.is_empty() {
         locked.keys = keys.to_vec();
         return Ok(LockAttempt::Taken);

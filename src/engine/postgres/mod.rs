@@ -42,12 +42,14 @@ use crate::tenant::{self, Tenant};
 
 use lock::Locked;
 use pooler::Way;
-use session::{Key, Session};
+use session::{Door, Key, Session};
 use watch::Watch;
 
 /// One PostgreSQL server.
 pub(super) struct Postgres {
     server: tenant::Server,
+    /// How its sessions are opened.
+    door: Arc<Door>,
     /// What belongs to a schema.
     include: Include,
     /// What the sessions call themselves, so that others can name the run that holds a lock.
@@ -68,8 +70,10 @@ impl Postgres {
     pub fn new(server: tenant::Server, include: Include) -> Self {
         let pool = Pool::new(server.max_connections.get() as usize - 1, server.connect_timeout);
         let locked = Arc::new(tokio::sync::Mutex::new(None));
+        let door = Arc::new(Door::new(server.clone()));
         Self {
-            watch: Arc::new(Watch { server: server.clone(), locked: locked.clone() }),
+            watch: Arc::new(Watch { door: door.clone(), locked: locked.clone() }),
+            door,
             doubtful: Mutex::default(),
             server,
             include,
@@ -85,7 +89,7 @@ impl Postgres {
         let key = &Key { access: tenant.access.clone(), database: tenant.datasource.database().to_owned() };
         let name = &self.session_name();
         let lease = self.pool.lease(key, || async {
-            let session = Session::open(&self.server, key, name).await?;
+            let session = Session::open(&self.door, key, name).await?;
             Ok(session.watched(self.watch.clone(), key.clone()))
         });
         let lease = lease.await?;

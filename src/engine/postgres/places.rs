@@ -33,40 +33,78 @@ pub(super) struct Facts {
     history_at: Option<String>,
 }
 
-/// Finds the places of tenants of one database. Those that have none, or one that may not be read, have an answer.
+/// What is found of tenants of one database: those that have no place, or one that may not be read, have an answer.
+pub(super) struct Found<T> {
+    pub facts: Facts,
+    pub places: Vec<Place>,
+    pub answers: Answers<T>,
+    /// The rows of what was asked after it in the same message.
+    pub more: Vec<Vec<Option<String>>>,
+}
+
+/// Finds the places of tenants of one database, and what is true of their server, in one round trip.
 pub(super) async fn places<T>(
     server: &Postgres,
     session: &Session,
     members: &[Member<'_>],
-    facts: &Facts,
-) -> Result<(Vec<Place>, Answers<T>), tokio_postgres::Error> {
-    let schema = |tenant: &Tenant| tenant.datasource.schema().map(str::to_owned).or_else(|| facts.home.clone());
-    let schemas: Vec<Option<String>> = members.iter().map(|(_, tenant)| schema(tenant)).collect();
-    let found = session.ask(&places_query(&schemas)).await?;
+) -> Result<Found<T>, tokio_postgres::Error> {
+    let around = Around { before: "", between: PG_CATALOG_ALONE, after: "" };
+    places_in(server, session, members, around).await
+}
+
+/// What else stands in the message that finds places.
+pub(super) struct Around<'a> {
+    pub before: &'a str,
+    /// Leaves `pg_catalog` alone in the search_path.
+    pub between: &'a str,
+    pub after: &'a str,
+}
+
+/// As [`places`], in a message with other statements.
+pub(super) async fn places_in<T>(
+    server: &Postgres,
+    session: &Session,
+    members: &[Member<'_>],
+    Around { before, between, after }: Around<'_>,
+) -> Result<Found<T>, tokio_postgres::Error> {
+    let names: Vec<String> = members.iter().map(|(_, tenant)| name_of(tenant)).collect();
+    let sql = format!("{before}{};\n{between}{};\n{after}", facts_query(), places_query(&names));
+    let mut rows = session.ask(&sql).await?.into_iter();
+    let facts = facts(&rows.next().unwrap_or_default());
     let (mut places, mut answers) = (Vec::with_capacity(members.len()), Vec::new());
-    for ((idx, tenant), row) in members.iter().zip(&found) {
-        match place(server, *idx, tenant, facts, row) {
+    for ((idx, tenant), row) in members.iter().zip(rows.by_ref().take(members.len())) {
+        match place(server, *idx, tenant, &facts, &row) {
             Ok(place) => places.push(place),
             Err(diagnostic) => answers.push((*idx, Err(diagnostic))),
         }
     }
-    Ok((places, answers))
+    Ok(Found { facts, places, answers, more: rows.collect() })
 }
 
-/// Reads what is true of the server.
-pub(super) async fn facts(session: &Session) -> Result<Facts, tokio_postgres::Error> {
-    // Under the session's own search_path, which two of them ask about: so everything else is qualified.
-    let sql = format!(
+/// Returns a tenant's schema as an SQL expression, in the message that finds its place.
+pub(super) fn name_of(tenant: &Tenant) -> String {
+    let home = || "NULLIF(pg_catalog.current_setting('mtmigrate.home'), '')".to_owned();
+    tenant.datasource.schema().map_or_else(home, literal)
+}
+
+/// Asks what is true of the server, and holds the schema that an unqualified name means for the rest of the message.
+/// Under the session's own search_path, which some of it is about: so everything else is qualified.
+fn facts_query() -> String {
+    format!(
         "SELECT pg_catalog.current_setting('server_version'), pg_catalog.pg_is_in_recovery()::pg_catalog.text, \
          pg_catalog.current_setting('default_transaction_read_only'), pg_catalog.current_schema(), \
          (SELECT n.nspname FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n \
          ON n.oid OPERATOR(pg_catalog.=) c.relnamespace \
          WHERE c.oid OPERATOR(pg_catalog.=) pg_catalog.to_regclass('{HISTORY}')), \
-         pg_catalog.current_setting('server_version_num')"
-    );
-    let rows = session.ask(&sql).await?;
-    let schema = |i: usize| rows.first().and_then(|row| row.get(i)?.clone());
-    let cell = |i: usize| rows.first().and_then(|row| row.get(i)?.as_deref()).unwrap_or_default();
+         pg_catalog.current_setting('server_version_num'), \
+         pg_catalog.set_config('mtmigrate.home', COALESCE(pg_catalog.current_schema()::pg_catalog.text, ''), true)"
+    )
+}
+
+/// Reads what is true of the server.
+fn facts(row: &[Option<String>]) -> Facts {
+    let schema = |i: usize| row.get(i).cloned().flatten();
+    let cell = |i: usize| row.get(i).and_then(Option::as_deref).unwrap_or_default();
     let read_only = match (cell(1), cell(2)) {
         ("true", _) => Some("it is a standby (pg_is_in_recovery)".to_owned()),
         (_, "on") => Some("default_transaction_read_only is on".to_owned()),
@@ -75,7 +113,7 @@ pub(super) async fn facts(session: &Session) -> Result<Facts, tokio_postgres::Er
     // Distributions add their own words: `15.8 (Debian 15.8-0+deb12u1)`.
     let server_version = cell(0).split(' ').next().unwrap_or_default().to_owned();
     let version_num = cell(5).parse().unwrap_or(0);
-    Ok(Facts { server_version, version_num, read_only, home: schema(3), history_at: schema(4) })
+    Facts { server_version, version_num, read_only, home: schema(3), history_at: schema(4) }
 }
 
 /// Returns the format of a schema's journal, by its columns.
@@ -83,7 +121,7 @@ pub(super) async fn journal_format(
     session: &Session,
     schema: &str,
 ) -> Result<Option<JournalFormat>, tokio_postgres::Error> {
-    let found = session.ask(&places_query(&[Some(schema.to_owned())])).await?;
+    let found = session.ask(&format!("{PG_CATALOG_ALONE}{}", places_query(&[literal(schema)]))).await?;
     let cell = |i: usize| found.first().and_then(|row| row.get(i)?.as_deref());
     Ok(format_of(cell(6), cell(7), cell(8)))
 }
@@ -93,8 +131,7 @@ fn format_of(table: Option<&str>, added: Option<&str>, trace: Option<&str>) -> O
 }
 
 /// One row for each schema, in order: does it exist, may it be used, and what has it of our tables.
-fn places_query(schemas: &[Option<String>]) -> String {
-    let names: Vec<String> = schemas.iter().map(|s| s.as_deref().map_or("NULL".into(), literal)).collect();
+fn places_query(names: &[String]) -> String {
     let class = |alias: &str, name: &str| {
         format!(
             "LEFT JOIN pg_catalog.pg_class {alias} ON {alias}.relnamespace = n.oid AND {alias}.relname = '{name}' \
@@ -102,7 +139,7 @@ fn places_query(schemas: &[Option<String>]) -> String {
         )
     };
     format!(
-        "{PG_CATALOG_ALONE}SELECT n.oid::text, pg_catalog.has_schema_privilege(n.oid, 'USAGE')::text, a.atttypid::regtype::text, \
+        "SELECT n.oid::text, pg_catalog.has_schema_privilege(n.oid, 'USAGE')::text, a.atttypid::regtype::text, \
          pg_catalog.has_table_privilege(h.oid, 'SELECT')::text, h.oid::text, \
          pg_catalog.has_table_privilege(j.oid, 'SELECT')::text, j.oid::text, f.attnum::text, g.attnum::text \
          FROM unnest(ARRAY[{}]::text[]) WITH ORDINALITY AS s (name, at) \
@@ -160,12 +197,9 @@ fn place(server: &Postgres, idx: usize, tenant: &Tenant, facts: &Facts, row: &[O
 /// # Errors
 /// `MT31x` where it has none, or one that may not be read.
 pub(super) async fn place_of(server: &Postgres, session: &Session, tenant: &Tenant) -> Result<Place> {
-    let found = async {
-        let facts = facts(session).await?;
-        places::<()>(server, session, &[(0, tenant)], &facts).await
-    };
-    let (places, answers) =
-        found.await.map_err(|error| fault::connecting(&server.server, &super::groups::key(tenant), &error))?;
+    let Found { places, answers, .. } = places::<()>(server, session, &[(0, tenant)])
+        .await
+        .map_err(|error| fault::connecting(&server.server, &super::groups::key(tenant), &error))?;
     for (_, answer) in answers {
         answer?;
     }

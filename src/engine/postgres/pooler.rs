@@ -7,6 +7,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use futures_util::future::join;
 use tokio::time::timeout;
 
 use crate::engine::pool::Close;
@@ -57,18 +58,35 @@ impl Way {
 /// `MT317` when they are; the server's own otherwise.
 pub(super) async fn probe(server: &Postgres, key: &Key) -> Result<()> {
     let name = &server.session_name();
-    let one = server.pool.lease(key, || Session::open(&server.server, key, name)).await?;
-    let other = server.pool.beside(|| Session::open(&server.server, key, name)).await?;
+    let other = server.pool.beside(|| Session::open(&server.door, key, name)).await?;
+    probe_with(server, key, other).await?.close().await;
+    Ok(())
+}
+
+/// As [`probe`], with a session that is there; returns it.
+///
+/// # Errors
+/// Likewise; then the session is closed.
+pub(super) async fn probe_with(server: &Postgres, key: &Key, other: Session) -> Result<Session> {
+    let name = &server.session_name();
+    let one = match server.pool.lease(key, || Session::open(&server.door, key, name)).await {
+        Ok(one) => one,
+        Err(diagnostic) => {
+            other.close().await;
+            return Err(diagnostic);
+        }
+    };
     let found = timeout(LOOKING, look(&one, &other)).await;
-    other.close().await;
     // It bears the mark: nobody else gets it.
     one.discard().await;
-    match found {
-        Ok(Ok(None)) => Ok(()),
-        Ok(Ok(Some(why))) => Err(pooled(server, key).cause(why)),
-        Ok(Err(error)) => Err(fault::connecting(&server.server, key, &error)),
-        Err(_) => Err(fault::unreachable(&server.server, key, &fault::no_answer(LOOKING))),
-    }
+    let shared = match found {
+        Ok(Ok(None)) => return Ok(other),
+        Ok(Ok(Some(why))) => pooled(server, key).cause(why),
+        Ok(Err(error)) => fault::connecting(&server.server, key, &error),
+        Err(_) => fault::unreachable(&server.server, key, &fault::no_answer(LOOKING)),
+    };
+    other.close().await;
+    Err(shared)
 }
 
 fn pooled(server: &Postgres, key: &Key) -> Diagnostic {
@@ -89,10 +107,11 @@ async fn look(one: &Session, other: &Session) -> Result<Option<String>, tokio_po
         if again != first {
             return Ok(Some(format!("one connection was served by process {}, then by {}", first.0, again.0)));
         }
-        if turn == 0 {
-            other.ask("ROLLBACK").await?;
-        }
-        let them = of(other.ask(who).await?);
+        // The transaction's end and what comes after it travel together.
+        let ended = async { if turn == 0 { other.ask("ROLLBACK").await.map(drop) } else { Ok(()) } };
+        let (ended, them) = join(ended, other.ask(who)).await;
+        ended?;
+        let them = of(them?);
         if them.0 == first.0 || second.0 == first.0 {
             return Ok(Some(format!("two connections were served by one server process, {}", first.0)));
         }

@@ -1,9 +1,9 @@
-//! Reads where tenants stand: those of one database together, in three round trips however many they are.
+//! Reads where tenants stand: those of one database together, in two round trips however many they are.
 
 use std::collections::BTreeMap;
 
 use futures_util::FutureExt;
-use futures_util::future::{BoxFuture, join_all};
+use futures_util::future::{BoxFuture, join, join_all};
 use tokio::time::timeout;
 
 use crate::engine::Reading;
@@ -13,7 +13,7 @@ use crate::history::{Attempt, Row};
 use crate::tenant::Tenant;
 
 use super::groups::{ASKING, Answers, Member, Question};
-use super::places::{Facts, Place, facts, place_of, places};
+use super::places::{Facts, Found, Place, place_of, places};
 use super::session::Session;
 use super::sql::{PG_CATALOG_ALONE, journal_columns, table};
 use super::{Postgres, fault, groups};
@@ -47,8 +47,7 @@ async fn survey(
     session: &Session,
     members: &[Member<'_>],
 ) -> Result<Answers<Reading>, tokio_postgres::Error> {
-    let facts = facts(session).await?;
-    let (places, mut answers) = places(server, session, members, &facts).await?;
+    let Found { facts, places, mut answers, .. } = places(server, session, members).await?;
     match rows_of(session, &places).await {
         Ok(read) => answers.extend(readings(&places, read, &facts, tenant_name(members))),
         // One broken table spoils the joint query: ask for each alone, so that only its own tenant fails.
@@ -101,7 +100,8 @@ async fn rows_of(session: &Session, places: &[Place]) -> Result<Rows, tokio_post
         let answers = join_all(queries.iter().map(|query| session.ask(query))).await;
         Ok(answers.into_iter().collect::<Result<Vec<_>, _>>()?.concat())
     };
-    Ok(Rows { history: ask(history).await?, last: ask(last).await? })
+    let (history, last) = join(ask(history), ask(last)).await;
+    Ok(Rows { history: history?, last: last? })
 }
 
 fn readings<'m>(

@@ -15,15 +15,16 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::engine::NOTICE_LIMIT;
+use crate::engine::off_runtime::off_runtime;
 use crate::engine::pool::Close;
 use crate::error::Result;
 use crate::tenant::{Access, Address, Server, TlsMode};
 
-use super::fault::unreachable;
+use super::fault::{Opening, unreachable};
 use super::greeting::greeted_by;
 use super::pooler::Way;
 use super::socket::Socket;
-use super::tls::client_config;
+use super::tls::Configs;
 use super::watch::{Backend, Watch};
 
 /// How long the server may take to end a session that was said goodbye to.
@@ -43,6 +44,19 @@ impl PartialEq for Key {
     fn eq(&self, other: &Self) -> bool {
         let same = Arc::ptr_eq(&self.access, &other.access) || self.access == other.access;
         same && self.database == other.database
+    }
+}
+
+/// What all sessions of a server are opened with.
+pub(super) struct Door {
+    pub server: Server,
+    tls: Configs,
+}
+
+impl Door {
+    /// Opens nothing yet, and reads no file.
+    pub fn new(server: Server) -> Self {
+        Self { server, tls: Configs::default() }
     }
 }
 
@@ -86,7 +100,8 @@ impl Session {
     ///
     /// # Errors
     /// `MT31x` by what the server or the network answers; `MT115` for TLS files.
-    pub async fn open(server: &Server, key: &Key, name: &str) -> Result<Self> {
+    pub async fn open(door: &Arc<Door>, key: &Key, name: &str) -> Result<Self> {
+        let server = &door.server;
         let Address::Tcp { host, port } = &server.address else {
             return Err(unreachable(server, key, "the server has no network address"));
         };
@@ -104,9 +119,19 @@ impl Session {
             TlsMode::Prefer => SslMode::Prefer,
             TlsMode::Require | TlsMode::VerifyCa | TlsMode::VerifyFull => SslMode::Require,
         });
+        let starting = {
+            let (door, key, host, port) = (door.clone(), key.clone(), host.clone(), *port);
+            async move { Self::start(&config, &door, &key, (&host, port)).await }
+        };
         let opened = tokio::time::timeout(server.connect_timeout, async {
-            let session = Self::start(&config, server, key, (host, *port)).await?;
-            session.know_itself().await.map_err(super::fault::Opening::Server)
+            let session = match key.access.password.is_some() || mode != TlsMode::Disable {
+                // Logins and handshakes take the processor.
+                true => off_runtime(starting)
+                    .await
+                    .unwrap_or_else(|| Err(unreachable(server, key, "the connection was not made").into())),
+                false => starting.await,
+            };
+            session?.know_itself().await.map_err(Opening::Server)
         });
         match opened.await {
             Ok(session) => session.map_err(|error| error.diagnostic(server, key)),
@@ -148,20 +173,12 @@ impl Session {
         self.given_up.get().map(String::as_str)
     }
 
-    async fn start(
-        config: &Config,
-        server: &Server,
-        key: &Key,
-        (host, port): (&str, u16),
-    ) -> Result<Self, super::fault::Opening> {
+    async fn start(config: &Config, door: &Door, key: &Key, (host, port): (&str, u16)) -> Result<Self, Opening> {
         let notices = Arc::new(Mutex::new(Vec::new()));
-        let tls = match key.access.tls.mode {
-            TlsMode::Disable => None,
-            _ => Some(MakeRustlsConnect::new(client_config(&key.access.tls)?)),
-        };
+        let tls = door.tls.of(&key.access.tls)?;
         let socket = Socket::connect(host, port).await;
         let socket =
-            socket.map_err(|error| unreachable(server, key, &format!("error connecting to server: {error}")))?;
+            socket.map_err(|error| unreachable(&door.server, key, &format!("error connecting to server: {error}")))?;
         let ours = socket.local_addr();
         let Some(tls) = tls else {
             let (client, connection) = config.connect_raw(socket, NoTls).await?;

@@ -1,7 +1,7 @@
 //! The TLS model of `tenants.yaml`, for rustls.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -9,15 +9,39 @@ use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
+use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::error::{Code, Diagnostic, Result};
 use crate::tenant::{Tls, TlsMode};
+
+/// The clients' sides of TLS of one server: files are read once, and a reconnect may take a session up again.
+#[derive(Default)]
+pub(super) struct Configs(Mutex<Vec<(Tls, MakeRustlsConnect)>>);
+
+impl Configs {
+    /// Returns what shakes hands; nothing where no TLS is asked for.
+    ///
+    /// # Errors
+    /// `MT115` when a file cannot be read or holds nothing usable; then the next call reads it again.
+    pub fn of(&self, tls: &Tls) -> Result<Option<MakeRustlsConnect>> {
+        if tls.mode == TlsMode::Disable {
+            return Ok(None);
+        }
+        let mut made = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, known)) = made.iter().find(|(of, _)| of == tls) {
+            return Ok(Some(known.clone()));
+        }
+        let new = MakeRustlsConnect::new(client_config(tls)?);
+        made.push((tls.clone(), new.clone()));
+        Ok(Some(new))
+    }
+}
 
 /// Makes the client's side of TLS.
 ///
 /// # Errors
 /// `MT115` when a file cannot be read or holds nothing usable.
-pub(super) fn client_config(tls: &Tls) -> Result<ClientConfig> {
+fn client_config(tls: &Tls) -> Result<ClientConfig> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ClientConfig::builder_with_provider(provider.clone())
         .with_safe_default_protocol_versions()

@@ -11,11 +11,10 @@ use tokio::time::timeout;
 use crate::engine::pool::Close;
 use crate::engine::silence::{Sight, sending, until_dead};
 use crate::error::Code;
-use crate::tenant;
 
 use super::fault::{no_answer, words};
 use super::lock::Locked;
-use super::session::{Key, Session};
+use super::session::{Door, Key, Session};
 
 /// A server process: its number, and when it began, which tells it from a later one of the same number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,7 +43,7 @@ impl Backend {
 /// Watches the statements of a server's sessions, over the run lock's session. Without one it opens a session in its
 /// place in the budget.
 pub(super) struct Watch {
-    pub server: tenant::Server,
+    pub door: Arc<Door>,
     pub locked: Arc<Mutex<Option<Locked>>>,
 }
 
@@ -52,7 +51,7 @@ impl Watch {
     /// Ends when the server has stopped working on the `bytes` that this process was sent, or cannot be reached. Returns
     /// why, in words.
     pub fn until_dead<'a>(&'a self, backend: Backend, key: &'a Key, bytes: usize) -> BoxFuture<'a, String> {
-        let first = self.server.silence_check + sending(bytes);
+        let first = self.door.server.silence_check + sending(bytes);
         // Boxed, for a look is an exchange too.
         until_dead(first, move || self.look(backend, key)).boxed()
     }
@@ -61,9 +60,9 @@ impl Watch {
         let sql = question(backend);
         let slot = self.locked.lock().await;
         let asked = match slot.as_ref().filter(|locked| !locked.session.is_closed()) {
-            Some(locked) => timeout(self.server.connect_timeout, locked.session.ask(&sql)).await,
+            Some(locked) => timeout(self.door.server.connect_timeout, locked.session.ask(&sql)).await,
             None => {
-                let session = match Session::open(&self.server, key, "mtmigrate").await {
+                let session = match Session::open(&self.door, key, "mtmigrate").await {
                     Ok(session) => session,
                     Err(diagnostic) if diagnostic.code() == Code::UNREACHABLE => {
                         return Sight::Unreachable(diagnostic.one_line());
@@ -71,7 +70,7 @@ impl Watch {
                     // The server answers; what it works on it does not tell.
                     Err(_) => return Sight::AtWork,
                 };
-                let asked = timeout(self.server.connect_timeout, session.ask(&sql)).await;
+                let asked = timeout(self.door.server.connect_timeout, session.ask(&sql)).await;
                 session.close().await;
                 asked
             }
@@ -79,7 +78,7 @@ impl Watch {
         match asked {
             Ok(Ok(rows)) => sight(backend, rows.first().map(Vec::as_slice)),
             Ok(Err(error)) => Sight::Unreachable(words(&error)),
-            Err(_) => Sight::Unreachable(no_answer(self.server.connect_timeout)),
+            Err(_) => Sight::Unreachable(no_answer(self.door.server.connect_timeout)),
         }
     }
 }

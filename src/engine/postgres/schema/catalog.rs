@@ -8,6 +8,7 @@ use super::super::sql::literal;
 use super::delta::{ALTERED, TOUCHED};
 use super::parts::{BELONGING, Part, RELATIONS};
 use super::parts_types::{EXTENSION, ROUTINES, SCHEMA, TYPES};
+use super::present::Present;
 
 /// A schema to be looked at: its OID, and whether the whole database is its tenant's.
 #[derive(Clone, Debug)]
@@ -23,13 +24,17 @@ pub(super) struct Catalog {
     /// `server_version_num`.
     pub version: u32,
     pub include: Include,
+    /// What is looked for.
+    pub present: Present,
 }
+
+/// Begins the transaction of a look: all its questions see one moment.
+pub(super) const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;\n";
 
 /// Stands before every question: expressions must read the same whatever the session's settings, and nothing may be
 /// called by a name of somebody's own. The estimates for these questions are far too high for compiling them.
 /// <https://www.postgresql.org/docs/current/jit-decision.html>
-pub(super) const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;\n\
-    SET LOCAL search_path = pg_catalog;\nSET LOCAL DateStyle = 'ISO, YMD';\nSET LOCAL IntervalStyle = 'postgres';\n\
+pub(super) const LOOKING: &str = "SET LOCAL search_path = pg_catalog;\nSET LOCAL DateStyle = 'ISO, YMD';\nSET LOCAL IntervalStyle = 'postgres';\n\
     SET LOCAL TimeZone = 'UTC';\nSET LOCAL extra_float_digits = 1;\nSET LOCAL bytea_output = 'hex';\n\
     SET LOCAL xmlbinary = 'base64';\nSET LOCAL standard_conforming_strings = on;\nSET LOCAL quote_all_identifiers = off;\nSET LOCAL jit = off;\n\
     SET LOCAL work_mem = '64MB';\nSET LOCAL lock_timeout = '60s';\nSET LOCAL statement_timeout = '120s';\n";
@@ -58,17 +63,21 @@ impl Catalog {
         parts
     }
 
+    /// Returns the parts of which there may be objects, with their numbers.
+    pub fn looked_for(&self) -> impl Iterator<Item = (usize, &'static Part)> {
+        let present = self.present;
+        self.parts().into_iter().enumerate().filter(move |(_, part)| present.may_have(part))
+    }
+
     /// Asks for two sums of hashes of each schema's rows: its index, then the sums.
     pub fn hashes(&self, wanted: &[Wanted]) -> String {
-        let parts = self.parts();
-        let rows: Vec<String> = parts.iter().enumerate().map(|(no, part)| self.text(no, part, None)).collect();
+        let rows: Vec<String> = self.looked_for().map(|(no, part)| self.text(no, part, None)).collect();
         format!("{} {}", self.with(wanted, None), sums(&rows))
     }
 
     /// Asks for each schema's rows: its index, the part's number, parent, name, attributes, comment, grants.
     pub fn rows(&self, wanted: &[Wanted]) -> String {
-        let parts = self.parts();
-        let rows = parts.iter().enumerate().map(|(no, part)| {
+        let rows = self.looked_for().map(|(no, part)| {
             let mut cells: Vec<String> = part.attributes.iter().map(|(_, sql)| (*sql).to_owned()).collect();
             cells.resize(WIDTH - 2, "NULL".to_owned());
             cells.extend(self.asked_for(part).map(|cell| cell.unwrap_or("NULL".into())));
@@ -176,8 +185,9 @@ impl Catalog {
                 }
                 .to_owned(),
             ),
-            ("{storage}", STORAGE.to_owned()),
-            ("{parents}", PARENTS.to_owned()),
+            ("{storage}", if self.present.any("O") { STORAGE } else { "''" }.to_owned()),
+            ("{parents}", if self.present.any("H") { PARENTS } else { "NULL::text" }.to_owned()),
+            ("{identity of column}", if self.present.any("S") { IDENTITY_OF_COLUMN } else { "NULL::text" }.to_owned()),
             ("{identity}", identity()),
             ("{sequence of column}", SEQUENCE_OF_COLUMN.to_owned()),
         ] {
@@ -220,6 +230,9 @@ impl Catalog {
 const SEQUENCE_OF_COLUMN: &str = "pg_catalog.pg_depend d JOIN pg_catalog.pg_sequence s ON s.seqrelid = d.objid \
     WHERE d.refclassid = 'pg_catalog.pg_class'::regclass AND d.refobjid = a.attrelid AND d.refobjsubid = a.attnum \
     AND d.classid = 'pg_catalog.pg_class'::regclass AND d.deptype = 'i'";
+
+/// The options of an identity column's sequence; nothing where all are the defaults.
+const IDENTITY_OF_COLUMN: &str = "(SELECT NULLIF({identity}, '') FROM {sequence of column})";
 
 /// Returns the schemas, numbered from 1.
 /// `q` is the search_path for what the server writes out. `pg_catalog` is not in it, and so stands before it: the

@@ -8,7 +8,7 @@ use futures_util::future::BoxFuture;
 use tokio::time::timeout;
 
 use crate::engine::postgres::groups::{self, ASKING, Answers, Member, Question};
-use crate::engine::postgres::places::{facts, journal_format, place_of, places};
+use crate::engine::postgres::places::{journal_format, place_of};
 use crate::engine::postgres::session::Session;
 use crate::engine::postgres::sql::{PG_CATALOG_ALONE, insert_journal, literal, make_journal, table};
 use crate::engine::postgres::{Postgres, fault, home};
@@ -24,6 +24,9 @@ const MESSAGE: usize = 4 << 20;
 /// How long writing may wait and take, and what its names mean.
 const LIMITS: &str = "SET LOCAL search_path = pg_catalog, pg_temp;\nSET LOCAL lock_timeout = '10s';\n\
     SET LOCAL statement_timeout = '60s';\n";
+
+/// No such table, no such column.
+const LACKING: [&str; 2] = ["42P01", "42703"];
 
 /// Holds a snapshot's text for one message, so that it is sent once for all tenants that have it.
 const HELD: &str = "mtmigrate.snapshot";
@@ -92,23 +95,22 @@ impl Question for Keeping<'_> {
         members: &'a [Member<'a>],
     ) -> BoxFuture<'a, Result<Answers<()>, tokio_postgres::Error>> {
         async move {
-            let facts = facts(session).await?;
-            let (places, mut answers) = places::<()>(server, session, members, &facts).await?;
+            let mut answers = Vec::with_capacity(members.len());
             let mut texts: Vec<String> = Vec::new();
             let mut known = HashMap::new();
-            let mut writings = Vec::with_capacity(places.len());
-            for place in places {
-                let Some(keep) = self.kept.get(place.idx) else { continue };
-                // Without these there is no row of this run.
-                if place.tables.journal < Some(JournalFormat::Two) {
-                    answers.push((place.idx, Ok(())));
+            let mut writings = Vec::with_capacity(members.len());
+            for &(idx, tenant) in members {
+                let Some(keep) = self.kept.get(idx) else { continue };
+                let Some(schema) = home(tenant, session) else {
+                    let database = tenant.datasource.database();
+                    answers.push((idx, Err(fault::no_schema(&server.server, database, None))));
                     continue;
-                }
+                };
                 let text = *known.entry(keep.snapshot.fingerprint()).or_insert_with(|| {
                     texts.push(keep.snapshot.to_text());
                     texts.len() - 1
                 });
-                writings.push(Writing { idx: place.idx, keep, text, sql: self.update(keep, &place.schema) });
+                writings.push(Writing { idx, keep, text, sql: self.update(keep, &schema) });
             }
             writings.sort_by_key(|writing| writing.text);
             for some in messages(&writings, &texts) {
@@ -121,6 +123,8 @@ impl Question for Keeping<'_> {
                             let written = session.ask(&message(std::slice::from_ref(one), &texts)).await;
                             let written = match written {
                                 Err(error) if fault::is_lost(&error) => return Err(error),
+                                // Without the table or these columns there is no row of this run.
+                                Err(error) if LACKING.contains(&fault::code(&error)) => Ok(()),
                                 Err(error) => Err(unwritten(one.keep.tenant, fault::words(&error))),
                                 Ok(_) => Ok(()),
                             };

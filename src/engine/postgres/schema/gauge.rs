@@ -11,15 +11,16 @@ use sha2::{Digest, Sha256};
 
 use crate::engine::Gauge;
 use crate::engine::postgres::groups::{self, Answers, Member, Question};
-use crate::engine::postgres::places::{facts, places};
+use crate::engine::postgres::places::{Found, places};
 use crate::engine::postgres::session::Session;
 use crate::engine::postgres::{Postgres, fault};
 use crate::error::Result;
 use crate::schema::Include;
 use crate::tenant::Tenant;
 
-use super::catalog::{AGAIN, BEGIN, Catalog, HORIZON, Wanted};
+use super::catalog::{AGAIN, BEGIN, Catalog, HORIZON, LOOKING, Wanted};
 use super::inspect::{Hash, hashes, indescribable, wanted};
+use super::present::Present;
 
 /// How much is looked at.
 #[derive(Clone, Copy)]
@@ -88,9 +89,8 @@ impl Question for Gauging {
         members: &'a [Member<'a>],
     ) -> BoxFuture<'a, Result<Answers<Measure>, tokio_postgres::Error>> {
         async move {
-            let facts = facts(session).await?;
-            let (places, mut answers) = places(server, session, members, &facts).await?;
-            let catalog = Catalog { version: facts.version_num, include: self.include };
+            let Found { facts, places, mut answers, .. } = places(server, session, members).await?;
+            let catalog = Catalog { version: facts.version_num, include: self.include, present: Present::ALL };
             let wanted: Vec<Wanted> = places.iter().map(|place| wanted(place, members)).collect();
             match measured(session, &catalog, &wanted, self.look).await {
                 Ok((hashes, mark)) => {
@@ -100,7 +100,7 @@ impl Question for Gauging {
                 Err(error) if fault::is_lost(&error) => return Err(error),
                 Err(error) => {
                     session.ask("ROLLBACK").await?;
-                    answers.extend(places.iter().map(|place| (place.idx, Err(indescribable(place, &error)))));
+                    answers.extend(places.iter().map(|place| (place.idx, Err(indescribable(&place.schema, &error)))));
                 }
             }
             Ok(answers)
@@ -116,7 +116,7 @@ async fn measured(
     wanted: &[Wanted],
     look: Look,
 ) -> Result<(Vec<Hash>, u64), tokio_postgres::Error> {
-    let begin = format!("{BEGIN}{HORIZON}");
+    let begin = format!("{BEGIN}{LOOKING}{HORIZON}");
     let rows = match look {
         Look::Whole => session.ask(&format!("{begin}{};\nCOMMIT", catalog.hashes(wanted))).await?,
         Look::Names => session.ask(&format!("{begin}{};\nCOMMIT", catalog.names(wanted))).await?,

@@ -8,16 +8,18 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
 use crate::engine::postgres::groups::{self, Answers, Member, Question};
-use crate::engine::postgres::places::{Place, facts, places};
+use crate::engine::postgres::places::{Around, Found, Place, name_of, places, places_in};
+use crate::engine::postgres::pooler::Way;
 use crate::engine::postgres::session::Session;
-use crate::engine::postgres::{Postgres, fault};
+use crate::engine::postgres::{Postgres, fault, home};
 use crate::error::{Code, Diagnostic, Result};
 use crate::schema::{Basis, Fingerprint, Include, Object, Snapshot};
 use crate::tenant::Tenant;
 
-use super::catalog::{AGAIN, BEGIN, Catalog, WIDTH, Wanted};
+use super::catalog::{AGAIN, BEGIN, Catalog, LOOKING, WIDTH, Wanted};
 use super::parts::Part;
 use super::parts_types::{BODY, SETTINGS};
+use super::present::Present;
 use super::raw::Own;
 
 /// How often a question is asked that met an object in the moment of its end.
@@ -47,31 +49,33 @@ impl Question for Inspection {
         session: &'a Session,
         members: &'a [Member<'a>],
     ) -> BoxFuture<'a, Result<Answers<Arc<Snapshot>>, tokio_postgres::Error>> {
-        async move {
-            let facts = facts(session).await?;
-            let (places, mut answers) = places(server, session, members, &facts).await?;
-            let catalog = Catalog { version: facts.version_num, include: self.include };
-            let wanted: Vec<Wanted> = places.iter().map(|place| wanted(place, members)).collect();
-            match snapshots(session, &catalog, &wanted).await {
-                Ok(found) => answers.extend(places.iter().zip(found).map(|(place, found)| (place.idx, Ok(found)))),
-                // One that cannot be described spoils the joint question: only its own tenant shall fail.
-                Err(error) if !fault::is_lost(&error) => {
-                    for (place, wanted) in places.iter().zip(&wanted) {
-                        let found = snapshots(session, &catalog, std::slice::from_ref(wanted)).await;
-                        let found = match found {
-                            Err(error) if fault::is_lost(&error) => return Err(error),
-                            Err(error) => Err(indescribable(place, &error)),
-                            Ok(mut found) => found.pop().ok_or_else(|| indescribable(place, &error)),
-                        };
-                        answers.push((place.idx, found));
-                    }
-                }
-                Err(error) => return Err(error),
-            }
-            Ok(answers)
-        }
-        .boxed()
+        describe(server, session, self.include, members).boxed()
     }
+}
+
+async fn describe(
+    server: &Postgres,
+    session: &Session,
+    include: Include,
+    members: &[Member<'_>],
+) -> Result<Answers<Arc<Snapshot>>, tokio_postgres::Error> {
+    match described(server, session, include, members).await {
+        Err(error) if !fault::is_lost(&error) => {}
+        answers => return answers,
+    }
+    // One that cannot be described spoils the joint question: only its own tenant shall fail.
+    let mut answers = Vec::with_capacity(members.len());
+    for member in members {
+        match described(server, session, include, std::slice::from_ref(member)).await {
+            Ok(found) => answers.extend(found),
+            Err(error) if fault::is_lost(&error) => return Err(error),
+            Err(error) => {
+                let schema = home(member.1, session).unwrap_or_default();
+                answers.push((member.0, Err(indescribable(&schema, &error))));
+            }
+        }
+    }
+    Ok(answers)
 }
 
 /// Returns what to look at for a tenant. One without a schema of its own has the whole database.
@@ -81,22 +85,23 @@ pub(super) fn wanted(place: &Place, members: &[Member<'_>]) -> Wanted {
 }
 
 /// Says that a schema cannot be read.
-pub(super) fn indescribable(place: &Place, error: &tokio_postgres::Error) -> Diagnostic {
-    Diagnostic::new(Code::READ_FAILED, format!("schema `{}` cannot be described", place.schema))
+pub(super) fn indescribable(schema: &str, error: &tokio_postgres::Error) -> Diagnostic {
+    Diagnostic::new(Code::READ_FAILED, format!("schema `{schema}` cannot be described"))
         .cause(fault::words(error))
         .hint("an object of it may have been changed at this moment: try again")
 }
 
-/// Describes schemas; one answer for each, in order. Leaves the session as it was.
-async fn snapshots(
+/// Describes the schemas of these tenants. Leaves the session as it was.
+async fn described(
+    server: &Postgres,
     session: &Session,
-    catalog: &Catalog,
-    wanted: &[Wanted],
-) -> Result<Vec<Arc<Snapshot>>, tokio_postgres::Error> {
+    include: Include,
+    members: &[Member<'_>],
+) -> Result<Answers<Arc<Snapshot>>, tokio_postgres::Error> {
     let mut tried = 0;
     loop {
         tried += 1;
-        match look(session, catalog, wanted).await {
+        match look(server, session, include, members).await {
             Err(error) if !fault::is_lost(&error) => {
                 session.ask("ROLLBACK").await?;
                 if tried == TRIES {
@@ -108,18 +113,42 @@ async fn snapshots(
     }
 }
 
+/// Finds the places and sees what is there at all; then asks about that alone, in the same transaction. A pooler may refuse
+/// a transaction of several messages: where there may be one, all is asked for at once.
 async fn look(
+    server: &Postgres,
+    session: &Session,
+    include: Include,
+    members: &[Member<'_>],
+) -> Result<Answers<Arc<Snapshot>>, tokio_postgres::Error> {
+    let names: Vec<String> = members.iter().map(|(_, tenant)| name_of(tenant)).collect();
+    let around = Around { before: BEGIN, between: LOOKING, after: &Present::question(&names) };
+    let (found, begin) = match session.way {
+        Way::Unknown => (places(server, session, members).await?, format!("{BEGIN}{LOOKING}")),
+        Way::Direct | Way::Forwarded => (places_in(server, session, members, around).await?, AGAIN.to_owned()),
+    };
+    let Found { facts, places, mut answers, more } = found;
+    let catalog = Catalog { version: facts.version_num, include, present: Present::of(&more) };
+    let wanted: Vec<Wanted> = places.iter().map(|place| wanted(place, members)).collect();
+    let found = snapshots(session, &catalog, &wanted, begin).await?;
+    answers.extend(places.iter().zip(found).map(|(place, found)| (place.idx, Ok(found))));
+    Ok(answers)
+}
+
+/// Describes schemas, and ends the transaction, which `begin` begins or goes on with; one answer for each, in order.
+async fn snapshots(
     session: &Session,
     catalog: &Catalog,
     wanted: &[Wanted],
+    mut begin: String,
 ) -> Result<Vec<Arc<Snapshot>>, tokio_postgres::Error> {
-    let mut begin = BEGIN;
     // Of each distinct hash, the first schema with it.
     let mut distinct: Vec<Wanted> = Vec::new();
     let mut which: Vec<usize> = Vec::with_capacity(wanted.len());
-    if wanted.len() > 1 {
+    let is_empty = catalog.looked_for().next().is_none();
+    if wanted.len() > 1 && !is_empty {
         let hashes = hashes(&session.ask(&format!("{begin}{}", catalog.hashes(wanted))).await?, wanted.len());
-        begin = AGAIN;
+        begin = AGAIN.to_owned();
         let mut seen: HashMap<(&Hash, bool), usize> = HashMap::new();
         for (hash, wanted) in hashes.iter().zip(wanted) {
             which.push(*seen.entry((hash, wanted.whole)).or_insert_with(|| {
@@ -131,7 +160,10 @@ async fn look(
         distinct.extend_from_slice(wanted);
         which.extend(0..wanted.len());
     }
-    let rows = session.ask(&format!("{begin}{};\nCOMMIT", catalog.rows(&distinct))).await?;
+    let rows = match distinct.is_empty() || is_empty {
+        true => session.ask("COMMIT").await?,
+        false => session.ask(&format!("{begin}{};\nCOMMIT", catalog.rows(&distinct))).await?,
+    };
     let basis = Basis::new(format!("postgres-{}", catalog.version / 10_000), catalog.include);
     let described: Vec<Arc<Snapshot>> =
         objects(rows, catalog, &distinct).into_iter().map(|objects| Arc::new(Snapshot::new(&basis, objects))).collect();

@@ -9,6 +9,7 @@ mod gauge;
 mod inspect;
 mod parts;
 mod parts_types;
+mod present;
 mod raw;
 
 pub(super) use expectation::{accept, keep, recorded};

@@ -25,6 +25,16 @@ pub(super) struct Part {
     pub grants: Option<(&'static str, &'static str, &'static str)>,
 }
 
+impl Part {
+    /// Whether its objects belong to types.
+    pub fn is_of_type(&self) -> bool {
+        self.parent == TYPE_NAME
+    }
+}
+
+/// The parent of what belongs to a type.
+const TYPE_NAME: &str = "t.typname";
+
 /// What most parts lack.
 const NONE: Part = Part {
     kind: Kind::Table,
@@ -152,7 +162,7 @@ pub(super) const BELONGING: [Part; 8] = [
             (
                 "identity",
                 "CASE WHEN a.attidentity <> '' THEN CASE a.attidentity WHEN 'a' THEN 'always' ELSE 'by default' END \
-                 || COALESCE(' ' || (SELECT NULLIF({identity}, '') FROM {sequence of column}), '') END",
+                 || COALESCE(' ' || {identity of column}, '') END",
             ),
         ],
         from: "rel c JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped \
@@ -280,7 +290,7 @@ pub(super) const BELONGING: [Part; 8] = [
     },
     Part {
         kind: Kind::Constraint,
-        parent: "t.typname",
+        parent: TYPE_NAME,
         name: "t.typname || '.' || o.conname",
         attributes: &[("definition", "@{pg_catalog.pg_get_constraintdef(o.oid)}")],
         from: "wanted c JOIN pg_catalog.pg_type t ON t.typnamespace = c.ns AND t.typtype = 'd' \
