@@ -33,7 +33,8 @@ pub use identity::RunIdentity;
 /// One database server, or one directory of SQLite files, as the lockstep sees it.
 ///
 /// An implementation holds at most `max_connections` connections at any instant, the lock's included, and at most
-/// [`Server::width`] orders are given to it at once.
+/// [`Server::width`] orders are given to it at once. Files of SQLite that stay open between two orders, idle
+/// and without a lock, do not count: they have a bound of their own.
 pub trait Server: Send + Sync {
     /// Returns how many orders it can work on at once; at least 1. Fewer than before since the server refused a
     /// connection; who gives more orders makes them wait.

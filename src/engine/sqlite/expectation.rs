@@ -1,5 +1,7 @@
 //! Keeps in a tenant's journal what its schema is expected to be.
 
+use std::sync::Arc;
+
 use rusqlite::{Connection, Error, OptionalExtension, params};
 
 use super::fault;
@@ -30,7 +32,7 @@ pub(super) struct Kept {
     pub run_id: String,
     pub fingerprint: String,
     pub accepted: Option<String>,
-    pub snapshot: String,
+    pub snapshot: Arc<str>,
 }
 
 /// Writes it, if the journal's last row is the run's.

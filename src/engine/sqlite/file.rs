@@ -109,6 +109,15 @@ impl<'t> File<'t> {
             self.shelf.put(self.path, connection, writes);
             return Ok(Some(done));
         }
+        if cfg!(unix) && self.find()?.is_some() {
+            match self.read_without_wal(&work) {
+                Ok(done) => return Ok(Some(done)),
+                Err(e) if fault::kind(&e) == Some(ErrorCode::DatabaseBusy) && !self.has_wal() => {
+                    return Err(fault::unreadable(self.shown, &e));
+                }
+                Err(_) => {}
+            }
+        }
         let mut tries = 0;
         while let Some(before) = self.find()? {
             let still = tries < STILL_TRIES && self.is_wal_at_rest();
@@ -145,13 +154,28 @@ impl<'t> File<'t> {
             || !self.path.exists()
     }
 
+    /// Reads a file that is not in WAL mode, as nearly all are, with one connection; refuses another one at once.
+    ///
+    /// A connection that wants the file for itself, and may not write to it, gets no lock to open a `-wal` with, and
+    /// makes none. Once the file is locked as for any reader it wants it no longer.
+    fn read_without_wal<T>(&self, work: impl Fn(&Connection) -> rusqlite::Result<T>) -> rusqlite::Result<T> {
+        let read_only = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(self.path, read_only)?;
+        connection.busy_timeout(READ_WAIT)?;
+        connection.execute_batch(
+            "PRAGMA locking_mode = EXCLUSIVE;
+             BEGIN; SELECT 1 FROM sqlite_schema LIMIT 1;
+             PRAGMA locking_mode = NORMAL",
+        )?;
+        let done = work(&connection)?;
+        connection.execute_batch("COMMIT")?;
+        self.shelf.put(self.path, connection, false);
+        Ok(done)
+    }
+
     fn read_with_locks<T>(&self, work: impl Fn(&Connection) -> rusqlite::Result<T>) -> rusqlite::Result<T> {
         let read_only = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let done = Connection::open_with_flags(self.path, read_only).and_then(|connection| {
-            let done = in_one_look(&connection, &work)?;
-            self.shelf.put(self.path, connection, false);
-            Ok(done)
-        });
+        let done = Connection::open_with_flags(self.path, read_only).and_then(|c| in_one_look(&c, &work));
         match &done {
             // A writer was killed, and its rollback is still to be done: any connection that may write does it.
             // <https://www.sqlite.org/lockingv3.html#hot_journals>

@@ -13,6 +13,7 @@ mod fault;
 mod fence;
 mod file;
 mod foreign_keys;
+mod heap;
 mod job;
 mod kept;
 mod leavings;
@@ -24,12 +25,13 @@ mod steps;
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashMap;
 use std::path::PathBuf;
+use std::ptr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use futures_util::future::BoxFuture;
-use futures_util::stream::{self, StreamExt};
+use futures_util::future::{BoxFuture, join_all};
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::task::JoinError;
@@ -49,6 +51,7 @@ use crate::tenant::{self, Address, Datasource, Tenant};
 use brake::Brake;
 use expectation::Kept;
 use file::File;
+use heap::{Abandon, Heap};
 use job::{Job, LastText};
 use kept::Shelf;
 use ledger::Start;
@@ -100,13 +103,25 @@ impl Directory {
         tokio::task::spawn_blocking(work).await.map_err(died)?
     }
 
-    /// Does so many pieces of work, and answers in order; each is made just before it begins.
+    /// Does so many pieces of work, and answers in order.
     async fn on_threads<T, W>(&self, count: usize, piece: impl Fn(usize) -> W + Send) -> Vec<Result<T>>
     where
         T: Send + 'static,
         W: FnOnce() -> Result<T> + Send + 'static,
     {
-        stream::iter(0..count).map(|at| self.on_thread(piece(at))).buffered(self.width).collect().await
+        let heap = Heap::new((0..count).map(piece).collect());
+        let shares = (0..self.width.min(count)).map(|_| {
+            let share = heap.clone();
+            self.on_thread(move || {
+                share.work_off();
+                Ok(())
+            })
+        });
+        // Whoever stops waiting for the answers stops the work too.
+        let abandon = Abandon(heap.clone());
+        let died = join_all(shares).await.into_iter().find_map(Result::err);
+        drop(abandon);
+        heap.answers(|| died.clone().unwrap_or_else(|| Diagnostic::new(Code::BUG, DIED)))
     }
 
     async fn apply_one(&self, order: &Order<'_>) -> Result<Outcome> {
@@ -164,14 +179,19 @@ impl Server for Directory {
     }
 
     fn keep<'a>(&'a self, run: &'a RunIdentity, kept: &'a [Keep<'a>]) -> BoxFuture<'a, Vec<Result<()>>> {
-        Box::pin(self.on_threads(kept.len(), |at| {
+        // Tenants that are alike share their snapshot, and its text.
+        let mut texts: HashMap<usize, Arc<str>> = HashMap::new();
+        for Keep { snapshot, .. } in kept {
+            texts.entry(ptr::from_ref(*snapshot).addr()).or_insert_with(|| snapshot.to_text().into());
+        }
+        Box::pin(self.on_threads(kept.len(), move |at| {
             let Keep { tenant, snapshot, record, accepted } = &kept[at];
             let (tenant, shelf) = ((*tenant).clone(), self.shelf.clone());
             let kept = Kept {
                 run_id: run.run_id.clone(),
                 fingerprint: (*record).to_owned(),
                 accepted: accepted.map(str::to_owned),
-                snapshot: snapshot.to_text(),
+                snapshot: texts[&ptr::from_ref(*snapshot).addr()].clone(),
             };
             move || expectation::keep(&tenant, &shelf, &kept)
         }))
@@ -297,6 +317,8 @@ impl Server for Directory {
     }
 }
 
+const DIED: &str = "a thread that worked on an SQLite file died";
+
 fn died(error: JoinError) -> Diagnostic {
-    Diagnostic::new(Code::BUG, "a thread that worked on an SQLite file died").cause(error.to_string())
+    Diagnostic::new(Code::BUG, DIED).cause(error.to_string())
 }
