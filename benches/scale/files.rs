@@ -40,13 +40,14 @@ impl Shape {
     }
 }
 
-/// How many servers a fleet has.
+/// The most servers that a fleet has; a small one has fewer, for a server's tenants are read 500 at a time.
 const SERVERS: usize = 10;
 
 /// Returns a `tenants.yaml` of this shape.
 pub fn tenants(shape: Shape, tenants: usize) -> String {
     let mut text = "servers:\n".to_owned();
-    for server in 0..SERVERS {
+    let servers = (tenants / 1_000).clamp(1, SERVERS);
+    for server in 0..servers {
         let url = match shape {
             Shape::Files => format!("sqlite://data/s{server}?mode=rwc"),
             _ => format!("postgres://app:${{PW}}@s{server}.example"),
@@ -56,7 +57,7 @@ pub fn tenants(shape: Shape, tenants: usize) -> String {
     }
     text.push_str("tenants:\n");
     for no in 0..tenants {
-        let (name, server) = (format!("tenant_{no:06}"), no * SERVERS / tenants);
+        let (name, server) = (format!("tenant_{no:06}"), no * servers / tenants);
         match shape {
             Shape::Databases => writeln!(text, "  - {{ name: {name}, server: s{server}, database: {name} }}"),
             Shape::Schemas => {

@@ -37,6 +37,7 @@ pub fn compare(rows: &[Row], changelog: &Changelog, engine: EngineKind, out_of_o
     let mut compared = Comparison::default();
     let recorded = recorded(rows, &mut compared.findings);
     compared.newest = recorded.last().map(|(version, _)| *version);
+    compared.applied.reserve_exact(recorded.len());
     let mut recorded = recorded.into_iter().peekable();
     for changeset in changelog.changesets() {
         let version = changeset.version;

@@ -5,12 +5,12 @@ use std::fmt::Display;
 use std::path::{Path as FilePath, PathBuf};
 use std::rc::Rc;
 
+use super::claims::Claims;
 use super::interpolate::{Environment, shown};
 use super::locate::Path;
 use super::mistakes::Mistakes;
 use super::servers::{Definition, Servers};
 use super::settings::Settings;
-use super::tenants::Claims;
 use super::tree::Value;
 use super::url::{DatasourceUrl, Target, parse as parse_url};
 use super::walk::{Fields, Walk, scalar_key, type_of};

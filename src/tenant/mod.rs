@@ -2,6 +2,7 @@
 //!
 //! Start at [`load`]. Opens no connection. Every mistake in the file is found in one go.
 
+mod claims;
 mod drift;
 mod interpolate;
 mod load;

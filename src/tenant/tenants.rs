@@ -1,22 +1,20 @@
 //! One entry of `tenants:` → one tenant.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
-use std::fmt;
-use std::path::{Component, Path as FilePath, PathBuf};
+use std::path::{Component, Path as FilePath};
 use std::rc::Rc;
-use std::sync::Arc;
 
+use super::claims::{Claim, Home, Who};
 use super::interpolate::{Text, shown};
 use super::load::{Loader, Source, Way};
 use super::locate::Path;
 use super::names::{self, Refusal};
-use super::servers::{Definition, canonical};
+use super::servers::Definition;
 use super::settings::{Settings, TLS_KEYS};
 use super::suggest::did_you_mean;
 use super::tree::Value;
 use super::url::Target;
 use super::walk::Fields;
-use super::{Address, Datasource, ServerId, Tenant, TenantId};
+use super::{Address, Datasource, Tenant, TenantId};
 use crate::error::{Code, Diagnostic};
 use crate::sql::EngineKind;
 
@@ -45,72 +43,6 @@ const KEYS: [&str; 20] = [
 
 /// The keys that speak of a server, and so go with a URL alone.
 const OF_THE_SERVER: [&str; 4] = ["max_connections", "connect_timeout", "silence_check", "lock_database"];
-
-/// What is taken: names and schemas, with the tenant that has them.
-#[derive(Default)]
-pub(super) struct Claims {
-    names: HashMap<String, usize>,
-    homes: HashMap<Home, Claim>,
-    /// The sets of labels, each once.
-    labels: HashSet<Arc<BTreeSet<String>>>,
-}
-
-/// Who has a home.
-struct Claim {
-    index: usize,
-    /// Whether its name was understood.
-    named: bool,
-}
-
-/// A tenant in a message: its name as it stands in the file, if that was understood.
-#[derive(Clone, Copy)]
-struct Who<'v> {
-    written: Option<&'v str>,
-    index: usize,
-}
-
-impl fmt::Display for Who<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.written {
-            Some(written) => write!(f, "tenant `{}`", shown(written)),
-            None => write!(f, "tenant number {}", self.index + 1),
-        }
-    }
-}
-
-/// A schema, however it is written.
-#[derive(PartialEq, Eq, Hash)]
-enum Home {
-    OnServer(ServerId, String, Option<String>),
-    /// A file that is not there yet.
-    File(PathBuf),
-    /// A file by the numbers of its device and itself: two names of one file have one home.
-    #[cfg(unix)]
-    Inode(u64, u64),
-}
-
-impl Home {
-    fn of_file(path: PathBuf) -> Home {
-        #[cfg(unix)]
-        if let Ok(found) = std::fs::metadata(&path) {
-            use std::os::unix::fs::MetadataExt;
-            return Home::Inode(found.dev(), found.ino());
-        }
-        Home::File(linked(path))
-    }
-}
-
-/// How many links in a row are followed, as Linux has it.
-const LINKS: usize = 40;
-
-/// Returns where a link leads, whether or not there is a file: SQLite would make it there.
-fn linked(mut path: PathBuf) -> PathBuf {
-    for _ in 0..LINKS {
-        let Ok(target) = path.read_link() else { break };
-        path = canonical(&path.parent().unwrap_or(&path).join(target));
-    }
-    path
-}
 
 /// Where a tenant lives, and by what way.
 struct Found<'v> {
@@ -398,17 +330,6 @@ impl Loader<'_> {
                     .hint("give each a schema, database or file of its own: a changeset runs once for each tenant")
             }),
         }
-    }
-}
-
-impl Claims {
-    /// Returns the one copy of equal labels.
-    fn shared(&mut self, labels: Arc<BTreeSet<String>>) -> Arc<BTreeSet<String>> {
-        if let Some(known) = self.labels.get(&labels) {
-            return known.clone();
-        }
-        self.labels.insert(labels.clone());
-        labels
     }
 }
 

@@ -251,3 +251,85 @@ fn twice(key: &Value) -> String {
         Value::Sequence(_) | Value::Mapping(_) | Value::Tagged(_) => "duplicate entry in YAML map".to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whether the library's own tree is the same.
+    fn same(ours: &Value, theirs: &serde_yaml::Value) -> bool {
+        use serde_yaml::Value as Theirs;
+        match (ours, theirs) {
+            (Value::Null, Theirs::Null) => true,
+            (Value::Bool(one), Theirs::Bool(other)) => one == other,
+            (Value::Number(one), Theirs::Number(other)) => one == other,
+            (Value::String(one), Theirs::String(other)) => **one == **other,
+            (Value::Sequence(one), Theirs::Sequence(other)) => {
+                one.len() == other.len() && one.iter().zip(other).all(|(one, other)| same(one, other))
+            }
+            (Value::Mapping(one), Theirs::Mapping(other)) => {
+                let entries = one.iter().zip(other);
+                one.0.len() == other.len() && entries.into_iter().all(|((k, v), (l, w))| same(k, l) && same(v, w))
+            }
+            (Value::Tagged(one), Theirs::Tagged(other)) => same(one, &other.value),
+            _ => false,
+        }
+    }
+
+    fn many(last: &str) -> String {
+        let keys: String = (0..40).map(|no| format!("k{no}: {no}\n")).collect();
+        format!("{keys}{last}: x\n")
+    }
+
+    #[test]
+    fn a_document_is_understood_as_the_library_understands_it() {
+        let documents = [
+            "",
+            "~",
+            "a",
+            "7",
+            "-7",
+            "0x10",
+            "1.5",
+            ".nan",
+            "true",
+            "[]",
+            "{}",
+            "[a, [b, {c: d}], ~]",
+            "!tag x",
+            "!tag {a: !other [1]}",
+            "a: &x {b: 1}\nc: *x\nd: [*x, *x]",
+            "'7': x\n7: y\ntrue: z\n~: w\n[a]: v",
+            "a: 1\na: 2",
+            "1: a\n1: b",
+            "~: 1\n~: 2",
+            "true: 1\ntrue: 2",
+            "[a]: 1\n[a]: 2",
+            "x: {a: 1, b: {a: 1, a: 2}}",
+            "a: 1\na: {b: 1, b: 2}",
+            "a: *none",
+            "a: [",
+            "- a\n b",
+            "a: 1\n---\nb: 2",
+            "<<: {a: 1}\na: 2",
+            "!<> x",
+        ];
+        let documents = documents.map(str::to_owned).into_iter().chain([many("k40"), many("k7"), many("k39")]);
+        for text in documents {
+            match (read(&text), serde_yaml::from_str::<serde_yaml::Value>(&text)) {
+                (Ok(ours), Ok(theirs)) => assert!(same(&ours, &theirs), "{text}\n{ours:?}\n{theirs:?}"),
+                (Err(ours), Err(theirs)) => {
+                    assert_eq!(ours.to_string(), theirs.to_string(), "{text}");
+                    let place = |error: &serde_yaml::Error| error.location().map(|at| at.index());
+                    assert_eq!(place(&ours), place(&theirs), "{text}");
+                }
+                (ours, theirs) => panic!("{text}\n{ours:?}\n{theirs:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn a_hundred_thousand_tenants_fit_because_a_node_is_small() {
+        assert_eq!(size_of::<Value>(), 24);
+    }
+}
