@@ -91,8 +91,10 @@ fn databases_beyond_the_budget_keep_the_connections_that_were_used_last() {
     let (all, missing) = (TENANTS, TENANTS - 5);
     let expected = all + 1 + missing + all + (STEPS - 1) * missing + 2 * missing;
     let connects = proxy.connections();
-    println!("{connects} connects, {expected} expected, {} from end to end again", expected + (STEPS - 1) * 5);
-    assert!(connects <= expected + STEPS, "{connects} connects, {expected} expected");
+    let from_end_to_end = expected + (STEPS - 1) * 5;
+    println!("{connects} connects, {expected} at best, {from_end_to_end} from end to end again");
+    // Who is slow in a step keeps its place out of turn.
+    assert!(connects <= from_end_to_end - STEPS, "{connects} connects, {expected} at best");
 }
 
 #[test]

@@ -8,7 +8,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
 use crate::engine::postgres::groups::{self, Answers, Member, Question};
-use crate::engine::postgres::places::{Around, Found, Place, name_of, places, places_in};
+use crate::engine::postgres::places::{Around, Found, IN_ORDER, Place, name_of, places, places_in};
 use crate::engine::postgres::pooler::Way;
 use crate::engine::postgres::session::Session;
 use crate::engine::postgres::{Postgres, fault, home};
@@ -122,7 +122,8 @@ async fn look(
     members: &[Member<'_>],
 ) -> Result<Answers<Arc<Snapshot>>, tokio_postgres::Error> {
     let names: Vec<String> = members.iter().map(|(_, tenant)| name_of(tenant)).collect();
-    let around = Around { before: BEGIN, between: LOOKING, after: &Present::question(&names) };
+    let between = format!("{IN_ORDER}{LOOKING}");
+    let around = Around { before: BEGIN, between: &between, after: &Present::question(&names) };
     let (found, begin) = match session.way {
         Way::Unknown => (places(server, session, members).await?, format!("{BEGIN}{LOOKING}")),
         Way::Direct | Way::Forwarded => (places_in(server, session, members, around).await?, AGAIN.to_owned()),
