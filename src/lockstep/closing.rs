@@ -22,7 +22,7 @@ use super::expected::{is_measured_by_others, json, record, still};
 use super::judge::together;
 use super::locks::Locks;
 use super::step::StepResult;
-use super::survey::{CHUNK, READINGS, Scope, Survey};
+use super::survey::{READINGS, Scope, Survey, chunk};
 use super::words::{NAMES, Telling, When};
 
 /// What the end of a run needs beside what the run watched.
@@ -163,7 +163,7 @@ impl Closing<'_> {
         }
         let per_server = by_server.iter().map(|(id, kept)| -> BoxStream<'_, (&[Keep<'_>], Vec<Result<()>>)> {
             let server = &self.scope.servers[id.0];
-            let answers = stream::iter(kept.chunks(CHUNK))
+            let answers = stream::iter(kept.chunks(chunk(kept.len(), server.width())))
                 .map(move |chunk| async move { (chunk, server.keep(self.run, chunk).await) });
             Box::pin(answers.buffer_unordered(READINGS.min(server.width())))
         });

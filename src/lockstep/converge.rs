@@ -28,7 +28,7 @@ use super::drift::SchemaDrift;
 use super::expected::{Entry, Expectations, is_judged};
 use super::schemas::{Schemas, by_server};
 use super::standing::Position;
-use super::survey::{CHUNK, READINGS, Scope, Survey};
+use super::survey::{READINGS, Scope, Survey, chunk};
 
 /// A measure, and the calls that it and those before it were answered by: only of one chain are they comparable.
 #[derive(Clone, Copy)]
@@ -80,8 +80,9 @@ pub(crate) struct Checked {
 impl Gauges {
     /// Measures these tenants for the first time. Whom the server cannot measure is read in full later.
     pub async fn take(scope: &Scope<'_>, tenants: impl IntoIterator<Item = &Tenant>) -> Self {
-        let calls = by_server(tenants).into_values().flat_map(|tenants| {
-            let calls = tenants.chunks(CHUNK).map(|chunk| chunk.iter().map(|tenant| (*tenant, None)).collect());
+        let calls = by_server(tenants).into_iter().flat_map(|(server, tenants)| {
+            let size = chunk(tenants.len(), scope.servers[server.0].width());
+            let calls = tenants.chunks(size).map(|chunk| chunk.iter().map(|tenant| (*tenant, None)).collect());
             calls.collect::<Vec<Call<'_>>>()
         });
         let mut made = Self::default();

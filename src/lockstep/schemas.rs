@@ -11,7 +11,7 @@ use crate::schema::{Fingerprint, Snapshot};
 use crate::tenant::{ServerId, Tenant, TenantId};
 
 use super::by_tenant::ByTenant;
-use super::survey::{CHUNK, READINGS, Scope};
+use super::survey::{READINGS, Scope, chunk};
 
 /// How many tenants' journals are asked for one recorded schema before it counts as not known any more.
 const ASKED: usize = 3;
@@ -38,7 +38,7 @@ impl Schemas {
         let by_server = by_server(tenants);
         let per_server = by_server.iter().map(|(id, tenants)| -> BoxStream<'_, Answers<'_>> {
             let server = &scope.servers[id.0];
-            let answers = stream::iter(tenants.chunks(CHUNK))
+            let answers = stream::iter(tenants.chunks(chunk(tenants.len(), server.width())))
                 .map(move |chunk| async move { (chunk, server.inspect(chunk).await) });
             Box::pin(answers.buffer_unordered(READINGS.min(server.width())))
         });

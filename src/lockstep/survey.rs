@@ -20,11 +20,21 @@ use super::schemas::{Schemas, by_server};
 use super::standing::{Found, Position, Standing};
 use super::uncertain::Account;
 
-/// How many tenants are asked about in one reading: bounds memory and the length of one query.
-pub(crate) const CHUNK: usize = 500;
+/// How many tenants are asked about in one reading, at least: fewer are not worth a connection more.
+const SMALL_CHUNK: usize = 500;
+
+/// How many, at most: bounds memory and the length of one question.
+const LARGE_CHUNK: usize = 2_500;
 
 /// How many readings of one server are under way at once.
 pub(crate) const READINGS: usize = 4;
+
+/// Returns how many of so many tenants of a server of this width are asked about in one reading. All of them fit into the
+/// readings that are under way at once, as long as these are not too large: so the way to the server and back is gone as
+/// often for many tenants as for few.
+pub(crate) fn chunk(tenants: usize, width: usize) -> usize {
+    tenants.div_ceil(READINGS.min(width).max(1)).clamp(SMALL_CHUNK, LARGE_CHUNK)
+}
 
 /// How often a cohort with drift is looked at again while its histories move.
 const SETTLING: u32 = 3;
@@ -208,7 +218,7 @@ async fn read(scope: &Scope<'_>, tenants: &[&Tenant], out_of_order: OutOfOrder) 
         .iter()
         .map(|(id, tenants)| async move {
             let server = &scope.servers[id.0];
-            let readings = stream::iter(tenants.chunks(CHUNK))
+            let readings = stream::iter(tenants.chunks(chunk(tenants.len(), server.width())))
                 .map(|chunk| async move { (chunk, server.read(chunk).await) })
                 .buffer_unordered(READINGS.min(server.width()));
             let mut compared = Vec::with_capacity(tenants.len());
