@@ -96,6 +96,7 @@ impl Stepping<'_> {
         while let Some((tenant, turn)) = turns.next().await {
             result.take(tenant, turn);
         }
+        result.not_started.sort();
         result.tally.interrupted = self.stop.asked();
         result
     }
