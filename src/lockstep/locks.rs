@@ -25,7 +25,7 @@ use super::survey::Scope;
 const POLL: Duration = Duration::from_millis(250);
 
 /// How long an answer to the question whether the locks are held is good for.
-pub(crate) const FRESH: Duration = Duration::from_secs(1);
+pub(crate) const FRESH: Duration = Duration::from_millis(250);
 
 /// What was answered to a check of the locks, and when it was asked.
 pub(crate) struct Checked {

@@ -108,6 +108,7 @@ impl Stepping<'_> {
         while at_work.next().await.is_some() {}
         drop(at_work);
         let mut result = std::mem::take(&mut *held(result));
+        result.not_started.sort();
         result.tally.interrupted = self.stop.asked();
         result
     }
