@@ -35,6 +35,11 @@ pub(crate) trait Steps: Send {
     /// Journals the intent, runs the statement, and reads every result: see [`Step`].
     fn run(&mut self, step: Step<'_>) -> impl Future<Output = Result<(), Fault>> + Send;
 
+    /// Whether the statement that ran last was committed together with its intent, where the step said so.
+    fn was_atomic(&self) -> bool {
+        true
+    }
+
     /// Checks what must hold after the last statement.
     fn check(&mut self) -> impl Future<Output = Result<(), Fault>> + Send;
 
@@ -165,7 +170,9 @@ pub(crate) async fn apply(order: &Order<'_>, statements: &[Statement<'_>], steps
         let ran = async {
             let step = walk.step(idx, dialect, settled, steps).await?;
             settled = step.intent.is_atomic();
-            steps.run(step).await
+            steps.run(step).await?;
+            settled &= steps.was_atomic();
+            Ok(())
         };
         if let Err(fault) = ran.await {
             return Outcome::Failed(walk.stopped(idx + 1, fault, steps).await);

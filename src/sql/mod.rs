@@ -41,7 +41,7 @@ pub use plain::is_plain;
 pub use position::position;
 pub use qualified::{Qualified, qualified};
 pub use set::dialect_after;
-pub use trace::{Missing, Probe, Thing, Trace, only_defines, replay, trace};
+pub use trace::{Missing, Probe, Thing, Trace, only_defines, only_writes, replay, trace};
 
 use position::Lines;
 use split::{Clients, Item, Scanner};

@@ -8,7 +8,7 @@
 use std::time::Duration;
 
 use crate::engine::{JournalFormat, Order};
-use crate::sql::{Dialect, SqlMode, Statement, only_defines, split};
+use crate::sql::{Dialect, SqlMode, Statement, only_defines, only_writes, split};
 
 use super::link::{Greeting, Link};
 use super::sql;
@@ -70,7 +70,10 @@ pub(super) fn plain<'t>(order: &Order<'t>, greeting: &Greeting) -> Option<Vec<St
     (fits && is_plain(&statements, mode)).then_some(statements)
 }
 
-/// Whether a text only defines what is in its database, so that the session is as it was before.
+/// Whether a text only defines what is in its database, and writes to its tables: then the session is as it was before,
+/// where no trigger and no function is there.
 pub(super) fn is_plain(statements: &[Statement<'_>], mode: SqlMode) -> bool {
-    !statements.is_empty() && statements.iter().all(|one| only_defines(one.text, Dialect::MySql(mode)))
+    let dialect = Dialect::MySql(mode);
+    let is_plain = |one: &Statement<'_>| only_defines(one.text, dialect) || only_writes(one.text, dialect);
+    !statements.is_empty() && statements.iter().all(is_plain)
 }

@@ -16,6 +16,7 @@ mod flavor;
 mod inspect;
 mod link;
 mod lock;
+mod made;
 mod message;
 mod own_name;
 mod probe;

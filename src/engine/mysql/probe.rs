@@ -4,7 +4,7 @@
 //! by byte where the server tells `T` from `t`, those of other things without case.
 //! <https://dev.mysql.com/doc/refman/8.4/en/identifier-case-sensitivity.html>
 
-use crate::engine::traced::Traced;
+use crate::engine::traced::{ABSENT, Traced};
 use crate::sql::{Probe, Thing};
 
 use super::sql::literal;
@@ -13,12 +13,15 @@ use super::sql::literal;
 /// table's database.
 const TRIGGERS_OF: &str = "EVENT_OBJECT_SCHEMA";
 
-/// Writes the value of the journal's column `trace`; the server asks the probes as it writes the row.
-pub(super) fn trace(database: &str, traced: &Traced) -> String {
-    if traced.probes().is_empty() {
-        return literal(&traced.head());
+/// Writes the value of the journal's column `trace`; the server asks the probes as it writes the row, but for those of
+/// things that are known to be absent.
+pub(super) fn trace(database: &str, traced: &Traced, is_absent: &dyn Fn(&Probe) -> bool) -> String {
+    let (head, tail) = (traced.head(), traced.tail());
+    if traced.probes().iter().all(is_absent) {
+        let answers: String = traced.probes().iter().map(|_| ABSENT).collect();
+        return literal(&format!("{head}{answers}{tail}"));
     }
-    format!("CONCAT({}, {}, {})", literal(&traced.head()), answers(database, traced.probes()), literal(&traced.tail()))
+    format!("CONCAT({}, {}, {})", literal(&head), answers(database, traced.probes()), literal(&tail))
 }
 
 /// Writes the answers of these probes as one text of digits.
@@ -29,7 +32,7 @@ pub(super) fn answers(database: &str, probes: &[Probe]) -> String {
 
 /// Asks whether every table of a database rolls back, and everything that a statement of data may set off there.
 ///
-/// A trigger or function that names other databases may write to tables of theirs. One row, 1 or 0.
+/// A trigger or function that names other databases may write to tables of theirs. A condition.
 pub(super) fn is_transactional(database: &str) -> String {
     let database = literal(database);
     let elsewhere = |body: &str| {
@@ -37,13 +40,26 @@ pub(super) fn is_transactional(database: &str) -> String {
         format!("COALESCE({own} LIKE '%.%' OR {own} LIKE '%call%', TRUE)")
     };
     format!(
-        "SELECT NOT EXISTS (SELECT 1 FROM information_schema.TABLES WHERE TABLE_SCHEMA = {database} \
+        "NOT EXISTS (SELECT 1 FROM information_schema.TABLES WHERE TABLE_SCHEMA = {database} \
          AND TABLE_TYPE NOT LIKE '%VIEW' AND COALESCE(ENGINE, '') <> 'InnoDB') \
          AND NOT EXISTS (SELECT 1 FROM information_schema.TRIGGERS WHERE {TRIGGERS_OF} = {database} AND {}) \
          AND NOT EXISTS (SELECT 1 FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA = {database} \
          AND ROUTINE_TYPE = 'FUNCTION' AND {})",
         elsewhere("ACTION_STATEMENT"),
         elsewhere("ROUTINE_DEFINITION")
+    )
+}
+
+/// Writes the condition that a database has nothing but InnoDB's tables and views, and neither triggers nor functions:
+/// there a statement of data sets nothing off, and rolls back.
+pub(super) fn is_simple(database: &str) -> String {
+    let database = literal(database);
+    format!(
+        "NOT EXISTS (SELECT 1 FROM information_schema.TABLES WHERE TABLE_SCHEMA = {database} \
+         AND TABLE_TYPE NOT LIKE '%VIEW' AND COALESCE(ENGINE, '') <> 'InnoDB') \
+         AND NOT EXISTS (SELECT 1 FROM information_schema.TRIGGERS WHERE {TRIGGERS_OF} = {database}) \
+         AND NOT EXISTS (SELECT 1 FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA = {database} \
+         AND ROUTINE_TYPE = 'FUNCTION')"
     )
 }
 

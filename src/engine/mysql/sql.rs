@@ -16,6 +16,7 @@ use crate::engine::tables::{
 };
 use crate::engine::{JournalFormat, RunIdentity};
 use crate::history::AttemptOutcome;
+use crate::sql::Probe;
 use crate::tenant::Limits;
 
 use super::probe;
@@ -30,9 +31,14 @@ pub(super) fn name(identifier: &str) -> String {
     format!("`{}`", identifier.replace('`', "``"))
 }
 
-/// Writes a text as a literal that no `sql_mode` and no `SET NAMES` reads otherwise.
+/// Writes a text as a literal that no `sql_mode` and no `SET NAMES` reads otherwise: in hexadecimal, or as it is if no
+/// byte of it could end or escape anything, which the server reads faster.
 /// <https://dev.mysql.com/doc/refman/8.4/en/hexadecimal-literals.html>
 pub(super) fn literal(text: &str) -> String {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b" _-.,:+/".contains(&byte);
+    if !text.is_empty() && text.bytes().all(is_plain) {
+        return format!("_utf8mb4'{text}'");
+    }
     let mut made = String::with_capacity(12 + 2 * text.len());
     made.push_str("_utf8mb4 x'");
     for byte in text.bytes() {
@@ -244,31 +250,50 @@ pub(super) fn insert_history(database: &str, row: &JournalRow<'_>) -> String {
 
 /// Writes a journal row; `began` is an expression of when the order began, by the server's clock.
 pub(super) fn insert_journal(database: &str, row: &JournalRow<'_>, began: &str) -> String {
-    insert_journal_if(database, row, began, None)
+    insert_journal_if(database, row, began, &Provided::default())
 }
 
-/// Writes a journal row; an intent only if the condition holds. Else it is refused, with what follows in its message.
-pub(super) fn insert_journal_if(database: &str, row: &JournalRow<'_>, began: &str, condition: Option<&str>) -> String {
+/// What an intent's row relies on.
+pub(super) struct Provided<'p> {
+    /// What must hold; else the row is refused, with what follows in its message.
+    pub condition: Option<String>,
+    /// Which things are known to be absent without a question.
+    pub is_absent: &'p dyn Fn(&Probe) -> bool,
+}
+
+impl Default for Provided<'_> {
+    fn default() -> Self {
+        Self { condition: None, is_absent: &|_| false }
+    }
+}
+
+/// Writes a journal row; an intent's with what it relies on.
+pub(super) fn insert_journal_if(database: &str, row: &JournalRow<'_>, began: &str, provided: &Provided<'_>) -> String {
     const NOW: &str = "UTC_TIMESTAMP(6)";
     let began = match row.outcome {
         AttemptOutcome::Started => NOW,
         AttemptOutcome::Applied | AttemptOutcome::Failed | AttemptOutcome::Accepted => began,
     };
-    let duration = format!("TIMESTAMPDIFF(MICROSECOND, {began}, {NOW}) DIV 1000");
+    let duration = match row.outcome {
+        AttemptOutcome::Started => "0".to_owned(),
+        _ => format!("TIMESTAMPDIFF(MICROSECOND, {began}, {NOW}) DIV 1000"),
+    };
     let text = |text: Option<&str>| text.map_or("NULL".to_owned(), literal);
     let number = |number: Option<u32>| number.map_or("NULL".to_owned(), |n| n.to_string());
     let mark = row.statement.as_ref();
     let values = JOURNAL_COLUMNS.map(|column| match column {
         "fingerprint" => text(row.fingerprint),
         "accepted" => text(row.accepted),
-        TRACE => row.trace.as_ref().map_or("NULL".to_owned(), |traced| probe::trace(database, traced)),
+        TRACE => {
+            row.trace.as_ref().map_or("NULL".to_owned(), |traced| probe::trace(database, traced, provided.is_absent))
+        }
         "format" => JOURNAL_FORMAT.to_string(),
         "run_id" => literal(&row.run.run_id),
         "action" => literal(row.action),
         // A text may leave its database by code (EXECUTE IMMEDIATE 'USE …'): the next statement's intent then fails, and
         // with it the statement, for the column takes no NULL.
         "version" if row.outcome == AttemptOutcome::Started => {
-            let condition = condition.map_or(String::new(), |condition| format!(" AND {condition}"));
+            let condition = provided.condition.as_ref().map_or(String::new(), |condition| format!(" AND {condition}"));
             format!("IF(DATABASE() = {}{condition}, {}, NULL)", literal(database), row.version)
         }
         "version" => row.version.to_string(),

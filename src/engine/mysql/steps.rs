@@ -11,16 +11,19 @@ use mysql_async::ServerError;
 use crate::changeset::Width;
 use crate::engine::stepwise::{Fault, Step, Steps, failed};
 use crate::engine::tables::{HISTORY, JournalRow, StatementMark};
+use crate::engine::traced::Traced;
 use crate::engine::{Left, NOTICE_LIMIT, Order, Outcome};
 use crate::error::{Code, Diagnostic, Place, short};
 use crate::history::prefix_hash;
-use crate::sql::{Dialect, Statement};
+use crate::sql::{Dialect, Probe, Statement, Trace};
 
 use super::apply::Session;
 use super::entry::{self, Entry};
 use super::fault::{self, DUPLICATE, DUPLICATE_COLUMN, Ended, NOT_LOCKED, NOT_NULL};
 use super::link::{ANSWER_LIMIT, Cells, Sets, Trouble};
+use super::made::Made;
 use super::message::Message;
+use super::sql::Provided;
 use super::{Leased, MySqlServer, probe, sql};
 
 /// How long a statement that was told to end may take to do so.
@@ -58,6 +61,12 @@ pub(super) struct MySqlSteps<'o> {
     /// Whether something was sent that may have left its marks on the session, or may still arrive.
     is_marked: bool,
     begun: Begun,
+    /// Whether the next statement's intent must see that what it writes rolls back.
+    is_unproven: bool,
+    /// Whether the last statement's intent was found unfit to commit with it.
+    is_demoted: bool,
+    /// The table that the text made last.
+    made: Option<Made>,
 }
 
 /// Whether the text was begun.
@@ -128,21 +137,40 @@ impl Steps for MySqlSteps<'_> {
         if self.locked {
             return Ok(false);
         }
-        if let Some(known) = self.transactional {
-            return Ok(known);
+        match self.transactional {
+            Some(known) => Ok(known),
+            None if self.is_plain && self.commits_alone => {
+                self.is_unproven = true;
+                Ok(true)
+            }
+            None => self.ask_whether_transactional().await,
         }
-        let question = probe::is_transactional(self.database);
-        let sets = self.lease.ask(&question, ANSWER_LIMIT).await.map_err(|t| self.fault(t, None))?;
-        let all = first(sets).into_iter().next().flatten().as_deref() == Some("1");
-        Ok(*self.transactional.insert(all))
     }
 
-    async fn run(&mut self, step: Step<'_>) -> Result<(), Fault> {
-        let (statement, atomic) = (step.statement, step.intent.is_atomic());
+    fn was_atomic(&self) -> bool {
+        !self.is_demoted
+    }
+
+    async fn run(&mut self, mut step: Step<'_>) -> Result<(), Fault> {
+        let statement = step.statement;
         let no = step.intent.statement.as_ref().map_or(0, |mark| mark.statement_no);
         let entry = self.entry.take();
-        let (message, places) = self.compose(&step, entry.as_ref());
-        let (mut sent, mut ended) = self.send(message.text(), places.shown).await;
+        self.is_demoted = false;
+        let mut proves = std::mem::take(&mut self.is_unproven) && step.intent.is_atomic();
+        let (mut sent, mut ended, places) = loop {
+            let (message, places) = self.compose(&step, entry.as_ref(), proves);
+            let (sent, ended) = self.send(message.text(), places.shown).await;
+            match &sent {
+                Err(Trouble::Refused { done, error })
+                    if proves && entry.is_none() && error.code == NOT_NULL && *done < places.text =>
+                {
+                    proves = false;
+                    self.prove(&mut step).await?;
+                }
+                _ => break (sent, ended, places),
+            }
+        };
+        let atomic = step.intent.is_atomic();
         if matches!(&sent, Err(Trouble::Refused { done: 0, error }) if error.code == NOT_LOCKED && places.is_bare) {
             // Between LOCK TABLES and UNLOCK TABLES (every dump has them) no other table can be written, so these
             // statements have no intent: the last one stays that of LOCK TABLES.
@@ -157,6 +185,9 @@ impl Steps for MySqlSteps<'_> {
         let warnings = match sent {
             Ok(warnings) => {
                 self.recorded = places.recorded.is_some();
+                if proves {
+                    self.transactional = Some(true);
+                }
                 warnings
             }
             Err(Trouble::Refused { done, error }) if !begun(done) => {
@@ -167,7 +198,7 @@ impl Steps for MySqlSteps<'_> {
             Err(Trouble::Refused { done, error }) if [places.committed, places.recorded].contains(&Some(done)) => {
                 return Err(fault::lost(self.order, fault::server_words(&error)));
             }
-            Err(Trouble::Refused { done, .. }) if done > places.settled() => {
+            Err(Trouble::Refused { done, .. }) if places.settled().is_some_and(|settled| done > settled) => {
                 // The statement is done, and history and journal may be: what is not is sent again by itself.
                 self.recorded = places.recorded.is_some_and(|recorded| done > recorded);
                 self.is_marked = true;
@@ -279,6 +310,9 @@ impl<'o> MySqlSteps<'o> {
             recorded: false,
             is_marked: false,
             begun: Begun::Yes,
+            is_unproven: false,
+            is_demoted: false,
+            made: None,
         }
     }
 
@@ -320,14 +354,20 @@ impl<'o> MySqlSteps<'o> {
 
     /// Writes the message of a step: the server goes on to the statement only when the intent is written, and to history
     /// and journal only when the statement is done.
-    fn compose(&self, step: &Step<'_>, entry: Option<&Entry>) -> (Message, Places) {
+    fn compose(&self, step: &Step<'_>, entry: Option<&Entry>, proves: bool) -> (Message, Places) {
         let mut message = Message::default();
         for statement in entry.iter().flat_map(|entry| &entry.statements) {
             message.add(statement);
         }
-        let mut ready = entry.map(|entry| entry.ready.as_str());
         let began = &self.session.began;
-        let mut journal = |row: &JournalRow<'_>| sql::insert_journal_if(self.database, row, began, ready.take());
+        let ready = entry.map(|entry| entry.ready.clone()).into_iter();
+        let ready: Vec<String> = ready.chain(proves.then(|| probe::is_simple(self.database))).collect();
+        let mut ready = (!ready.is_empty()).then(|| ready.join(" AND "));
+        let is_absent = |probe: &Probe| self.made.as_ref().is_some_and(|made| made.lacks(probe));
+        let mut journal = |row: &JournalRow<'_>| {
+            let provided = Provided { condition: ready.take(), is_absent: &is_absent };
+            sql::insert_journal_if(self.database, row, began, &provided)
+        };
         if let Some(ahead) = &step.ahead {
             message.add(&journal(ahead));
         }
@@ -354,6 +394,27 @@ impl<'o> MySqlSteps<'o> {
         }
         places.is_bare = entry.is_none() && !alone && last.is_none();
         (message, places)
+    }
+
+    /// Asks what the intent's condition did not show, and makes of the step what the answer allows. Nothing of it has run.
+    async fn prove(&mut self, step: &mut Step<'_>) -> Result<(), Fault> {
+        // Something there may leave its marks on the session.
+        self.is_marked = true;
+        self.lease.ask("ROLLBACK", ANSWER_LIMIT).await.map_err(|t| self.fault(t, None))?;
+        self.check().await?;
+        if !self.ask_whether_transactional().await? {
+            self.is_demoted = true;
+            step.ahead = None;
+            step.intent.trace = Some(Traced::of(step.statement.text, Trace::Nothing));
+        }
+        Ok(())
+    }
+
+    async fn ask_whether_transactional(&mut self) -> Result<bool, Fault> {
+        let question = format!("SELECT {}", probe::is_transactional(self.database));
+        let sets = self.lease.ask(&question, ANSWER_LIMIT).await.map_err(|t| self.fault(t, None))?;
+        let all = first(sets).into_iter().next().flatten().as_deref() == Some("1");
+        Ok(*self.transactional.insert(all))
     }
 
     /// Whether what a statement did before it failed may have stayed: what a procedure committed, and rows of tables that
@@ -385,6 +446,11 @@ impl<'o> MySqlSteps<'o> {
         }
         self.transactional = None;
         let text = statement.text.to_ascii_lowercase();
+        match (Made::by(statement.text, self.dialect()), &mut self.made) {
+            (Some(made), _) => self.made = Some(made),
+            (None, Some(made)) if self.is_plain => made.add(&text),
+            (None, _) => self.made = None,
+        }
         let locks = text.match_indices("lock table").any(|(at, _)| !text[..at].ends_with("un"));
         self.locked = match first.as_str() {
             "unlock" | "start" | "begin" => false,
@@ -537,9 +603,10 @@ struct Places {
 }
 
 impl Places {
-    /// Returns the statement after which the text's own has taken effect for good.
-    fn settled(&self) -> usize {
-        self.committed.unwrap_or(self.text)
+    /// Returns the statement after which the text's own has taken effect for good; nothing where none of ours follows,
+    /// for then the text's own may have many results.
+    fn settled(&self) -> Option<usize> {
+        self.committed.or(self.recorded.map(|_| self.text))
     }
 }
 

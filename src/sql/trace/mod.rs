@@ -111,6 +111,13 @@ pub fn only_defines(statement: &str, dialect: Dialect) -> bool {
         && Words::read(statement, dialect).is_some_and(|words| mysql::only_defines(&words))
 }
 
+/// Whether a statement of MySQL or MariaDB writes rows of its own database's tables and, where no trigger and no function
+/// is there, leaves its session as it was. "No" where it is not known.
+pub fn only_writes(statement: &str, dialect: Dialect) -> bool {
+    matches!(dialect, Dialect::MySql(_))
+        && Words::read(statement, dialect).is_some_and(|words| mysql::only_writes(&words))
+}
+
 /// SQLite: everything can be in a transaction but what speaks of transactions, files and the session.
 ///
 /// <https://www.sqlite.org/lang_transaction.html>, <https://www.sqlite.org/lang_vacuum.html>

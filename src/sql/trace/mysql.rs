@@ -73,11 +73,34 @@ fn writes_file(words: &Words<'_>) -> bool {
 
 /// Whether the table of an `INSERT` or `REPLACE` bears no database's name.
 fn goes_into_own_table(words: &Words<'_>) -> bool {
-    const BETWEEN: [&str; 5] = ["low_priority", "delayed", "high_priority", "ignore", "into"];
     // Written behind the statement's end, by another thread.
     let delayed = words.is(1, "delayed");
-    let table = (1..words.len()).find(|&at| !words.is_one_of(at, &BETWEEN));
+    let table = target(words);
     !delayed && table.is_some_and(|at| words.name(at).is_some())
+}
+
+/// Returns where the table of an `INSERT` or `REPLACE` stands.
+fn target(words: &Words<'_>) -> Option<usize> {
+    const BETWEEN: [&str; 5] = ["low_priority", "delayed", "high_priority", "ignore", "into"];
+    (1..words.len()).find(|&at| !words.is_one_of(at, &BETWEEN))
+}
+
+/// See [`only_writes`](super::only_writes).
+pub(super) fn only_writes(words: &Words<'_>) -> bool {
+    // The parenthesis behind the table's name holds its columns.
+    let calls_from = match words.lower(0).as_str() {
+        "insert" | "replace" => target(words).map(|table| table + 1),
+        "update" | "delete" => Some(1),
+        _ => None,
+    };
+    calls_from.is_some_and(|from| is_pure(words, from))
+        && !(0..words.len()).any(|at| is_variable(words, at))
+        && names_no_database(words)
+        && trace(words) == Trace::Atomic
+}
+
+fn is_variable(words: &Words<'_>, at: usize) -> bool {
+    words.kind(at) == Some(Kind::Variable) || words.is_symbol(at, b'@')
 }
 
 /// Whether everything before a dot is a table or an alias that the statement names elsewhere alone.
@@ -133,7 +156,6 @@ pub(super) fn only_defines(words: &Words<'_>) -> bool {
     const DEFINED: [&str; 5] = ["table", "tables", "view", "index", "sequence"];
     let is_kind = |at: &usize| words.is_one_of(*at, &KINDS) || words.is(*at, "tables");
     let what = (1..words.len().min(HEAD)).find(is_kind).filter(|&at| words.is_one_of(at, &DEFINED));
-    let variable = |at: usize| words.kind(at) == Some(Kind::Variable) || words.is_symbol(at, b'@');
     let is_definition = |at: usize| {
         let temporary = (1..at).any(|at| words.is(at, "temporary"));
         // A query that fills a table is run, a view's is not.
@@ -142,7 +164,7 @@ pub(super) fn only_defines(words: &Words<'_>) -> bool {
     words.is_one_of(0, &["create", "alter", "drop", "rename"])
         && what.is_some_and(is_definition)
         && !words.cut
-        && !(0..words.len()).any(variable)
+        && !(0..words.len()).any(|at| is_variable(words, at))
 }
 
 /// Whether a new table is filled from a query.

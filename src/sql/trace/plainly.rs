@@ -22,7 +22,8 @@ const OF_ARGUMENTS: [&str; 14] = [
 ];
 
 /// What may stand before a parenthesis in a query that only reads.
-const READS: [&str; 62] = [
+const READS: [&str; 63] = [
+    "values",
     "select",
     "from",
     "join",

@@ -232,3 +232,51 @@ fn a_huge_statement_of_data_is_told_by_its_head_and_a_huge_definition_by_nothing
     let columns = (0..3000).map(|i| format!("ADD c{i} int")).collect::<Vec<_>>().join(", ");
     assert_eq!(told(&format!("ALTER TABLE t {columns}"), MYSQL), "nothing");
 }
+
+#[test]
+fn what_leaves_its_session_as_it_was_is_told_from_what_may_not() {
+    let mysql = Dialect::MySql(SqlMode::default());
+    for text in [
+        "CREATE TABLE t (id int, at date DEFAULT (now()))",
+        "CREATE UNIQUE INDEX i ON t (id)",
+        "ALTER TABLE t ADD COLUMN a int, ADD INDEX (a)",
+        "DROP TABLE IF EXISTS t, u",
+        "CREATE OR REPLACE VIEW v AS SELECT f(id) FROM t",
+    ] {
+        assert!(only_defines(text, mysql), "{text}");
+    }
+    for text in [
+        "CREATE TEMPORARY TABLE t (id int)",
+        "CREATE TABLE t AS SELECT f() AS a",
+        "CREATE TABLE t (id int) /*!50100 COMMENT 'x' */",
+        "CREATE PROCEDURE p() SELECT 1",
+        "CREATE DATABASE d",
+        "DROP USER u",
+        "SET @a = 1",
+        "LOCK TABLES t WRITE",
+        "USE other",
+    ] {
+        assert!(!only_defines(text, mysql), "{text}");
+    }
+    for text in [
+        "INSERT INTO t VALUES (1, 'a', now())",
+        "INSERT INTO `t` (id, note) VALUES (1, 'a') ON DUPLICATE KEY UPDATE note = 'b'",
+        "UPDATE t SET a = upper(b) WHERE id IN (SELECT id FROM u)",
+        "DELETE FROM t WHERE id > 3",
+    ] {
+        assert!(only_writes(text, mysql), "{text}");
+    }
+    for text in [
+        "INSERT INTO other.t VALUES (1)",
+        "INSERT INTO t VALUES (f(1))",
+        "INSERT INTO t VALUES (@a)",
+        "INSERT INTO t VALUES (last_insert_id())",
+        "INSERT INTO t SELECT id FROM other.v",
+        "INSERT DELAYED INTO t VALUES (1)",
+        "UPDATE t SET a = @a := 1",
+        "UPDATE t SET a = get_lock('a', 1)",
+        "SELECT 1",
+    ] {
+        assert!(!only_writes(text, mysql), "{text}");
+    }
+}
