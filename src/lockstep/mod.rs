@@ -9,6 +9,7 @@ mod budgets;
 mod closing;
 mod converge;
 mod drift;
+mod durable;
 mod event;
 mod expected;
 mod jitter;

@@ -64,6 +64,10 @@ impl Run<'_> {
             jobs: &jobs,
             ledger: &ledger,
         };
+        stepping.rely().await.map_err(|why| {
+            let state = "nothing was changed; whether what an earlier run committed is durable is not known";
+            refused(why.state(state).hint("run `mtmigrate up` again"))
+        })?;
         let mut done = None;
         for (idx, &version) in plan.steps().iter().enumerate() {
             let Some(changeset) = self.scope.changelog.get(version) else {
@@ -83,6 +87,7 @@ impl Run<'_> {
                 Ok(()) => stepping.run(changeset, &tenants).await,
                 Err(_) => stepping.none(version, &tenants),
             };
+            stepping.flush(changeset, &mut result).await;
             result.tally.lock_lost = lock.is_err();
             let last = idx + 1 == plan.steps().len();
             result.tally.interrupted &= !last;

@@ -82,6 +82,7 @@ pub(super) async fn try_lock(server: &Postgres, run: &RunIdentity, tenants: &[&T
             }
             session = open().await.map_err(|diagnostic| no_lock_session(server, diagnostic))?;
         }
+        server.unflushed.opened(&session);
         // Refused by old servers, which have no such limit.
         let _ = asking(&session, "SET idle_session_timeout = 0").await;
         let _ = asking(&session, NOTICES_DEATH).await;
@@ -222,6 +223,7 @@ pub(super) async fn check(server: &Postgres) -> Result<()> {
 
 pub(super) async fn unlock(server: &Postgres) {
     if let Some(locked) = server.locked.lock().await.take() {
+        server.unflushed.unlocked();
         locked.session.close().await;
     }
 }
