@@ -56,6 +56,8 @@ pub(crate) enum Bug {
     QuarantineIgnored,
     /// Versions above the target are applied too.
     TargetIgnored,
+    /// The next version opens before this one is on the servers' disks.
+    BarrierWithoutFlush,
     /// Nobody looks after a step whether all are alike.
     StepNotVerified,
     /// A run that left a tenant half applied exits like one that failed.

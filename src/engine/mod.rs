@@ -18,6 +18,7 @@ pub(crate) mod traced;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 
@@ -67,6 +68,17 @@ pub trait Server: Send + Sync {
 
     /// Applies a changeset to a tenant: executes, commits, records, and reads every result before it answers.
     fn apply<'a>(&'a self, order: Order<'a>) -> BoxFuture<'a, Outcome>;
+
+    /// Makes durable what this process committed here and what it read here: afterwards no crash of the server takes any
+    /// of it back. [`Server::apply`] alone does not promise that; where it does, there is nothing to do.
+    ///
+    /// Once under the lock after the reading that a run relies on, then before a barrier opens.
+    ///
+    /// # Errors
+    /// `MT205` where nobody knows whether it is durable: the server may have crashed since, and have lost it.
+    fn flush(&self) -> BoxFuture<'_, Result<()>> {
+        async { Ok(()) }.boxed()
+    }
 
     /// Finds out what became of a statement that was begun and whose end is not recorded: by what was journalled before
     /// it, and by what is there now. Writes nothing. Without the lock the answer is of this instant.

@@ -10,6 +10,7 @@ mod by_tenant;
 mod closing;
 mod converge;
 mod drift;
+mod durable;
 mod event;
 mod expected;
 mod jitter;

@@ -265,6 +265,12 @@ fn no_text(changeset: &Changeset, tenant: &Tenant) -> Failure {
 }
 
 impl StepResult {
+    /// Takes a tenant back that is among the applied no more.
+    pub fn take_back(&mut self, tenant: TenantId, failure: Failure) {
+        self.tally.applied -= 1;
+        self.take(tenant, Turn::Ended(Outcome::Failed(failure)));
+    }
+
     fn take(&mut self, tenant: TenantId, turn: Turn) {
         match turn {
             Turn::NotStarted => {

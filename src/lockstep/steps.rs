@@ -67,6 +67,10 @@ impl Run<'_> {
             ledger: &ledger,
             begun: AtomicUsize::new(0),
         };
+        stepping.rely().await.map_err(|why| {
+            let state = "nothing was changed; whether what an earlier run committed is durable is not known";
+            refused(why.state(state).hint("run `mtmigrate up` again"))
+        })?;
         let mut done = None;
         let mut checked = None;
         for (idx, &version) in plan.steps().iter().enumerate() {
@@ -105,6 +109,7 @@ impl Run<'_> {
                 }
                 Err(_) => stepping.none(version, &tenants),
             };
+            stepping.flush(changeset, &mut result).await;
             result.tally.lock_lost = lock.is_err();
             result.tally.interrupted &= !last;
             let verdict = Verdict { scope: self.scope, survey, plan, version };

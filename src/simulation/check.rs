@@ -76,6 +76,9 @@ impl World {
             if let Some(lacks) = view.below(version).find(|below| !has.contains(below)) {
                 wrong.push(format!("lockstep: t{other} lacks V{lacks}"));
             }
+            if let Some(may_lose) = self.may_lose(other, version) {
+                wrong.push(format!("lockstep: t{other} may lose V{may_lose} again"));
+            }
             let drifted = self.tenants[other].drifted;
             if drifted.zip(view.locked).is_some_and(|(since, locked)| since < locked) {
                 wrong.push(format!("the history of t{other} had drifted before the lock was taken"));
@@ -175,7 +178,11 @@ impl World {
             }
             Event::TenantApplied { tenant, version, .. } => {
                 view.said.insert(tenant.0, Said::Applied);
-                if !self.tenants[tenant.0].applied.contains(&version.0) {
+                view.claims.insert(tenant.0, version.0);
+                // A crash may have taken it back since; the barrier shows whether the run knows.
+                if !self.taken_back.contains(&(tenant.0, version.0))
+                    && !self.tenants[tenant.0].applied.contains(&version.0)
+                {
                     wrong.push(format!("it says that t{} has V{version}", tenant.0));
                 }
             }
@@ -187,6 +194,7 @@ impl World {
                     Left::Unknown => Said::Unknown,
                 };
                 view.said.insert(tenant.0, said);
+                view.claims.remove(&tenant.0);
                 if said == Said::Unchanged {
                     view.unchanged.insert((tenant.0, version.0));
                 }
@@ -198,8 +206,11 @@ impl World {
                     wrong.push(format!("it says that t{} was not started with V{version}", tenant.0));
                 }
             }
-            Event::Barrier { version, decision: Decision::Proceed, .. } => {
-                wrong.extend(self.unlike(process, version.0));
+            Event::Barrier { version, decision, .. } => {
+                wrong.extend(self.claimed(process));
+                if *decision == Decision::Proceed {
+                    wrong.extend(self.unlike(process, version.0));
+                }
             }
             Event::RunFinished(ending) => {
                 view.ending = Some(ending.clone());
@@ -210,6 +221,15 @@ impl World {
         for wrong in wrong {
             self.violate(format!("r{process}: {wrong}"));
         }
+    }
+
+    /// Returns what a run says at a barrier to be applied, and what a crash took back or may take back.
+    fn claimed(&self, process: ProcessId) -> Option<String> {
+        let view = self.runs.get(process)?;
+        let (tenant, version) = view.claims.iter().find(|(tenant, version)| {
+            !self.tenants[**tenant].applied.contains(*version) || self.may_lose(**tenant, **version + 1).is_some()
+        })?;
+        Some(format!("it says at a barrier that t{tenant} has V{version}, and it is not durable"))
     }
 
     /// Returns what must not be at a barrier that opens in a run that looks after each step: tenants with the same

@@ -21,7 +21,7 @@ impl World {
         }
         let tenant = *self.dice.pick(&tenants);
         let what = self.dice.below(4);
-        let state = &mut self.tenants[tenant];
+        let state = self.durable(tenant);
         let newest = state.rows.iter().enumerate().max_by_key(|(_, row)| number(row)).map(|(idx, _)| idx);
         let edit = match what {
             0 => {
@@ -55,6 +55,7 @@ impl World {
 
     /// Takes every change by hand back, and mends the schemas that a text left odd.
     pub fn take_back(&mut self) {
+        self.volatile.clear();
         for state in &mut self.tenants {
             for edit in std::mem::take(&mut state.edits).into_iter().rev() {
                 match edit {

@@ -41,6 +41,8 @@ pub(super) struct RunView {
     pub unchanged: BTreeSet<(usize, i64)>,
     /// What it said of each tenant last.
     pub said: BTreeMap<usize, Said>,
+    /// The version of which it said last that a tenant has it now.
+    pub claims: BTreeMap<usize, i64>,
     /// Whether it said that a tenant failed.
     pub failed: bool,
     /// Whether it was asked to stop.
@@ -99,6 +101,7 @@ impl RunView {
             lost: BTreeSet::new(),
             unchanged: BTreeSet::new(),
             said: BTreeMap::new(),
+            claims: BTreeMap::new(),
             failed: false,
             stopping: false,
             effects: 0,

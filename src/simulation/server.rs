@@ -1,5 +1,6 @@
 //! A simulated server as a runner knows it: the trait's promises, kept over a wire that breaks.
 
+use std::collections::BTreeSet;
 use std::hash::Hasher;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -36,6 +37,10 @@ pub(super) struct Simulated {
     /// Everything but the lock's connection.
     places: Semaphore,
     lock: Mutex<Option<Connection>>,
+    /// Whether the server has flushed under the lock: then commits are asynchronous.
+    flushes: AtomicBool,
+    /// What this process may have committed since the last flush: tenant and version.
+    unflushed: std::sync::Mutex<BTreeSet<(usize, i64)>>,
     /// Whether the process is dead: it can give nothing back.
     dead: Arc<AtomicBool>,
 }
@@ -44,6 +49,25 @@ pub(super) struct Simulated {
 pub(super) struct Leased<'s> {
     pub connection: Connection,
     _place: Option<SemaphorePermit<'s>>,
+}
+
+/// A flush whose answer was not heard: dropped, it notes that not to know is allowed.
+struct Unheard<'s> {
+    of: &'s Simulated,
+    due: BTreeSet<(usize, i64)>,
+}
+
+impl Drop for Unheard<'_> {
+    fn drop(&mut self) {
+        if self.due.is_empty() {
+            return;
+        }
+        let mut world = self.of.world.lock();
+        world.tell(format!("r{} has no answer to its flush of server {}", self.of.process, self.of.server));
+        if let Some(view) = world.runs.get_mut(self.of.process) {
+            view.lost.append(&mut self.due);
+        }
+    }
 }
 
 impl Leased<'_> {
@@ -57,7 +81,8 @@ impl Simulated {
     pub fn new(world: &Shared, process: ProcessId, server: usize, dead: Arc<AtomicBool>) -> Self {
         let width = world.lock().machines[server].max_connections as usize - 1;
         let (world, lock) = (world.clone(), Mutex::new(None));
-        Self { world, process, server, width, places: Semaphore::new(width), lock, dead }
+        let (flushes, unflushed) = (AtomicBool::new(false), std::sync::Mutex::default());
+        Self { world, process, server, width, places: Semaphore::new(width), lock, flushes, unflushed, dead }
     }
 
     /// Opens a connection, in a place of the budget.
@@ -142,10 +167,50 @@ impl Simulated {
         Err(Diagnostic::new(Code::LOCK_LOST, format!("the run lock on server {server} was lost")))
     }
 
+    /// Whether an order commits asynchronously; it is noted then.
+    pub fn asynchronous(&self, order: &Order<'_>) -> bool {
+        let flushes = self.flushes.load(Ordering::SeqCst);
+        if flushes {
+            self.unflushed().insert((order.tenant.id.0, order.changeset.version.0));
+        }
+        flushes
+    }
+
+    fn unflushed(&self) -> std::sync::MutexGuard<'_, BTreeSet<(usize, i64)>> {
+        self.unflushed.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// As PostgreSQL's: over the session of the lock, which was there before the first of the commits.
+    async fn flush_all(&self) -> Result<()> {
+        if !self.world.lock().flushes {
+            return Ok(());
+        }
+        let due = self.unflushed().clone();
+        if due.is_empty() && self.flushes.load(Ordering::SeqCst) {
+            return Ok(());
+        }
+        let mut unheard = Unheard { of: self, due };
+        let slot = self.lock.lock().await;
+        let server = self.server;
+        let flushed = match slot.as_ref() {
+            Some(connection) => connection.ask_at_once(move |world, _| world.flushed(server)).await.is_ok(),
+            None if unheard.due.is_empty() => return Ok(()),
+            None => false,
+        };
+        if flushed {
+            unheard.due.clear();
+            self.flushes.store(true, Ordering::SeqCst);
+            self.unflushed().clear();
+            return Ok(());
+        }
+        Err(Diagnostic::new(Code::OUTCOME_UNKNOWN, format!("server {server} did not confirm")))
+    }
+
     async fn give_back(&self) {
         if self.dead.load(Ordering::SeqCst) {
             return;
         }
+        self.flushes.store(false, Ordering::SeqCst);
         if let Some(connection) = self.lock.lock().await.take() {
             connection.close().await;
         }
@@ -211,7 +276,7 @@ impl Simulated {
                 return false;
             }
             world.tell(format!("t{tenant} {:?} at statement {:?}", row.outcome, row.statement_no));
-            world.tenants[tenant].journal(row);
+            world.durable(tenant).journal(row);
             true
         });
         if written.await? { Ok(resume) } else { Err(busy) }
@@ -291,8 +356,8 @@ impl Server for Simulated {
         let what: std::collections::BTreeMap<_, _> = what.collect();
         let run_id = run.run_id.clone();
         let keep = move |world: &mut World, tenant: usize| {
-            let state = &mut world.tenants[tenant];
             let Some((snapshot, record, accepted)) = what.get(&tenant) else { return };
+            let state = world.durable(tenant);
             if let Some(last) = state.last.as_mut().filter(|last| last.run_id == run_id) {
                 last.fingerprint = Some(record.clone());
                 last.accepted.clone_from(accepted);
@@ -308,7 +373,7 @@ impl Server for Simulated {
         let (tenant, snapshot) = (acceptance.tenant.id.0, acceptance.snapshot.clone());
         self.ask(move |world| {
             world.tell(format!("t{tenant} accepted"));
-            world.tenants[tenant].kept = Some(snapshot);
+            world.durable(tenant).kept = Some(snapshot);
             world.tenants[tenant].journal(row);
         })
         .boxed()
@@ -328,6 +393,10 @@ impl Server for Simulated {
 
     fn apply<'a>(&'a self, order: Order<'a>) -> BoxFuture<'a, Outcome> {
         self.apply_order(order).boxed()
+    }
+
+    fn flush(&self) -> BoxFuture<'_, Result<()>> {
+        self.flush_all().boxed()
     }
 
     fn fate<'a>(&'a self, begun: Begun<'a>) -> BoxFuture<'a, Result<Fate>> {

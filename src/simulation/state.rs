@@ -14,8 +14,10 @@ use crate::sql::{Probe, Thing};
 use super::world::{ProcessId, SessionId};
 
 /// A tenant.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct State {
+    /// Where it is.
+    pub server: usize,
     pub rows: Vec<Row>,
     pub last: Option<Attempt>,
     /// Names and definitions of what is in the schema.

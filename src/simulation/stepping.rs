@@ -137,7 +137,7 @@ impl Steps for SimulatedSteps<'_> {
         let asked = self.connection.ask(move |backend| async move {
             let pause = backend.at_once(|world| {
                 world.tell(format!("t{tenant} V{version} begins statement {no} by {run_id}"));
-                let state = &mut world.tenants[tenant];
+                let state = world.durable(tenant);
                 if let Some(ahead) = ahead {
                     state.journal(ahead);
                 }
@@ -156,8 +156,9 @@ impl Steps for SimulatedSteps<'_> {
                 if creates(&text).is_some_and(|(name, _)| there(&name)) {
                     return Err((Code::CHANGESET_FAILED, false));
                 }
+                let state = world.durable(tenant);
                 if atomic {
-                    world.tenants[tenant].journal(intent);
+                    state.journal(intent);
                 }
                 world.effect(&run_id, backend.id, (tenant, version, real), &text);
                 Ok(())
@@ -203,7 +204,7 @@ impl Steps for SimulatedSteps<'_> {
         let (tenant, row) = (self.order.tenant.id.0, attempt(&row, None));
         let asked = self.connection.ask_at_once(move |world, _| {
             world.tell(format!("t{tenant} {:?} at statement {:?}", row.outcome, row.statement_no));
-            world.tenants[tenant].journal(row);
+            world.durable(tenant).journal(row);
         });
         asked.await.map_err(|Gone| {
             let diagnostic = Diagnostic::new(Code::JOURNAL_NOT_WRITTEN, "the journal could not be written");
@@ -231,7 +232,7 @@ impl SimulatedSteps<'_> {
 /// Writes history and journal together.
 fn record(world: &mut World, run_id: &str, tenant: usize, history: Row, row: Attempt) {
     let version = row.version.0;
-    world.tenants[tenant].rows.push(history);
+    world.durable(tenant).rows.push(history);
     world.tenants[tenant].journal(row);
     world.recorded(run_id, tenant, version);
 }

@@ -47,6 +47,9 @@ pub(super) struct Told {
 /// No story takes as long, in virtual time.
 const FOREVER: Duration = Duration::from_secs(3 * 86_400);
 
+/// Of so many hundreds of seeds one has servers that refuse the flush.
+const UNFLUSHED: u64 = 8;
+
 /// Runs a seed in virtual time, on this thread.
 pub(super) fn tell(seed: u64) -> Told {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
@@ -75,7 +78,8 @@ impl Story {
             max_connections: server.max_connections.get(),
         };
         let machines = whole.servers.iter().map(machine).collect();
-        let world = World::new(dice.fork(), machines);
+        let mut world = World::new(dice.fork(), machines);
+        world.flushes = !(seed / 100).is_multiple_of(UNFLUSHED);
         let there = match dice.permille(300) {
             true => dice.between(1, whole.tenants.len() as u64) as usize,
             false => whole.tenants.len(),
@@ -122,7 +126,8 @@ impl Story {
         while fleet.tenants.len() < there {
             fleet.tenants.push(self.whole.tenants[fleet.tenants.len()].clone());
             let slow = self.dice.permille(150);
-            world.tenants.push(super::state::State { slow, ..Default::default() });
+            let server = fleet.tenants.last().map_or(0, |tenant| tenant.server.0);
+            world.tenants.push(super::state::State { server, slow, ..Default::default() });
         }
         world.tell(format!("{} tenants", fleet.tenants.len()));
         drop(world);

@@ -80,7 +80,7 @@ fn a_seed_repeats_itself() {
 }
 
 /// Every planted bug, for which of the first seeds must catch it.
-const PLANTED: [Bug; 28] = [
+const PLANTED: [Bug; 29] = [
     Bug::BarrierSkipped,
     Bug::BarrierForgetsFailures,
     Bug::BarrierForgetsUnknown,
@@ -106,6 +106,7 @@ const PLANTED: [Bug; 28] = [
     Bug::WidthIgnored,
     Bug::QuarantineIgnored,
     Bug::TargetIgnored,
+    Bug::BarrierWithoutFlush,
     Bug::StepNotVerified,
     Bug::HalfExitsAsFailed,
     Bug::HaltExitsAsDone,

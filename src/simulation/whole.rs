@@ -38,6 +38,8 @@ struct Message {
     checksum: u64,
     statements: Vec<String>,
     applied: crate::history::Attempt,
+    /// Whether its commit is durable only after a flush.
+    asynchronous: bool,
 }
 
 impl Simulated {
@@ -67,7 +69,7 @@ impl Simulated {
                 let row = JournalRow::of(order, AttemptOutcome::Failed).error(&diagnostic.one_line());
                 let (row, tenant) = (attempt(&row, None), order.tenant.id.0);
                 // Without its row in the journal it failed all the same.
-                let _ = leased.connection.ask_at_once(move |world, _| world.tenants[tenant].journal(row)).await;
+                let _ = leased.connection.ask_at_once(move |world, _| world.durable(tenant).journal(row)).await;
                 leased.close().await;
                 failure(diagnostic, Moment::Execute, Left::Unchanged, passes)
             }
@@ -83,7 +85,7 @@ impl Simulated {
 
     /// Sends the message; when the order is cancelled the server is told, and its answer awaited.
     async fn exchange(&self, order: &Order<'_>, leased: &Leased<'_>) -> Result<Said, Gone> {
-        let message = message(order);
+        let message = Message { asynchronous: self.asynchronous(order), ..message(order) };
         let asked = leased.connection.ask(|backend| work(backend, message));
         futures_util::pin_mut!(asked);
         tokio::select! {
@@ -143,6 +145,7 @@ fn message(order: &Order<'_>) -> Message {
         checksum: order.text.checksum(order.width),
         statements: statements.unwrap_or_default().iter().map(|statement| statement.text.to_owned()).collect(),
         applied: attempt(&JournalRow::of(order, AttemptOutcome::Applied), None),
+        asynchronous: false,
     }
 }
 
@@ -190,9 +193,13 @@ async fn work(backend: Backend, message: Message) -> Option<Said> {
 }
 
 impl World {
-    /// Makes a text, its history row and its journal row durable in one piece.
+    /// Commits a text, its history row and its journal row in one piece.
     fn commit(&mut self, by: &Backend, message: &Message) {
         let Message { run_id, tenant, version, .. } = message;
+        match message.asynchronous {
+            true => self.commits_later(*tenant, *version),
+            false => self.flushed(self.tenants[*tenant].server),
+        }
         for (idx, text) in message.statements.iter().enumerate() {
             self.effect(run_id, by.id, (*tenant, *version, idx as u32 + 1), text);
         }

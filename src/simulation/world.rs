@@ -29,6 +29,12 @@ pub(super) struct World {
     pub tenants: Vec<State>,
     pub machines: Vec<Machine>,
     pub sessions: BTreeMap<SessionId, Session>,
+    /// What is committed and not on its server's disk, in the order of its log.
+    pub volatile: Vec<Volatile>,
+    /// Whether servers let a run flush; where they do not, every commit is durable at once.
+    pub flushes: bool,
+    /// What a crash took back again: tenant and version.
+    pub taken_back: BTreeSet<(usize, i64)>,
     next_session: SessionId,
     /// Statements that fail for good until somebody mends their cause: tenant, version, statement.
     pub broken: BTreeSet<(usize, i64, u32)>,
@@ -50,6 +56,14 @@ pub(super) struct Machine {
     pub down_until: Instant,
     /// What a run may hold of its connections.
     pub max_connections: u32,
+}
+
+/// A commit that a crash of its server may take back.
+pub(super) struct Volatile {
+    pub tenant: usize,
+    pub version: i64,
+    /// The tenant without it.
+    before: State,
 }
 
 /// What goes wrong by chance, in so many of a thousand times.
@@ -137,6 +151,9 @@ impl World {
             tenants: Vec::new(),
             machines,
             sessions: BTreeMap::new(),
+            volatile: Vec::new(),
+            flushes: true,
+            taken_back: BTreeSet::new(),
             next_session: 1,
             broken: BTreeSet::new(),
             odd: BTreeSet::new(),
@@ -254,6 +271,45 @@ impl World {
         let gone: Vec<SessionId> =
             self.sessions.iter().filter(|(_, session)| session.server == server).map(|(id, _)| *id).collect();
         gone.into_iter().for_each(|id| self.end(id));
+        self.lose(server);
+    }
+
+    /// A commit is not on the disk yet: what the tenant is without it is kept.
+    pub fn commits_later(&mut self, tenant: usize, version: i64) {
+        let before = self.tenants[tenant].clone();
+        self.volatile.push(Volatile { tenant, version, before });
+    }
+
+    /// A server has written its log: what was committed there is durable.
+    pub fn flushed(&mut self, server: usize) {
+        self.volatile.retain(|one| self.tenants[one.tenant].server != server);
+    }
+
+    /// A commit that is durable at once: so is what was committed on the tenant's server before.
+    pub fn durable(&mut self, tenant: usize) -> &mut State {
+        self.flushed(self.tenants[tenant].server);
+        &mut self.tenants[tenant]
+    }
+
+    /// A server has crashed: of what was not on its disk the end of its log is lost.
+    fn lose(&mut self, server: usize) {
+        let (here, elsewhere): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.volatile).into_iter().partition(|one| self.tenants[one.tenant].server == server);
+        self.volatile = elsewhere;
+        if here.is_empty() {
+            return;
+        }
+        let kept = self.dice.below(here.len() as u64 + 1) as usize;
+        for Volatile { tenant, version, before } in here.into_iter().skip(kept).rev() {
+            self.tell(format!("t{tenant} has lost V{version}"));
+            self.taken_back.insert((tenant, version));
+            self.tenants[tenant] = State { transaction: None, ..before };
+        }
+    }
+
+    /// Returns a version below this one that a crash may take from a tenant.
+    pub fn may_lose(&self, tenant: usize, below: i64) -> Option<i64> {
+        self.volatile.iter().find(|one| one.tenant == tenant && one.version < below).map(|one| one.version)
     }
 
     /// Ends a session that holds a run lock, if there is any.

@@ -3,6 +3,7 @@
 //!
 //! The moments are random. A failing test prints its seed; `MTMIGRATE_SEED` runs it again.
 
+mod durability;
 mod fleet;
 mod mariadb;
 mod postgres;

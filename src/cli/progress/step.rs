@@ -40,10 +40,13 @@ impl Step {
         self.in_flight = self.in_flight.saturating_sub(1);
     }
 
-    /// Counts a tenant out that failed.
+    /// Counts a tenant out that failed; with nobody in flight it is one that was counted as applied before.
     pub fn tenant_failed(&mut self) {
         self.failed += 1;
-        self.in_flight = self.in_flight.saturating_sub(1);
+        match self.in_flight {
+            0 => self.applied = self.applied.saturating_sub(1),
+            in_flight => self.in_flight = in_flight - 1,
+        }
     }
 
     /// Takes note that so many tenants' schemas are alike.

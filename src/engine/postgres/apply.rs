@@ -21,7 +21,7 @@ use super::sql::{
     OWN_PATH, OWN_ROLE, PG_CATALOG_ALONE, Settings, assert_history, count_statements, ident, insert_history,
     insert_journal, insert_journal_where, literal, make_journal, make_tables, table,
 };
-use super::{Postgres, elsewhere, fault, home};
+use super::{Postgres, elsewhere, fault, home, key};
 
 /// How long a cancelled statement may take to end.
 const CANCELLED: Duration = Duration::from_secs(10);
@@ -85,7 +85,8 @@ pub(super) async fn apply(server: &Postgres, order: &Order<'_>) -> Outcome {
         };
         // What an earlier order left unread is not about this one.
         session.take_notices();
-        let message = message(order, &session, &schema);
+        let asynchronous = server.unflushed.asynchronous(&session, &key(order.tenant));
+        let message = message(order, &session, &schema, asynchronous);
         let left = Some(session.backend);
         let answer = match going.exchange(&session, &message.sql).await {
             Ok(answer) => answer,
@@ -136,7 +137,8 @@ fn shared<'o>(order: &'o Order<'_>) -> Option<&'o str> {
     }
 }
 
-fn message(order: &Order<'_>, session: &Session, schema: &str) -> Message {
+/// Makes the message; `asynchronous` is the statement that lets it commit so, if it may.
+fn message(order: &Order<'_>, session: &Session, schema: &str, asynchronous: &str) -> Message {
     let settings = Settings {
         verb: "SET LOCAL",
         search_path: None,
@@ -145,7 +147,7 @@ fn message(order: &Order<'_>, session: &Session, schema: &str) -> Message {
         checks_client: session.checks_client,
     };
     let fence = Fence::around(order, schema);
-    let mut sql = settings.sql();
+    let mut sql = settings.sql() + asynchronous;
     let first = fence.as_ref().map(Fence::before).unwrap_or_default() + &make_tables(order, schema);
     if !first.is_empty() {
         sql.push_str(PG_CATALOG_ALONE);

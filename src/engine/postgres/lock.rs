@@ -83,6 +83,7 @@ pub(super) async fn try_lock(server: &Postgres, run: &RunIdentity, tenants: &[&T
                 }
             };
         }
+        server.unflushed.opened(&session);
         *locked = Some(Locked { session, run: run.clone(), keys: Vec::new() });
     }
     let answer = match locked.as_mut() {
@@ -239,6 +240,7 @@ pub(super) async fn check(server: &Postgres) -> Result<()> {
 
 pub(super) async fn unlock(server: &Postgres) {
     if let Some(locked) = server.locked.lock().await.take() {
+        server.unflushed.unlocked();
         locked.session.close().await;
     }
 }

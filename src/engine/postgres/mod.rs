@@ -8,6 +8,7 @@ mod apply;
 mod elsewhere;
 mod fault;
 mod fence;
+mod flush;
 mod greeting;
 mod groups;
 mod lock;
@@ -40,6 +41,7 @@ use crate::history::Attempt;
 use crate::schema::{Include, Snapshot};
 use crate::tenant::{self, Tenant};
 
+use flush::Unflushed;
 use lock::Locked;
 use pooler::Way;
 use session::{Door, Key, Session};
@@ -57,6 +59,7 @@ pub(super) struct Postgres {
     pool: Pool<Key, Session>,
     locked: Arc<tokio::sync::Mutex<Option<Locked>>>,
     watch: Arc<Watch>,
+    unflushed: Unflushed,
     /// Whose sessions may be shared by a pooler: looked into before the run lock is taken.
     doubtful: Mutex<Vec<Key>>,
     /// One no-transaction changeset at a time in a database: `CREATE INDEX CONCURRENTLY` waits for every transaction
@@ -75,6 +78,7 @@ impl Postgres {
             watch: Arc::new(Watch { door: door.clone(), locked: locked.clone() }),
             door,
             doubtful: Mutex::default(),
+            unflushed: Unflushed::default(),
             server,
             include,
             name: Mutex::new(concat!("mtmigrate ", env!("CARGO_PKG_VERSION")).to_owned()),
@@ -86,10 +90,15 @@ impl Postgres {
 
     /// Returns a session in the tenant's database; a text may have left anything in it.
     async fn session(&self, tenant: &Tenant) -> Result<Lease<'_, Key, Session>> {
-        let key = &Key { access: tenant.access.clone(), database: tenant.datasource.database().to_owned() };
+        self.session_with(&key(tenant)).await
+    }
+
+    /// Returns a session with this key.
+    async fn session_with(&self, key: &Key) -> Result<Lease<'_, Key, Session>> {
         let name = &self.session_name();
         let lease = self.pool.lease(key, || async {
             let session = Session::open(&self.door, key, name).await?;
+            self.unflushed.opened(&session);
             Ok(session.watched(self.watch.clone(), key.clone()))
         });
         let lease = lease.await?;
@@ -127,6 +136,11 @@ impl Postgres {
         let mut alone = self.alone.lock().unwrap_or_else(PoisonError::into_inner);
         alone.entry(database.to_owned()).or_default().clone()
     }
+}
+
+/// Returns which sessions are a tenant's.
+fn key(tenant: &Tenant) -> Key {
+    Key { access: tenant.access.clone(), database: tenant.datasource.database().to_owned() }
 }
 
 /// Returns the schema that is the tenant's: its own, or the one that the session began in.
@@ -188,6 +202,10 @@ impl Server for Postgres {
             }
         }
         .boxed()
+    }
+
+    fn flush(&self) -> BoxFuture<'_, Result<()>> {
+        flush::flush(self).boxed()
     }
 
     fn fate<'a>(&'a self, begun: Begun<'a>) -> BoxFuture<'a, Result<Fate>> {

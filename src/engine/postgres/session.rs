@@ -8,6 +8,7 @@ use std::time::Duration;
 use futures_util::{StreamExt, future, stream};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 use tokio_postgres::config::SslMode;
 use tokio_postgres::tls::MakeTlsConnect;
 use tokio_postgres::{AsyncMessage, CancelToken, Client, Config, NoTls, SimpleQueryMessage};
@@ -21,6 +22,7 @@ use crate::error::Result;
 use crate::tenant::{Access, Address, Server, TlsMode};
 
 use super::fault::{Opening, unreachable};
+use super::flush::Commits;
 use super::greeting::greeted_by;
 use super::pooler::Way;
 use super::socket::Socket;
@@ -74,6 +76,10 @@ pub(super) struct Session {
     pub checks_client: bool,
     /// The schema that an unqualified name means at the session's start.
     pub home: Option<String>,
+    /// The session's own `synchronous_commit` at its start; nothing for a value that is not known.
+    pub commits: Option<Commits>,
+    /// When it was ready: whatever it sent was sent later.
+    pub opened: Instant,
     /// The server process that serves it.
     pub backend: Backend,
     /// How it reaches that process.
@@ -146,14 +152,18 @@ impl Session {
         let sql = format!(
             "SELECT pg_catalog.current_setting('server_version_num'), pg_catalog.version(), \
              pg_catalog.current_schema(), pid, {}, pg_catalog.host(pg_catalog.inet_client_addr()), \
-             pg_catalog.inet_client_port() FROM pg_catalog.pg_stat_get_activity(pg_catalog.pg_backend_pid())",
+             pg_catalog.inet_client_port(), pg_catalog.current_setting('synchronous_commit') \
+             FROM pg_catalog.pg_stat_get_activity(pg_catalog.pg_backend_pid())",
             Backend::BEGAN
         );
         let mut rows = self.ask(&sql).await?;
-        if let Some([number, words, home, pid, began, address, port]) = rows.first_mut().map(Vec::as_mut_slice) {
+        if let Some([number, words, home, pid, began, address, port, commits]) = rows.first_mut().map(Vec::as_mut_slice)
+        {
             let number = number.as_deref().and_then(|v| v.parse().ok()).unwrap_or(0);
             self.checks_client = checks_client(number, words.as_deref().unwrap_or_default());
             self.home = home.take();
+            self.commits = commits.as_deref().and_then(Commits::parse);
+            self.opened = Instant::now();
             let pid = pid.as_deref().and_then(|pid| pid.parse().ok()).unwrap_or(0);
             self.backend = Backend { pid, began: began.as_deref().and_then(|at| at.parse().ok()) };
             let greeted = greeted_by(&self.client.cancel_token()).await;
@@ -206,6 +216,8 @@ impl Session {
             used: AtomicBool::new(false),
             checks_client: false,
             home: None,
+            commits: None,
+            opened: Instant::now(),
             backend: Backend { pid: 0, began: None },
             way: Way::Unknown,
             ours: None,

@@ -68,6 +68,8 @@ struct TenantRun {
     applied: usize,
     /// The last one.
     version: Option<Version>,
+    /// The one before it.
+    before: Option<Version>,
     duration: Duration,
     retries: u32,
     notices: Vec<String>,
@@ -155,7 +157,7 @@ impl RunReport {
                 self.notice(*tenant, format!("{begun}; {mark}: {words}"));
             }
             Event::TenantApplied { tenant, version, applied } => self.applied(*tenant, *version, applied),
-            Event::TenantFailed { tenant, failure, .. } => self.failed(*tenant, failure),
+            Event::TenantFailed { tenant, version, failure } => self.failed(*tenant, *version, failure),
             Event::Barrier { version, tally, decision, elapsed } => {
                 let step = self.steps.iter_mut().rev().find(|step| step.version == *version);
                 if let Some(step) = step {
@@ -229,7 +231,7 @@ impl RunReport {
         let Some(tenant) = self.tenant(id) else { return };
         tenant.turn = Some(Turn::Applied);
         tenant.applied += 1;
-        tenant.version = Some(version);
+        tenant.before = tenant.version.replace(version);
         tenant.duration += applied.duration;
         let kept = applied.notices.len().min(NOTICE_LIMIT.saturating_sub(tenant.notices.len())).min(room);
         tenant.notices.extend_from_slice(&applied.notices[..kept]);
@@ -237,8 +239,13 @@ impl RunReport {
         self.notices_kept += kept;
     }
 
-    fn failed(&mut self, id: TenantId, failure: &Failure) {
+    fn failed(&mut self, id: TenantId, version: Version, failure: &Failure) {
         let Some(tenant) = self.tenant(id) else { return };
+        if tenant.turn == Some(Turn::Applied) && tenant.version == Some(version) {
+            // It was committed, and then its server did not confirm that it is on its disk.
+            tenant.applied -= 1;
+            tenant.version = tenant.before.take();
+        }
         tenant.turn = Some(match failure.left {
             Left::Unchanged => Turn::Failed,
             Left::Half { .. } => Turn::HalfApplied,
@@ -272,6 +279,7 @@ impl TenantRun {
             turn: None,
             applied: 0,
             version: None,
+            before: None,
             duration: Duration::ZERO,
             retries: 0,
             notices: Vec::new(),
