@@ -251,6 +251,9 @@ pub struct Order<'a> {
     pub known: Known,
     /// How long its statements may wait and run.
     pub limits: Limits,
+    /// Which of those that give the server orders gives it. A tenant keeps its lane from changeset to changeset while no
+    /// lane runs dry: a connection that is used in one lane knows its tenants' tables.
+    pub lane: usize,
     /// When cancelled, what can be rolled back is.
     pub cancel: CancellationToken,
 }

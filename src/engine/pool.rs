@@ -46,7 +46,7 @@ pub(crate) struct Pool<K, C> {
 
 struct Held<K, C> {
     /// The least recently used first.
-    idle: VecDeque<(K, C)>,
+    idle: VecDeque<Idle<K, C>>,
     /// Those in use, and those that are being made.
     leased: usize,
     limit: usize,
@@ -56,10 +56,18 @@ struct Held<K, C> {
     starving: Option<(Instant, Instant)>,
 }
 
+struct Idle<K, C> {
+    key: K,
+    /// Whose turn it was used in last.
+    lane: usize,
+    connection: C,
+}
+
 /// A connection in use.
 pub(crate) struct Lease<'p, K: PartialEq + Clone, C: Close> {
     pool: &'p Pool<K, C>,
     key: K,
+    lane: usize,
     connection: Option<C>,
     /// Whether it was opened for this lease, and has a fresh session.
     pub fresh: bool,
@@ -82,7 +90,7 @@ impl<K: PartialEq + Clone + Send, C: Close> Pool<K, C> {
 
     /// Whether a connection with this key is idle.
     pub fn has(&self, key: &K) -> bool {
-        self.held().idle.iter().any(|(k, _)| k == key)
+        self.held().idle.iter().any(|idle| idle.key == *key)
     }
 
     /// Returns an idle connection with this key, or opens one, closing another if the budget asks for it.
@@ -95,6 +103,17 @@ impl<K: PartialEq + Clone + Send, C: Close> Pool<K, C> {
     where
         F: Future<Output = Result<C>>,
     {
+        self.lease_in(0, key, connect).await
+    }
+
+    /// As [`Pool::lease`], the one that was used in this lane last before others with the key.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn lease_in<F>(&self, lane: usize, key: &K, connect: impl Fn() -> F) -> Result<Lease<'_, K, C>>
+    where
+        F: Future<Output = Result<C>>,
+    {
         let mut pause = FIRST_PAUSE;
         loop {
             let permit = self
@@ -102,9 +121,9 @@ impl<K: PartialEq + Clone + Send, C: Close> Pool<K, C> {
                 .acquire()
                 .await
                 .map_err(|_| Diagnostic::new(Code::BUG, "a connection was asked for after the pool was closed"))?;
-            let (found, evicted) = self.take(key);
+            let (found, evicted) = self.take(lane, key);
             let mut lease =
-                Lease { pool: self, key: key.clone(), connection: None, fresh: false, permit: Some(permit) };
+                Lease { pool: self, key: key.clone(), lane, connection: None, fresh: false, permit: Some(permit) };
             if let Some(evicted) = evicted {
                 evicted.close().await;
             }
@@ -147,7 +166,7 @@ impl<K: PartialEq + Clone + Send, C: Close> Pool<K, C> {
                     let idle = self.held().idle.pop_front();
                     self.lower(0);
                     match idle {
-                        Some((_, idle)) => idle.close().await,
+                        Some(idle) => idle.connection.close().await,
                         None => self.starve(refusal, &mut pause).await?,
                     }
                 }
@@ -159,7 +178,7 @@ impl<K: PartialEq + Clone + Send, C: Close> Pool<K, C> {
     /// Closes the idle connections, all at once.
     pub async fn close(&self) {
         let idle = std::mem::take(&mut self.held().idle);
-        join_all(idle.into_iter().map(|(_, connection)| connection.close())).await;
+        join_all(idle.into_iter().map(|idle| idle.connection.close())).await;
     }
 
     /// Lowers the limit to the connections that there are, without the `mine` that were not made; returns how many
@@ -195,15 +214,16 @@ impl<K: PartialEq + Clone + Send, C: Close> Pool<K, C> {
         Ok(())
     }
 
-    fn take(&self, key: &K) -> (Option<C>, Option<C>) {
+    fn take(&self, lane: usize, key: &K) -> (Option<C>, Option<C>) {
         let mut held = self.held();
         held.leased += 1;
-        held.idle.retain(|(_, connection)| !connection.is_closed());
-        if let Some(at) = held.idle.iter().rposition(|(k, _)| k == key) {
-            return (held.idle.remove(at).map(|(_, c)| c), None);
+        held.idle.retain(|idle| !idle.connection.is_closed());
+        let same_lane = held.idle.iter().rposition(|idle| idle.key == *key && idle.lane == lane);
+        if let Some(at) = same_lane.or_else(|| held.idle.iter().rposition(|idle| idle.key == *key)) {
+            return (held.idle.remove(at).map(|idle| idle.connection), None);
         }
         let full = held.idle.len() + held.leased > held.limit;
-        let evicted = if full { held.idle.pop_front().map(|(_, c)| c) } else { None };
+        let evicted = if full { held.idle.pop_front().map(|idle| idle.connection) } else { None };
         (None, evicted)
     }
 }
@@ -229,7 +249,7 @@ impl<K: PartialEq + Clone + Send, C: Close> Lease<'_, K, C> {
             let mut held = self.pool.held();
             // This one is counted among the leased until it is dropped.
             if held.idle.len() + held.leased <= held.limit {
-                held.idle.push_back((self.key.clone(), connection));
+                held.idle.push_back(Idle { key: self.key.clone(), lane: self.lane, connection });
             }
         }
     }

@@ -15,6 +15,7 @@ mod event;
 mod expected;
 mod jitter;
 mod judge;
+mod lanes;
 mod ledger;
 mod locks;
 mod repair;

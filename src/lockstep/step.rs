@@ -20,6 +20,7 @@ use super::barrier::Tally;
 use super::budgets::Budgets;
 use super::event::{Event, Sink};
 use super::jitter::Jitter;
+use super::lanes::Lanes;
 use super::ledger::Ledger;
 use super::stop::Stop;
 use super::survey::Scope;
@@ -86,21 +87,17 @@ impl Stepping<'_> {
         // to remember is made once for each of them, and not once for each tenant.
         let mut at_work: FuturesUnordered<_> = by_server
             .into_iter()
-            .flat_map(|(server, mut tenants)| {
+            .flat_map(|(server, tenants)| {
                 let width = self.scope.servers[server.0].width() * if planted::is(Bug::WidthIgnored) { 2 } else { 1 };
                 // To and fro: the connections that the step before used last are the first ones of this step. From end
                 // to end again, a server with more databases than its budget would find none of them.
-                if back && tenants.len() > width {
-                    tenants.reverse();
-                }
-                let at_once = width.min(tenants.len());
-                let waiting = Arc::new(Mutex::new(tenants.into_iter()));
-                (0..at_once).map(move |_| waiting.clone())
+                let lanes = Arc::new(Lanes::new(tenants, width, back));
+                (0..lanes.count()).map(move |lane| (lanes.clone(), lane))
             })
-            .map(|waiting| async move {
-                while let Some(tenant) = next(&waiting) {
+            .map(|(lanes, lane)| async move {
+                while let Some(tenant) = lanes.next(lane) {
                     begin();
-                    let turn = self.turn(changeset, tenant, halting).await;
+                    let turn = self.turn(changeset, tenant, lane, halting).await;
                     held(result).take(tenant.id, turn);
                 }
             })
@@ -124,7 +121,7 @@ impl Stepping<'_> {
         result
     }
 
-    async fn turn(&self, changeset: &Changeset, tenant: &Tenant, halting: &AtomicBool) -> Turn {
+    async fn turn(&self, changeset: &Changeset, tenant: &Tenant, lane: usize, halting: &AtomicBool) -> Turn {
         let version = changeset.version;
         let Ok(_job) = self.jobs.acquire().await else { return Turn::NotStarted };
         let halts = halting.load(Ordering::SeqCst) && !planted::is(Bug::HaltingIgnored);
@@ -133,7 +130,7 @@ impl Stepping<'_> {
             return Turn::NotStarted;
         }
         (self.events)(Event::TenantStarted { tenant: tenant.id, version });
-        let outcome = mistaken(self.order(changeset, tenant, halting).await);
+        let outcome = mistaken(self.order(changeset, tenant, lane, halting).await);
         self.budgets.tell_of(tenant.server, self.events);
         match &outcome {
             Outcome::Applied(applied) => {
@@ -149,7 +146,7 @@ impl Stepping<'_> {
     }
 
     /// Gives the order to the server, again for a moment's trouble.
-    async fn order(&self, changeset: &Changeset, tenant: &Tenant, halting: &AtomicBool) -> Outcome {
+    async fn order(&self, changeset: &Changeset, tenant: &Tenant, lane: usize, halting: &AtomicBool) -> Outcome {
         let Some(text) = changeset.text(tenant.datasource.engine()) else {
             return Outcome::Failed(no_text(changeset, tenant));
         };
@@ -169,6 +166,7 @@ impl Stepping<'_> {
                 resume: self.resume(changeset, tenant),
                 known: self.ledger.known(tenant.id),
                 limits,
+                lane,
                 cancel: self.stop.hard().clone(),
             };
             let outcome = self.scope.servers[tenant.server.0].apply(order).await;
@@ -221,11 +219,6 @@ impl Stepping<'_> {
             _ => None,
         }
     }
-}
-
-/// Returns who is next among those of a server.
-fn next<'t>(waiting: &Mutex<std::vec::IntoIter<&'t Tenant>>) -> Option<&'t Tenant> {
-    held(waiting).next()
 }
 
 fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -62,10 +62,11 @@ pub(super) async fn apply(server: &Postgres, order: &Order<'_>) -> Outcome {
         Some(shared) => Some(shared.lock().await),
         None => None,
     };
+    let key = key(order.tenant);
     loop {
         let session = tokio::select! {
             biased;
-            session = server.session(order.tenant) => session,
+            session = server.session_with(order.lane, &key) => session,
             () = order.cancel.cancelled() => {
                 return going.failed(failed(order, Code::CANCELLED), Moment::Prepare, Left::Unchanged, false);
             }
@@ -85,7 +86,7 @@ pub(super) async fn apply(server: &Postgres, order: &Order<'_>) -> Outcome {
         };
         // What an earlier order left unread is not about this one.
         session.take_notices();
-        let asynchronous = server.unflushed.asynchronous(&session, &key(order.tenant));
+        let asynchronous = server.unflushed.asynchronous(&session, &key);
         let message = message(order, &session, &schema, asynchronous);
         let left = Some(session.backend);
         let answer = match going.exchange(&session, &message.sql).await {

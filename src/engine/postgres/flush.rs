@@ -150,7 +150,7 @@ pub(super) async fn flush(server: &Postgres) -> Result<()> {
 
 /// Flushes over a session that was there before the first of the commits, if one is left.
 async fn by_an_older_session(server: &Postgres, since: Instant, key: &Key, sql: &str) -> bool {
-    let Ok(session) = server.session_with(key).await else { return false };
+    let Ok(session) = server.session_with(0, key).await else { return false };
     let older = session.opened <= since;
     let flushed = older && session.reset().await.is_ok() && session.ask(sql).await.is_ok();
     match flushed || !older {

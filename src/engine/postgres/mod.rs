@@ -90,13 +90,13 @@ impl Postgres {
 
     /// Returns a session in the tenant's database; a text may have left anything in it.
     async fn session(&self, tenant: &Tenant) -> Result<Lease<'_, Key, Session>> {
-        self.session_with(&key(tenant)).await
+        self.session_with(0, &key(tenant)).await
     }
 
-    /// Returns a session with this key.
-    async fn session_with(&self, key: &Key) -> Result<Lease<'_, Key, Session>> {
+    /// Returns a session with this key, the lane's own if it is idle.
+    async fn session_with(&self, lane: usize, key: &Key) -> Result<Lease<'_, Key, Session>> {
         let name = &self.session_name();
-        let lease = self.pool.lease(key, || async {
+        let lease = self.pool.lease_in(lane, key, || async {
             let session = Session::open(&self.door, key, name).await?;
             self.unflushed.opened(&session);
             Ok(session.watched(self.watch.clone(), key.clone()))

@@ -24,6 +24,7 @@ pub(super) struct Job {
     resume: Option<Resume>,
     known: Known,
     limits: Limits,
+    lane: usize,
     cancel: CancellationToken,
 }
 
@@ -52,6 +53,7 @@ impl Job {
             resume: order.resume.clone(),
             known: order.known.clone(),
             limits: order.limits,
+            lane: order.lane,
             cancel: order.cancel.clone(),
         }
     }
@@ -69,6 +71,7 @@ impl Job {
             resume: self.resume.clone(),
             known: self.known.clone(),
             limits: self.limits,
+            lane: self.lane,
             cancel: self.cancel.clone(),
         }
     }

@@ -109,6 +109,7 @@ impl Scene {
         let (changeset, text) = changeset(version, sql, no_transaction);
         self.server
             .apply(Order {
+                lane: 0,
                 tenant,
                 changeset: &changeset,
                 text: &text,
