@@ -37,7 +37,7 @@ use std::fmt;
 
 pub use dialect::{Dialect, EngineKind, SqlMode};
 pub use hazards::{Hazard, HazardKind, hazards};
-pub use plain::is_plain;
+pub use plain::{is_plain, only_makes};
 pub use position::position;
 pub use qualified::{Qualified, qualified};
 pub use set::dialect_after;

@@ -50,6 +50,18 @@ pub fn is_plain(text: &str, engine: EngineKind) -> bool {
     engine == EngineKind::Postgres && plain(text)
 }
 
+/// Whether the text does nothing but make tables and indexes, plainly: [`is_plain`], and no code of anybody's runs that could
+/// change the session. A new table has no rows to be computed or checked, and PostgreSQL takes back what the code of an
+/// index's expressions and operators did to the session.
+/// <https://www.postgresql.org/docs/current/release-8-4-2.html>
+pub fn only_makes(text: &str, engine: EngineKind) -> bool {
+    let makes = |statement: &str| {
+        let mut words = statement.split_whitespace().map(str::to_ascii_uppercase);
+        words.next().as_deref() == Some("CREATE")
+    };
+    is_plain(text, engine) && split(text, Dialect::Postgres).is_ok_and(|all| all.iter().all(|one| makes(one.text)))
+}
+
 fn is_plain_statement(statement: &str) -> bool {
     let mut lexer = Lexer::new(statement, Dialect::Postgres);
     let mut words: Vec<String> = Vec::new();
@@ -106,6 +118,24 @@ mod tests {
         ] {
             assert!(is_plain(text, EngineKind::Postgres), "{text}");
         }
+    }
+
+    #[test]
+    fn what_computes_or_checks_rows_does_more_than_make() {
+        for (text, makes) in [
+            ("CREATE TABLE a (id bigint DEFAULT f()); create unique index i ON a (lower(note));", true),
+            ("-- a comment\nCREATE UNLOGGED TABLE a (id bigint)", true),
+            ("/* a */ CREATE TABLE a (id bigint)", true),
+            ("CREATE TABLE a (id int); ALTER TABLE a ADD b int DEFAULT f()", false),
+            ("ALTER TABLE a ADD CONSTRAINT c UNIQUE (b)", false),
+            ("DROP TABLE a", false),
+            ("COMMENT ON TABLE a IS 'x'", false),
+            ("CREATE TABLE a (id int CHECK (f(id)))", false),
+            ("CREATE TABLE a (id int); SELECT f()", false),
+        ] {
+            assert_eq!(only_makes(text, EngineKind::Postgres), makes, "{text}");
+        }
+        assert!(!only_makes("CREATE TABLE a (id int)", EngineKind::Sqlite));
     }
 
     #[test]

@@ -13,7 +13,7 @@ use crate::engine::tables::{HISTORY, JOURNAL, JournalRow};
 use crate::engine::{Applied, Failure, Left, Moment, Order, Outcome};
 use crate::error::{Code, Diagnostic};
 use crate::history::AttemptOutcome;
-use crate::sql::{Dialect, split};
+use crate::sql::{Dialect, EngineKind, only_makes, split};
 
 use super::fence::{self, FIRE_DEFERRED, Fence};
 use super::session::{Answer, Key, Session};
@@ -87,9 +87,10 @@ pub(super) async fn apply(server: &Postgres, order: &Order<'_>) -> Outcome {
         // What an earlier order left unread is not about this one.
         session.take_notices();
         let asynchronous = server.unflushed.asynchronous(&session, &key);
-        let message = message(order, &session, &schema, asynchronous);
+        let standing = Standing::of(order, &session);
+        let message = message(order, &session, &schema, asynchronous, standing);
         let left = Some(session.backend);
-        let answer = match going.exchange(&session, &message.sql).await {
+        let answer = match going.exchange(&session, &message.sql, standing == Standing::There).await {
             Ok(answer) => answer,
             Err(silence) => {
                 session.discard().await;
@@ -100,6 +101,9 @@ pub(super) async fn apply(server: &Postgres, order: &Order<'_>) -> Outcome {
         return match &answer.error {
             None => {
                 let notices = session.take_notices();
+                if standing != Standing::Gone {
+                    session.stands(Some(order.limits));
+                }
                 // A library stays loaded in the server's process, whatever is discarded.
                 if message.loads {
                     session.discard().await
@@ -138,17 +142,41 @@ fn shared<'o>(order: &'o Order<'_>) -> Option<&'o str> {
     }
 }
 
+/// Whether an order's limits hold for the whole session. Four statements of ours and the reset before them cost a tenth of
+/// a small changeset, and texts that leave nothing need them once.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    /// They do, and nothing else was changed in it.
+    There,
+    /// They will, after this order.
+    Made,
+    /// The text may change anything in the session: they hold for its transaction alone.
+    Gone,
+}
+
+impl Standing {
+    fn of(order: &Order<'_>, session: &Session) -> Self {
+        let leaves_nothing = !session.has_event_triggers && only_makes(&order.text.sql, EngineKind::Postgres);
+        match session.standing() {
+            _ if !leaves_nothing => Self::Gone,
+            Some(limits) if limits == order.limits => Self::There,
+            _ => Self::Made,
+        }
+    }
+}
+
 /// Makes the message; `asynchronous` is the statement that lets it commit so, if it may.
-fn message(order: &Order<'_>, session: &Session, schema: &str, asynchronous: &str) -> Message {
+fn message(order: &Order<'_>, session: &Session, schema: &str, asynchronous: &str, standing: Standing) -> Message {
     let settings = Settings {
-        verb: "SET LOCAL",
+        verb: if standing == Standing::Made { "SET" } else { "SET LOCAL" },
         search_path: None,
         lock_timeout: order.limits.lock_timeout,
         statement_timeout: order.limits.statement_timeout,
         checks_client: session.checks_client,
     };
     let fence = Fence::around(order, schema);
-    let mut sql = settings.sql() + asynchronous;
+    let mut sql = if standing == Standing::There { String::new() } else { settings.sql() };
+    sql.push_str(asynchronous);
     let first = fence.as_ref().map(Fence::before).unwrap_or_default() + &make_tables(order, schema);
     if !first.is_empty() {
         sql.push_str(PG_CATALOG_ALONE);
@@ -226,9 +254,9 @@ impl Going<'_> {
     ///
     /// # Errors
     /// In words, how the server was silent: past the limits that it keeps itself, or to the cancel request.
-    async fn exchange(&self, session: &Lease<'_, Key, Session>, sql: &str) -> Result<Answer, String> {
+    async fn exchange(&self, session: &Lease<'_, Key, Session>, sql: &str, as_it_is: bool) -> Result<Answer, String> {
         let begun = Notify::new();
-        let sent = session.send_text(sql, &begun);
+        let sent = session.send_text(sql, as_it_is, &begun);
         futures_util::pin_mut!(sent);
         let longest = longest(self.order.limits.statement_timeout, sql);
         tokio::select! {

@@ -19,7 +19,7 @@ use crate::engine::NOTICE_LIMIT;
 use crate::engine::off_runtime::off_runtime;
 use crate::engine::pool::Close;
 use crate::error::Result;
-use crate::tenant::{Access, Address, Server, TlsMode};
+use crate::tenant::{Access, Address, Limits, Server, TlsMode};
 
 use super::fault::{Opening, unreachable};
 use super::flush::Commits;
@@ -72,6 +72,10 @@ pub(super) struct Session {
     tls: Option<MakeRustlsConnect>,
     /// Whether a text ran here since the session was at its start.
     used: AtomicBool,
+    /// The limits that hold for the whole session, where nothing else was changed in it.
+    standing: Mutex<Option<Limits>>,
+    /// Whether code may run at every definition: somebody's event trigger.
+    pub has_event_triggers: bool,
     /// Whether the server can notice by itself that its client died.
     pub checks_client: bool,
     /// The schema that an unqualified name means at the session's start.
@@ -152,17 +156,20 @@ impl Session {
         let sql = format!(
             "SELECT pg_catalog.current_setting('server_version_num'), pg_catalog.version(), \
              pg_catalog.current_schema(), pid, {}, pg_catalog.host(pg_catalog.inet_client_addr()), \
-             pg_catalog.inet_client_port(), pg_catalog.current_setting('synchronous_commit') \
+             pg_catalog.inet_client_port(), pg_catalog.current_setting('synchronous_commit'), \
+             EXISTS (SELECT 1 FROM pg_catalog.pg_event_trigger)::pg_catalog.text \
              FROM pg_catalog.pg_stat_get_activity(pg_catalog.pg_backend_pid())",
             Backend::BEGAN
         );
         let mut rows = self.ask(&sql).await?;
-        if let Some([number, words, home, pid, began, address, port, commits]) = rows.first_mut().map(Vec::as_mut_slice)
+        if let Some([number, words, home, pid, began, address, port, commits, triggers]) =
+            rows.first_mut().map(Vec::as_mut_slice)
         {
             let number = number.as_deref().and_then(|v| v.parse().ok()).unwrap_or(0);
             self.checks_client = checks_client(number, words.as_deref().unwrap_or_default());
             self.home = home.take();
             self.commits = commits.as_deref().and_then(Commits::parse);
+            self.has_event_triggers = triggers.as_deref() != Some("false");
             self.opened = Instant::now();
             let pid = pid.as_deref().and_then(|pid| pid.parse().ok()).unwrap_or(0);
             self.backend = Backend { pid, began: began.as_deref().and_then(|at| at.parse().ok()) };
@@ -214,6 +221,8 @@ impl Session {
             peer,
             tls,
             used: AtomicBool::new(false),
+            standing: Mutex::new(None),
+            has_event_triggers: true,
             checks_client: false,
             home: None,
             commits: None,
@@ -283,12 +292,23 @@ impl Session {
         answer
     }
 
-    /// Puts the session back to its start if a text ran here, then sends the text's message, in one flight: the first
-    /// cannot fail unless the connection does, and then the second fails too. From `begun` on, a cancel request meets
-    /// the message and not the reset.
+    /// Returns the limits that hold for the whole session; nothing where anything may have been changed in it.
+    pub fn standing(&self) -> Option<Limits> {
+        *self.standing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes what a text left: these limits and nothing else, or anything.
+    pub fn stands(&self, limits: Option<Limits>) {
+        *self.standing.lock().unwrap_or_else(PoisonError::into_inner) = limits;
+    }
+
+    /// Puts the session back to its start if a text ran here that may have changed it, then sends the text's message, in
+    /// one flight: the first cannot fail unless the connection does, and then the second fails too. From `begun` on, a
+    /// cancel request meets the message and not the reset. With `as_it_is` the message counts on what stands.
     /// <https://www.postgresql.org/docs/current/sql-discard.html>
-    pub async fn send_text(&self, sql: &str, begun: &Notify) -> Answer {
-        if !self.used.swap(true, Ordering::SeqCst) {
+    pub async fn send_text(&self, sql: &str, as_it_is: bool, begun: &Notify) -> Answer {
+        self.stands(None);
+        if !self.used.swap(true, Ordering::SeqCst) || as_it_is {
             begun.notify_one();
             return self.send_counting(sql).await;
         }
@@ -314,6 +334,7 @@ impl Session {
     /// The server's or the connection's.
     pub async fn reset(&self) -> Result<(), tokio_postgres::Error> {
         if self.used.load(Ordering::SeqCst) {
+            self.stands(None);
             self.client.batch_execute("DISCARD ALL").await?;
             self.used.store(false, Ordering::SeqCst);
         }

@@ -166,3 +166,37 @@ SET autocommit = 0;
         assert!(differing.is_empty(), "{differing:?}");
     }
 }
+
+#[test]
+fn what_holds_for_texts_that_only_make_tables_does_not_hold_for_others() {
+    let server = postgres(0);
+    let mut fleet = Fleet::new();
+    let database = server.create_database();
+    fleet.postgres_schema("acme", server, &database).postgres_schema("bolt", server, &database);
+    fleet.set_server(&format!("pg{}", server.port()), "max_connections", "2");
+    let limit = |version: u32, seconds: u32| {
+        format!(
+            "-- mtmigrate: lock-timeout={seconds}s\n-- mtmigrate: statement-timeout={seconds}m\nCREATE TABLE t{version} (id int);\n"
+        )
+    };
+    let state = |version: u32| {
+        format!(
+            "CREATE TABLE s{version} AS SELECT current_setting('lock_timeout') || ' ' || current_setting('statement_timeout') \
+             || ' ' || current_user || ' ' || (current_setting('search_path') = quote_ident(current_schema())) AS found;"
+        )
+    };
+    fleet
+        .changeset("V1__a.sql", &limit(1, 7))
+        .changeset("V2__b.sql", &limit(2, 7))
+        .changeset("V3__c.sql", &state(3))
+        .changeset("V4__d.sql", &limit(4, 8))
+        .changeset("V5__e.sql", "CREATE TABLE t5 (id int);")
+        .changeset("V6__f.sql", &state(6));
+    fleet.run(&["up"]).expect(0);
+    for tenant in ["acme", "bolt"] {
+        for table in ["s3", "s6"] {
+            let found = fleet.query(tenant, &format!("SELECT found FROM {table}"));
+            assert_eq!(found, [["5s 0 migrator true"]], "{tenant} {table}");
+        }
+    }
+}
