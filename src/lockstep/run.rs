@@ -188,7 +188,7 @@ impl Run<'_> {
         }
     }
 
-    fn stopped(&self, diagnostics: Vec<Diagnostic>) -> Refusal {
+    pub(crate) fn stopped(&self, diagnostics: Vec<Diagnostic>) -> Refusal {
         Refusal { outcome: RunOutcome::Interrupted, exit: self.stop.exit(), diagnostics }
     }
 }

@@ -67,7 +67,13 @@ impl Run<'_> {
             ledger: &ledger,
             begun: AtomicUsize::new(0),
         };
-        stepping.rely().await.map_err(|why| {
+        // Nothing was changed yet, so a server that does not answer does not hold up the stop.
+        let relied = tokio::select! {
+            biased;
+            relied = stepping.rely() => relied,
+            () = self.stop.wait() => return Err(self.stopped(Vec::new())),
+        };
+        relied.map_err(|why| {
             let state = "nothing was changed; whether what an earlier run committed is durable is not known";
             refused(why.state(state).hint("run `mtmigrate up` again"))
         })?;

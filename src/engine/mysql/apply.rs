@@ -25,17 +25,20 @@ const INTENT_ROOM: usize = 16384;
 /// Applies one order.
 pub(super) async fn apply(server: &MySqlServer, order: Order<'_>) -> Outcome {
     let began = Instant::now();
-    let lease = match server.lease(&order.tenant.access).await {
+    let mut lease = match server.lease(&order.tenant.access).await {
         Ok(lease) => lease,
         Err(none) => return Outcome::Failed(before(&order, began, unopened(server, &order, none))),
     };
     let entered = Entry::of(&order, &lease).and_then(|(entry, greeting)| {
         let statements = entry::plain(&order, &greeting)?;
-        Some((entry, Session::known(greeting), statements))
+        Some((entry, greeting, statements))
     });
-    let Some((entry, session, statements)) = entered else {
+    let Some((entry, greeting, statements)) = entered else {
         return carefully(server, &order, began, lease, None).await;
     };
+    // From the first message on it is this order's: whoever goes on with it otherwise resets it, work lock and all.
+    lease.begin(greeting.clone(), sql::settings(&order.limits));
+    let session = Session::known(greeting);
     let mut steps = MySqlSteps::new(server, &order, session, &statements, lease).entering(entry);
     let outcome = stepwise::apply(&order, &statements, &mut steps).await;
     match steps.settle(outcome).await {

@@ -50,13 +50,13 @@ pub(super) fn is_transactional(database: &str) -> String {
     )
 }
 
-/// Writes the condition that a database has nothing but InnoDB's tables and views, and neither triggers nor functions:
-/// there a statement of data sets nothing off, and rolls back.
+/// Writes the condition that a database has nothing but InnoDB's tables, and neither triggers nor functions nor views,
+/// whose queries may take locks: there a statement of data sets nothing off, and rolls back.
 pub(super) fn is_simple(database: &str) -> String {
     let database = literal(database);
     format!(
         "NOT EXISTS (SELECT 1 FROM information_schema.TABLES WHERE TABLE_SCHEMA = {database} \
-         AND TABLE_TYPE NOT LIKE '%VIEW' AND COALESCE(ENGINE, '') <> 'InnoDB') \
+         AND COALESCE(ENGINE, '') <> 'InnoDB') \
          AND NOT EXISTS (SELECT 1 FROM information_schema.TRIGGERS WHERE {TRIGGERS_OF} = {database}) \
          AND NOT EXISTS (SELECT 1 FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA = {database} \
          AND ROUTINE_TYPE = 'FUNCTION')"

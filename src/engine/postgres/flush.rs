@@ -16,11 +16,14 @@ use tokio::time::{Instant, timeout};
 use crate::error::{Code, Diagnostic, Result};
 
 use super::Postgres;
-use super::fault::{is_lost, words};
+use super::fault::{code, words};
 use super::session::{Key, Session};
 
 /// How long the server may take to write its log, and to wait for its standbys where they are synchronous.
 const FLUSHED: Duration = Duration::from_secs(60);
+
+/// What says that we may not write a record, or cannot: no privilege, no such function.
+const NOT_OURS: [&str; 2] = ["42501", "42883"];
 
 /// The values of `synchronous_commit`, the weakest first.
 /// <https://www.postgresql.org/docs/current/runtime-config-wal.html#GUC-SYNCHRONOUS-COMMIT>
@@ -80,13 +83,23 @@ impl Unflushed {
     /// Returns the statement that makes the transaction of a message asynchronous; nothing where it stays what it is.
     /// Before the message is sent.
     pub fn asynchronous(&self, session: &Session, key: &Key) -> &'static str {
-        let mut state = self.state();
-        let own_is_off = session.commits == Some(Commits::Off);
-        if !own_is_off && (!state.able || session.commits.is_none()) {
-            return "";
+        let is_off = session.commits == Some(Commits::Off);
+        match self.writes(key) {
+            // The server will not flush for us, so what a session or its text leaves to chance it would lose.
+            false if is_off => "SET LOCAL synchronous_commit = local;\n",
+            true if !is_off && session.commits.is_some() => "SET LOCAL synchronous_commit = off;\n",
+            _ => "",
         }
-        state.since.get_or_insert_with(|| (Instant::now(), key.clone()));
-        if own_is_off { "" } else { "SET LOCAL synchronous_commit = off;\n" }
+    }
+
+    /// Takes note that something is about to be committed over this kind of session: a text may make its own commits
+    /// asynchronous. Returns whether the server flushes for us.
+    pub fn writes(&self, key: &Key) -> bool {
+        let mut state = self.state();
+        if state.able {
+            state.since.get_or_insert_with(|| (Instant::now(), key.clone()));
+        }
+        state.able
     }
 
     /// Commits as the sessions have them: the run lock is gone, and what comes next is another run's.
@@ -124,8 +137,8 @@ pub(super) async fn flush(server: &Postgres) -> Result<()> {
             (state.able, state.since) = (true, None);
             return Ok(());
         }
-        // The server does not let us write a record: commits stay what they are.
-        Some(Ok(Err(error))) if since.is_none() && !is_lost(&error) => {
+        // The server does not let us write a record: then every commit is synchronous.
+        Some(Ok(Err(error))) if since.is_none() && NOT_OURS.contains(&code(&error)) => {
             tracing::debug!(%error, "no flush");
             return Ok(());
         }

@@ -83,7 +83,6 @@ pub(super) async fn try_lock(server: &Postgres, run: &RunIdentity, tenants: &[&T
                 }
             };
         }
-        server.unflushed.opened(&session);
         *locked = Some(Locked { session, run: run.clone(), keys: Vec::new() });
     }
     let answer = match locked.as_mut() {

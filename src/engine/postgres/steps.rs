@@ -15,12 +15,13 @@ use crate::history::prefix_hash;
 use crate::sql::{Dialect, Statement, Trace, split, trace};
 
 use super::apply::mentions;
+use super::flush::Commits;
 use super::session::{Key, Session};
 use super::sql::{
     AS_WE_CAME_FOR_NOW, PG_CATALOG_ALONE, Settings, insert_history, insert_journal, literal, make_journal, make_tables,
     table, under_own_role,
 };
-use super::{Postgres, fault, fence, home, places, probe, work};
+use super::{Postgres, fault, fence, home, key, places, probe, work};
 
 /// How long a cancelled statement may take to end.
 const CANCELLED: Duration = Duration::from_secs(10);
@@ -75,6 +76,8 @@ pub(super) async fn apply(server: &Postgres, order: &Order<'_>) -> Outcome {
         session.discard().await;
         return stopped(diagnostic, retry, count);
     }
+    // The text may make its own commits asynchronous.
+    server.unflushed.writes(&key(order.tenant));
     let started = String::new();
     let mut steps = OnSession {
         order,
@@ -278,7 +281,12 @@ impl Steps for OnSession<'_> {
             statement_timeout: self.order.limits.statement_timeout,
             checks_client: self.session.checks_client,
         };
-        self.record(&settings.sql()).await?;
+        // An intent must be durable before its statement runs, whatever the session's own commits are.
+        let durable = match self.session.commits {
+            Some(Commits::Off) => "SET synchronous_commit = local;\n",
+            _ => "",
+        };
+        self.record(&format!("{}{durable}", settings.sql())).await?;
         work::begin(self.order, self.session, self.schema).await?;
         let tables = make_tables(self.order, self.schema);
         if !tables.is_empty()

@@ -94,6 +94,8 @@ pub(super) fn is_pure(words: &Words<'_>, from: usize) -> bool {
     let callable = |at: usize| matches!(words.kind(at), Some(Kind::Word | Kind::Name));
     !words.cut
         && words.find(from, "next").is_none()
+        // A sequence's last value is the session's.
+        && words.find(from, "previous").is_none()
         && (from..words.len()).all(|at| !callable(at) || !words.is_symbol(at + 1, b'(') || known(at))
 }
 

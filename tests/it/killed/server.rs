@@ -74,7 +74,8 @@ fn a_mariadb_server_killed_in_the_middle_of_a_text_leaves_it_half_applied_and_th
         let open = mariadb::uncertain(&fleet);
         let said = lost.stderr.contains("lost") || lost.stderr.contains("cannot reach");
         assert!([1, 5, 6].contains(&lost.status) && said, "{lost}");
-        if !open.is_empty() {
+        // What an earlier round left half applied a run that did not get past its reading says nothing of.
+        if !open.is_empty() && !lost.stderr.contains("nothing was changed") {
             assert_eq!(lost.status, 6, "{open:?} {lost}");
         }
     }
