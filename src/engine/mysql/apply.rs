@@ -64,7 +64,7 @@ async fn carefully(
     let database = order.tenant.datasource.database();
     let work = sql::begin_work(database, &order.limits, order.tables.journal);
     let opening = format!("{}; {work}", sql::enter(database, &order.limits));
-    let (mut lease, mut sets) = match server.session_on(lease, &order.tenant.access, &opening).await {
+    let (mut lease, mut sets) = match server.session_on(lease, &order.tenant.access, (&opening, ANSWER_LIMIT)).await {
         Ok(opened) => opened,
         Err(none) => {
             return lost.unwrap_or_else(|| Outcome::Failed(before(order, began, unopened(server, order, none))));

@@ -369,8 +369,8 @@ impl Part {
                 databases.iter().map(|name| pattern(name)).filter(|name| !names.contains(name)).collect::<Vec<_>>(),
             );
         }
-        let names = sql::literals(names.iter().map(String::as_str));
-        format!("FROM information_schema.{} WHERE {} IN ({names}) AND {}", self.from, self.schema, self.filter)
+        let among = sql::among(self.schema, names.iter().map(String::as_str));
+        format!("FROM information_schema.{} WHERE {among} AND {}", self.from, self.filter)
     }
 }
 

@@ -1,12 +1,14 @@
 //! Opens connections, encrypted as the fleet's TLS model asks.
 
 use std::io;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use mysql_async::{Conn, DriverError, Error, IoError, Opts, OptsBuilder, SslOpts, TlsError};
 use rustls::CertificateError;
 
+use crate::engine::off_runtime::off_runtime;
 use crate::error::{Code, Diagnostic, Result};
 use crate::tenant::{Access, Address, Server, TlsMode};
 
@@ -53,11 +55,26 @@ impl Connector {
     ///
     /// # Errors
     /// `MT310`, `MT311`, `MT314`, `MT320`, or `MT115` for files that cannot be used.
-    pub async fn connect(&self, access: &Access, session: Option<&str>) -> Result<Link> {
-        let ssl = tls::options(&access.tls).await?;
-        match tokio::time::timeout(self.limit, self.attempts(access, session, ssl)).await {
-            Ok(Ok(conn)) => Ok(Link::new(conn)),
-            Ok(Err(error)) => Err(self.refused(access, &error)),
+    pub async fn connect(self: &Arc<Self>, access: &Arc<Access>, session: Option<&str>) -> Result<Link> {
+        let connecting = {
+            let (connector, access, session) = (self.clone(), access.clone(), session.map(str::to_owned));
+            async move {
+                let ssl = tls::options(&access.tls).await?;
+                let made = connector.attempts(&access, session.as_deref(), ssl).await;
+                made.map_err(|error| connector.refused(&access, &error))
+            }
+        };
+        let made = tokio::time::timeout(self.limit, async {
+            match access.password.is_some() || access.tls.mode != TlsMode::Disable {
+                // Logins and handshakes take the processor.
+                true => off_runtime(connecting)
+                    .await
+                    .unwrap_or_else(|| Err(self.unreachable("the connection was not made"))),
+                false => connecting.await,
+            }
+        });
+        match made.await {
+            Ok(made) => made.map(Link::new),
             Err(_) => Err(self.unreachable(&format!("no answer within {}", humantime::format_duration(self.limit)))),
         }
     }

@@ -1,8 +1,8 @@
 //! What the schemas of many tenants of one server are, in a number of questions that does not grow with them.
 //!
 //! First the server hashes each kind of rows of each database; then the rows of one database of each distinct list of
-//! hashes are transferred. The kinds are asked for at once, each over a connection of its own where the budget allows:
-//! the server opens every table for each of them. Writes nothing, under a role that may only read.
+//! hashes are transferred. The kinds are shared out among several connections where the budget allows: the server opens
+//! every table for each of them. Writes nothing, under a role that may only read.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -78,11 +78,11 @@ struct Known {
 
 impl<'s> Survey<'s> {
     async fn of(server: &'s MySqlServer, access: &'s Arc<Access>, tenants: &[&Tenant]) -> Result<Self> {
-        let names = sql::literals(tenants.iter().map(|tenant| tenant.datasource.database()));
         let asked = format!(
-            "{}; SELECT VERSION(), @@lower_case_table_names; \
-             SELECT SCHEMA_NAME FROM information_schema.SCHEMATA WHERE SCHEMA_NAME IN ({names})",
-            flavor::open(LOCK_WAIT.as_secs())
+            "{}; SELECT VERSION(), @@lower_case_table_names, @@max_allowed_packet; \
+             SELECT SCHEMA_NAME FROM information_schema.SCHEMATA WHERE {}",
+            flavor::open(LOCK_WAIT.as_secs()),
+            sql::among("SCHEMA_NAME", tenants.iter().map(|tenant| tenant.datasource.database()))
         );
         let opened = server.session(access, &asked).await;
         let (mut lease, mut sets) = opened.map_err(|none| unreadable(server, none))?;
@@ -90,8 +90,9 @@ impl<'s> Survey<'s> {
         let about = sets.pop().and_then(|rows| rows.into_iter().next()).unwrap_or_default();
         let about = |at: usize| about.get(at).cloned().flatten().unwrap_or_default();
         let (flavor, folds) = (Flavor::parse(&about(0)), about(1) != "0");
+        let max_packet = about(2).parse().unwrap_or(sql::SMALL_PACKET);
         let mut survey = Self {
-            asking: Asking { server, access, parts: catalog::parts(flavor, server.include) },
+            asking: Asking { server, access, parts: catalog::parts(flavor, server.include), max_packet },
             flavor,
             folds,
             known: HashMap::new(),

@@ -172,8 +172,18 @@ impl MySqlServer {
     ///
     /// An idle connection may have died meanwhile; then another one is taken. At most as many turns as connections.
     async fn session(&self, access: &Arc<Access>, opening: &str) -> Result<(Leased<'_>, Sets), NoSession> {
+        self.session_within(access, opening, ANSWER_LIMIT).await
+    }
+
+    /// The same for a message that the server may answer as late as this.
+    async fn session_within(
+        &self,
+        access: &Arc<Access>,
+        opening: &str,
+        limit: Duration,
+    ) -> Result<(Leased<'_>, Sets), NoSession> {
         let lease = self.lease(access).await?;
-        self.session_on(lease, access, opening).await
+        self.session_on(lease, access, (opening, limit)).await
     }
 
     /// Opens a session on this connection, or on another one if it has died.
@@ -181,11 +191,11 @@ impl MySqlServer {
         &'s self,
         mut lease: Leased<'s>,
         access: &Arc<Access>,
-        opening: &str,
+        (opening, limit): (&str, Duration),
     ) -> Result<(Leased<'s>, Sets), NoSession> {
         loop {
             let clean = !lease.is_worn() || lease.reset().await;
-            match if clean { Some(lease.ask(opening, ANSWER_LIMIT).await) } else { None } {
+            match if clean { Some(lease.ask(opening, limit).await) } else { None } {
                 Some(Ok(sets)) => return Ok((lease, sets)),
                 Some(Err(Trouble::Lost(_))) | None if !lease.fresh => lease.discard().await,
                 Some(Err(trouble)) => {

@@ -1,8 +1,7 @@
 //! The survey: where many tenants of one server stand, in a number of questions that does not grow with them.
 //!
-//! One message asks the server about itself and which databases and tables there are; then one for each
-//! [`CHUNK`] tenants reads their rows. A joint question that fails is halved, so that one tenant's trouble stays its
-//! own. Writes nothing.
+//! One message asks the server about itself and which databases and tables there are; then one reads the rows of all
+//! tenants. A message that fails is halved, so that one tenant's trouble stays its own. Writes nothing.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -18,8 +17,11 @@ use crate::tenant::{Access, Tenant};
 use super::link::{ANSWER_LIMIT, Cells, Link, Sets, Trouble};
 use super::{MySqlServer, NoSession, fault, sql};
 
-/// How many tenants' tables are read with one message.
+/// How many tenants' tables are read with one statement.
 const CHUNK: usize = 100;
+
+/// How long the questions about one tenant are, at most, in bytes.
+const TENANT_ROOM: usize = 4096;
 
 /// The longest wait for a table that another session is altering.
 pub(super) const LOCK_WAIT: Duration = Duration::from_secs(1);
@@ -86,6 +88,8 @@ struct Facts {
     version: String,
     read_only: Option<String>,
     folds_case: bool,
+    /// The longest message that it takes, in bytes.
+    max_packet: usize,
 }
 
 /// Our tables in a database: the type of the history's version column, and the columns that tell the journal's format.
@@ -125,18 +129,15 @@ async fn survey(server: &MySqlServer, access: &Arc<Access>, tenants: &[&Tenant])
             _ => {}
         }
     }
-    let mut readings = Vec::with_capacity(tenants.len());
-    for chunk in tenants.chunks(CHUNK) {
-        let link: &mut Link = &mut lease;
-        let mut known = Vec::with_capacity(chunk.len());
-        for tenant in chunk {
-            known.push(match found.get(&fold(tenant.datasource.database())) {
-                Some(found) => tables(tenant, found),
-                None => missing(server, link, tenant).await,
-            });
-        }
-        readings.extend(read_chunk(server, link, &facts, chunk, known).await);
+    let link: &mut Link = &mut lease;
+    let mut known = Vec::with_capacity(tenants.len());
+    for tenant in tenants {
+        known.push(match found.get(&fold(tenant.datasource.database())) {
+            Some(found) => tables(tenant, found),
+            None => missing(server, link, tenant).await,
+        });
     }
+    let readings = read_all(server, link, &facts, tenants, known).await;
     server.give_back(lease).await;
     Ok(readings)
 }
@@ -147,26 +148,29 @@ pub(super) fn open() -> String {
 }
 
 fn questions(tenants: &[&Tenant]) -> String {
-    let databases = sql::literals(tenants.iter().map(|tenant| tenant.datasource.database()));
+    let among = |column| sql::among(column, tenants.iter().map(|tenant| tenant.datasource.database()));
     format!(
-        "SHOW GLOBAL VARIABLES WHERE Variable_name IN \
-         ('version', 'read_only', 'super_read_only', 'innodb_read_only', 'lower_case_table_names'); \
-         SELECT SCHEMA_NAME FROM information_schema.SCHEMATA WHERE SCHEMA_NAME IN ({databases}); \
+        "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('version', 'read_only', 'super_read_only', 'innodb_read_only', \
+         'lower_case_table_names', 'max_allowed_packet'); \
+         SELECT SCHEMA_NAME FROM information_schema.SCHEMATA WHERE {}; \
          SELECT TABLE_SCHEMA, TABLE_NAME, COLUMN_NAME, DATA_TYPE FROM information_schema.COLUMNS \
-         WHERE TABLE_SCHEMA IN ({databases}) AND TABLE_NAME IN ({}) \
+         WHERE {} AND TABLE_NAME IN ({}) \
          AND (ORDINAL_POSITION = 1 OR COLUMN_NAME IN ('version', '{}', '{TRACE}'))",
+        among("SCHEMA_NAME"),
+        among("TABLE_SCHEMA"),
         sql::literals([HISTORY, JOURNAL]),
         JOURNAL_ADDED[0]
     )
 }
 
 fn facts(variables: Vec<Cells>) -> Facts {
-    let mut facts = Facts { version: String::new(), read_only: None, folds_case: false };
+    let mut facts = Facts { version: String::new(), read_only: None, folds_case: false, max_packet: sql::SMALL_PACKET };
     for row in variables {
         let [Some(name), Some(value)] = &row[..] else { continue };
         match name.as_str() {
             "version" => facts.version = value.clone(),
             "lower_case_table_names" => facts.folds_case = value != "0",
+            "max_allowed_packet" => facts.max_packet = value.parse().unwrap_or(facts.max_packet),
             _ if value == "OFF" => {}
             _ => facts.read_only = Some(format!("{name} is {value}")),
         }
@@ -201,7 +205,8 @@ async fn missing(server: &MySqlServer, link: &mut Link, tenant: &Tenant) -> Resu
     }
 }
 
-async fn read_chunk(
+/// Reads the rows of these tenants; one answer for each.
+async fn read_all(
     server: &MySqlServer,
     link: &mut Link,
     facts: &Facts,
@@ -215,8 +220,9 @@ async fn read_chunk(
         .filter_map(|(at, (tenant, tables))| tables.as_ref().ok().map(|tables| (at, *tenant, *tables)))
         .collect();
     let mut contents: HashMap<usize, Result<Contents>> = HashMap::new();
-    // A question that fails is halved until the tenant that it fails for is alone.
-    let mut parts = vec![&readable[..]];
+    let at_once = (facts.max_packet / TENANT_ROOM).saturating_sub(1).max(1);
+    // A message that fails is halved until the tenant that it fails for is alone.
+    let mut parts: Vec<_> = readable.chunks(at_once).collect();
     while let Some(part) = parts.pop() {
         match (ask(link, part).await, part) {
             (Ok(found), _) => contents.extend(found.into_iter().map(|(at, contents)| (at, Ok(contents)))),
@@ -252,16 +258,22 @@ async fn ask(link: &mut Link, tenants: &[(usize, &Tenant, Tables)]) -> Result<Ha
     let journals: Vec<_> = with_journal
         .map(|(at, tenant, format)| format!("({})", sql::select_journal(tenant.datasource.database(), format, at, 1)))
         .collect();
+    let together = |selects: &[String]| selects.join(" UNION ALL ");
+    let (of_histories, of_journals) = (histories.chunks(CHUNK).map(together), journals.chunks(CHUNK).map(together));
+    let history_count = of_histories.len();
+    let questions: Vec<String> = of_histories.chain(of_journals).collect();
     let mut contents: HashMap<usize, Contents> = HashMap::new();
-    if !histories.is_empty() {
-        for (at, cells) in rows(link.ask(&histories.join(" UNION ALL "), ANSWER_LIMIT).await?) {
-            contents.entry(at).or_default().history.push(cells);
-        }
+    if questions.is_empty() {
+        return Ok(contents);
     }
-    if !journals.is_empty() {
-        for (at, cells) in rows(link.ask(&journals.join(" UNION ALL "), ANSWER_LIMIT).await?) {
-            contents.entry(at).or_default().last = Some(cells);
-        }
+    let limit = ANSWER_LIMIT * u32::try_from(questions.len()).unwrap_or(u32::MAX);
+    let mut histories = link.ask(&questions.join("; "), limit).await?;
+    let journals = histories.split_off(history_count.min(histories.len()));
+    for (at, cells) in rows(histories) {
+        contents.entry(at).or_default().history.push(cells);
+    }
+    for (at, cells) in rows(journals) {
+        contents.entry(at).or_default().last = Some(cells);
     }
     Ok(contents)
 }

@@ -25,6 +25,9 @@ use super::probe;
 /// <https://dev.mysql.com/doc/refman/8.4/en/server-system-variables.html#sysvar_lock_wait_timeout>
 pub(super) const FOREVER_S: u64 = 31_536_000;
 
+/// How many names one list has, at most, where it depends on the tenants how many there are.
+const LISTED: usize = 500;
+
 /// Quotes an identifier. Backticks quote under every `sql_mode`, `ANSI_QUOTES` included.
 /// <https://dev.mysql.com/doc/refman/8.4/en/identifiers.html>
 pub(super) fn name(identifier: &str) -> String {
@@ -52,6 +55,19 @@ pub(super) fn literal(text: &str) -> String {
 /// Writes several texts as a list of literals.
 pub(super) fn literals<'t>(texts: impl IntoIterator<Item = &'t str>) -> String {
     texts.into_iter().map(literal).collect::<Vec<_>>().join(",")
+}
+
+/// The longest message that every server takes unless somebody made it shorter, in bytes.
+pub(super) const SMALL_PACKET: usize = 1 << 20;
+
+/// Writes the condition that a column of the catalogs holds one of these names.
+///
+/// Several lists, as MariaDB makes a join of a list of 1,000, and then opens the tables of all databases.
+/// <https://mariadb.com/kb/en/conversion-of-big-in-predicates-into-subqueries/>
+pub(super) fn among<'t>(column: &str, names: impl IntoIterator<Item = &'t str>) -> String {
+    let names: Vec<String> = names.into_iter().map(literal).collect();
+    let lists = names.chunks(LISTED).map(|names| format!("{column} IN ({})", names.join(",")));
+    format!("({})", lists.collect::<Vec<_>>().join(" OR "))
 }
 
 /// Names a table of ours in a tenant's database.

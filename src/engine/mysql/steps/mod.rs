@@ -4,33 +4,24 @@
 //! intents into its transaction: they become durable, and are rolled back, with the statements that they announce.
 //! When a statement fails in there, all of it is rolled back, and the intents that are left tell where to begin again.
 
-use std::time::Duration;
-
-use mysql_async::ServerError;
+mod compose;
+mod record;
+mod send;
+mod undo;
 
 use crate::changeset::Width;
 use crate::engine::stepwise::{Fault, Step, Steps, failed};
-use crate::engine::tables::{HISTORY, JournalRow, StatementMark};
-use crate::engine::traced::Traced;
+use crate::engine::tables::JournalRow;
 use crate::engine::{Left, NOTICE_LIMIT, Order, Outcome};
-use crate::error::{Code, Diagnostic, Place, short};
-use crate::history::prefix_hash;
-use crate::sql::{Dialect, Probe, Statement, Trace};
+use crate::error::{Code, Diagnostic, Place};
+use crate::sql::{Dialect, Statement};
 
 use super::apply::Session;
 use super::entry::{self, Entry};
-use super::fault::{self, DUPLICATE, DUPLICATE_COLUMN, Ended, NOT_LOCKED, NOT_NULL};
+use super::fault::{self, DUPLICATE_COLUMN, Ended, NOT_LOCKED, NOT_NULL};
 use super::link::{ANSWER_LIMIT, Cells, Sets, Trouble};
 use super::made::Made;
-use super::message::Message;
-use super::sql::Provided;
-use super::{Leased, MySqlServer, probe, sql};
-
-/// How long a statement that was told to end may take to do so.
-const END_LIMIT: Duration = Duration::from_secs(5);
-
-/// The longest notice that is kept, in characters.
-const NOTICE_LENGTH: usize = 300;
+use super::{Leased, MySqlServer, sql};
 
 /// One order's session in its tenant's database.
 pub(super) struct MySqlSteps<'o> {
@@ -245,19 +236,7 @@ impl Steps for MySqlSteps<'_> {
         if self.recorded {
             return Ok(());
         }
-        let history = sql::insert_history(self.database, &row);
-        let journal = sql::insert_journal(self.database, &row, &self.session.began);
-        let limit = self.own_limit();
-        let both = format!("{}; START TRANSACTION; {history}; {journal}; COMMIT", sql::UNLIMITED);
-        match self.lease.ask(&both, limit).await {
-            Ok(_) => Ok(()),
-            Err(Trouble::Refused { done: 2, error }) if error.code == DUPLICATE => self.by_another(&row, &error).await,
-            Err(trouble @ Trouble::Refused { .. }) => {
-                self.lease.ask("ROLLBACK", ANSWER_LIMIT).await.map_err(|t| self.fault(t, None))?;
-                Err(self.fault(trouble, None))
-            }
-            Err(lost) => Err(self.fault(lost, None)),
-        }
+        self.write_end(&row).await
     }
 
     async fn note(&mut self, mut row: JournalRow<'_>) -> Result<(), Fault> {
@@ -352,90 +331,6 @@ impl<'o> MySqlSteps<'o> {
         Settled::Ended(outcome)
     }
 
-    /// Writes the message of a step: the server goes on to the statement only when the intent is written, and to history
-    /// and journal only when the statement is done.
-    fn compose(&self, step: &Step<'_>, entry: Option<&Entry>, proves: bool) -> (Message, Places) {
-        let mut message = Message::default();
-        for statement in entry.iter().flat_map(|entry| &entry.statements) {
-            message.add(statement);
-        }
-        let began = &self.session.began;
-        let ready = entry.map(|entry| entry.ready.clone()).into_iter();
-        let ready: Vec<String> = ready.chain(proves.then(|| probe::is_simple(self.database))).collect();
-        let mut ready = (!ready.is_empty()).then(|| ready.join(" AND "));
-        let is_absent = |probe: &Probe| self.made.as_ref().is_some_and(|made| made.lacks(probe));
-        let mut journal = |row: &JournalRow<'_>| {
-            let provided = Provided { condition: ready.take(), is_absent: &is_absent };
-            sql::insert_journal_if(self.database, row, began, &provided)
-        };
-        if let Some(ahead) = &step.ahead {
-            message.add(&journal(ahead));
-        }
-        let alone = step.intent.is_atomic() && self.commits_alone;
-        if alone {
-            message.add("START TRANSACTION");
-        }
-        message.add(&journal(&step.intent));
-        let text = message.add(step.statement.text);
-        let last = step.last.as_ref().filter(|_| self.is_plain && self.commits_alone);
-        let mut places = Places { text, shown: None, committed: None, recorded: None, is_bare: false };
-        if alone || last.is_some() {
-            places.shown = Some(message.add("SHOW WARNINGS"));
-        }
-        if alone {
-            places.committed = Some(message.add("COMMIT"));
-        }
-        if let Some(row) = last {
-            message.add("START TRANSACTION");
-            message.add(&sql::insert_history(self.database, row));
-            message.add(&sql::insert_journal(self.database, row, began));
-            places.recorded = Some(message.add("COMMIT"));
-            message.add(&sql::end_work(self.database));
-        }
-        places.is_bare = entry.is_none() && !alone && last.is_none();
-        (message, places)
-    }
-
-    /// Asks what the intent's condition did not show, and makes of the step what the answer allows. Nothing of it has run.
-    async fn prove(&mut self, step: &mut Step<'_>) -> Result<(), Fault> {
-        // Something there may leave its marks on the session.
-        self.is_marked = true;
-        self.lease.ask("ROLLBACK", ANSWER_LIMIT).await.map_err(|t| self.fault(t, None))?;
-        self.check().await?;
-        if !self.ask_whether_transactional().await? {
-            self.is_demoted = true;
-            step.ahead = None;
-            step.intent.trace = Some(Traced::of(step.statement.text, Trace::Nothing));
-        }
-        Ok(())
-    }
-
-    async fn ask_whether_transactional(&mut self) -> Result<bool, Fault> {
-        let question = format!("SELECT {}", probe::is_transactional(self.database));
-        let sets = self.lease.ask(&question, ANSWER_LIMIT).await.map_err(|t| self.fault(t, None))?;
-        let all = first(sets).into_iter().next().flatten().as_deref() == Some("1");
-        Ok(*self.transactional.insert(all))
-    }
-
-    /// Whether what a statement did before it failed may have stayed: what a procedure committed, and rows of tables that
-    /// do not roll back.
-    fn may_leave_a_part(&self, text: &str) -> bool {
-        let mut words = text.split_whitespace().map(str::to_ascii_lowercase);
-        match words.next().unwrap_or_default().as_str() {
-            "begin" => words.next().as_deref() == Some("not"),
-            "insert" | "update" | "delete" | "replace" | "load" => self.transactional == Some(false),
-            first => first == "call" || first.starts_with("call("),
-        }
-    }
-
-    /// Makes the fault of a statement that failed when it may have done a part of its work: nobody knows.
-    fn partly(&self, error: &ServerError) -> Fault {
-        Fault::Lost(failed(self.order, Code::HALF_APPLIED).cause(fault::server_words(error)).hint(
-            "what this statement committed before it failed has stayed: look what is there; `mtmigrate up` does not run it \
-             again until you say what became of it with `mtmigrate repair`",
-        ))
-    }
-
     /// Keeps in mind what a statement that was done makes of the session and of the tables.
     fn follow(&mut self, statement: &Statement<'_>) {
         let status = self.lease.status();
@@ -458,37 +353,6 @@ impl<'o> MySqlSteps<'o> {
             // In a comment that the server executes.
             _ => self.locked || locks,
         };
-    }
-
-    /// Sends a message and reads every result; returns the rows of the result that is to be kept.
-    ///
-    /// Goes on until the order is cancelled or the statement's time is over: then the server is told to end it, and its
-    /// last answer is awaited, for that says what became of it.
-    async fn send(&mut self, message: &str, kept: Option<usize>) -> (Result<Vec<Cells>, Trouble>, Option<Ended>) {
-        let connection = self.lease.id();
-        let work = self.lease.send_keeping(message, kept.unwrap_or(usize::MAX));
-        tokio::pin!(work);
-        let ended = tokio::select! {
-            biased;
-            sent = &mut work => return (sent, None),
-            () = self.order.cancel.cancelled() => Ended::Cancelled,
-            () = expiry(self.order.limits.statement_timeout) => Ended::Deadline,
-        };
-        let killed = self.server.kill(&self.order.tenant.access, connection).await;
-        // Dropped when the limit is over, the work leaves the connection midway, and it will be closed.
-        let sent = tokio::time::timeout(END_LIMIT, work).await.unwrap_or_else(|_| {
-            let why = killed.err().unwrap_or_else(|| "the server did not end it".into());
-            Err(Trouble::Lost(format!("the statement was given up while it ran: {why}")))
-        });
-        (sent, Some(ended))
-    }
-
-    /// Returns the longest wait for a statement of our own that may wait for locks.
-    fn own_limit(&self) -> Duration {
-        match self.order.limits.lock_timeout {
-            Duration::ZERO => Duration::from_secs(sql::FOREVER_S),
-            wait => wait + ANSWER_LIMIT,
-        }
     }
 
     fn fault(&self, trouble: Trouble, ended: Option<Ended>) -> Fault {
@@ -514,107 +378,12 @@ impl<'o> MySqlSteps<'o> {
         }
     }
 
-    async fn warnings(&mut self, statement: &Statement<'_>) -> Result<(), Fault> {
-        let sets = self.lease.ask("SHOW WARNINGS", ANSWER_LIMIT).await.map_err(|t| self.fault(t, None))?;
-        self.tell(statement, sets.into_iter().flatten().collect());
-        Ok(())
-    }
-
-    /// Keeps the server's warnings about a statement.
-    fn tell(&mut self, statement: &Statement<'_>, rows: Vec<Cells>) {
-        for row in rows {
-            let [Some(level), Some(code), Some(message)] = &row[..] else { continue };
-            if self.notices.len() < NOTICE_LIMIT {
-                let notice = format!("line {}: {} {code}: {message}", statement.line, level.to_uppercase());
-                self.notices.push(short(&notice, NOTICE_LENGTH));
-            }
-        }
-    }
-
-    async fn write_note(&mut self, row: &mut JournalRow<'_>) -> Result<(), Trouble> {
-        if let (Some(since), Some(mark)) = (self.open_since, &mut row.statement) {
-            let last = sql::select_last_intent(self.database, row.run, row.version);
-            let sets = self.lease.ask(&format!("ROLLBACK; {last}"), ANSWER_LIMIT).await?;
-            let last = first(sets).into_iter().next().flatten().and_then(|no| no.parse::<u32>().ok()).unwrap_or(0);
-            // The intent of the statement that failed is left only if that statement committed what was open before
-            // it, as DDL does even when it fails. Otherwise everything since the last commit is gone.
-            if last < mark.statement_no {
-                let again = last.max(since);
-                let before = self.statements.iter().take(again as usize - 1).map(|statement| statement.text);
-                *mark = StatementMark { statement_no: again, statements: mark.statements, prefix: prefix_hash(before) };
-                self.rolled_back_to = Some(again);
-            }
-        }
-        let journal = sql::insert_journal(self.database, row, &self.session.began);
-        let limit = self.own_limit();
-        self.lease
-            .ask(&format!("{}; ROLLBACK; START TRANSACTION; {journal}; COMMIT", sql::UNLIMITED), limit)
-            .await
-            .map(|_| ())
-    }
-
-    /// Answers a history row that is there already: with our checksum it is another run's, of the same changeset.
-    async fn by_another(&mut self, row: &JournalRow<'_>, duplicate: &ServerError) -> Result<(), Fault> {
-        let checksum = format!(
-            "ROLLBACK; SELECT CAST(`checksum` AS CHAR) FROM {} WHERE `version` = {}",
-            sql::table(self.database, HISTORY),
-            row.version
-        );
-        let sets = self.lease.ask(&checksum, ANSWER_LIMIT).await.map_err(|t| self.fault(t, None))?;
-        let (theirs, ours) = (first(sets).into_iter().next().flatten().unwrap_or_default(), row.checksum.to_string());
-        if theirs != ours {
-            let diagnostic = failed(self.order, Code::CHANGESET_FAILED)
-                .cause(format!(
-                    "its history has version {} meanwhile, of another text: {theirs}, not {ours}",
-                    row.version
-                ))
-                .cause(fault::server_words(duplicate))
-                .hint("somebody else writes to this history: find out who, then run `mtmigrate status`");
-            return Err(Fault::Refused { diagnostic, retry: false });
-        }
-        self.by_another = true;
-        let journal = sql::insert_journal(self.database, row, &self.session.began);
-        let limit = self.own_limit();
-        let noted = self.lease.ask(&format!("START TRANSACTION; {journal}; COMMIT"), limit).await;
-        noted.map(|_| ()).map_err(|t| self.fault(t, None))
-    }
-
     fn left_schema(&self, now: Option<&str>) -> Fault {
         let now = now.map_or("no database".to_owned(), |name| format!("database {}", sql::name(name)));
         let diagnostic = failed(self.order, Code::LEFT_SCHEMA)
             .cause(format!("the session is in {now}, not in {}", sql::name(self.database)))
             .hint("take `USE` out of the text: a changeset runs in its tenant's database");
         Fault::Refused { diagnostic, retry: false }
-    }
-}
-
-/// Where in a message the statements stand that matter, from 0.
-struct Places {
-    /// The text's own.
-    text: usize,
-    /// What shows its warnings.
-    shown: Option<usize>,
-    /// What commits it with its intent.
-    committed: Option<usize>,
-    /// What commits history and journal.
-    recorded: Option<usize>,
-    /// Whether nothing but an intent is there beside the text's own.
-    is_bare: bool,
-}
-
-impl Places {
-    /// Returns the statement after which the text's own has taken effect for good; nothing where none of ours follows,
-    /// for then the text's own may have many results.
-    fn settled(&self) -> Option<usize> {
-        self.committed.or(self.recorded.map(|_| self.text))
-    }
-}
-
-/// Ends when the time is over; zero never does.
-async fn expiry(limit: Duration) {
-    match limit {
-        Duration::ZERO => std::future::pending().await,
-        limit => tokio::time::sleep(limit).await,
     }
 }
 
