@@ -23,6 +23,11 @@ impl Made {
         is_whole.then(|| Self { table: table.clone(), texts })
     }
 
+    /// Whether a statement, in lower case, may take the table away, and give its name to another.
+    pub fn may_end_by(text: &str) -> bool {
+        ["drop", "rename"].iter().any(|word| text.contains(word))
+    }
+
     /// Keeps in mind what else was said, in lower case.
     pub fn add(&mut self, text: &str) {
         self.texts.push_str(text);

@@ -113,6 +113,32 @@ fn what_a_run_says_to_be_applied_survives_the_crash_of_its_server() {
     }
 }
 
+/// Covers row 17 of docs/failures.md.
+#[test]
+fn what_went_statement_by_statement_survives_too_whatever_the_text_and_the_database_say() {
+    let server = server();
+    let mut fleet = Fleet::new();
+    for tenant in TENANTS[0] {
+        fleet.postgres_database_named(tenant, &server, tenant);
+    }
+    for tenant in ["a", "b"] {
+        server.execute("postgres", &format!("ALTER DATABASE {tenant} SET synchronous_commit = off"));
+    }
+    let text = "-- mtmigrate: no-transaction\nSET synchronous_commit = off;\nCREATE TABLE t (id int);\nINSERT INTO t VALUES (1);";
+    fleet.changeset("V1__t.sql", text).changeset("V2__more.sql", "INSERT INTO t VALUES (2)");
+    server.execute("postgres", "CHECKPOINT");
+    for target in ["1", "2"] {
+        fleet.run(&["up", "--verify", "off", "--to", target]).expect(0);
+        server.kill();
+        server.restart();
+        for tenant in TENANTS[0] {
+            assert_eq!(versions(&fleet, tenant).len().to_string(), target, "{tenant}");
+            let rows = fleet.query(tenant, "SELECT count(*) FROM t");
+            assert_eq!(rows[0][0].as_deref(), Some(target), "{tenant}");
+        }
+    }
+}
+
 /// A commit by itself, without the flush, is not on the disk: what this module relies on.
 #[test]
 fn an_asynchronous_commit_is_lost_with_the_server() {

@@ -76,6 +76,29 @@ fn a_retry_succeeds_when_the_session_in_the_way_goes() {
     fleet.run(&["status", "--check"]).expect(0);
 }
 
+/// What was set in a session for one order holds neither for the next nor for its own retry.
+#[test]
+fn limits_and_locks_of_one_changeset_end_with_it_on_a_mariadb_session_that_serves_several() {
+    let mut fleet = with_a_table();
+    fleet.forget_tenant("pg").forget_tenant("lite");
+    fleet.run(&["up"]).expect(0);
+    let rows = (1..=300).map(|n| format!("({n})")).collect::<Vec<_>>().join(", ");
+    fleet
+        .changeset("V2__b.sql", ALTER)
+        .changeset("V3__short.sql", "-- mtmigrate: statement-timeout=300ms\nCREATE TABLE u (id int);")
+        .changeset("V4__rows.sql", &format!("INSERT INTO u VALUES {rows};"))
+        .changeset("V5__short.sql", "-- mtmigrate: statement-timeout=300ms\nCREATE TABLE v (id bigint);")
+        .changeset("V6__long.sql", "INSERT INTO v SELECT COUNT(*) FROM u a, u b, u c WHERE a.id + b.id <> c.id;");
+    fleet.set("my", "lock_timeout", "1s").set("my", "max_connections", "2");
+    let blocker = Blocker::reading(&fleet, "my");
+    let up = fleet.spawn(&["up", "-v"]);
+    sleep(Duration::from_millis(1700));
+    blocker.leave();
+    let output = up.wait().expect(0);
+    assert!(output.stderr.contains("tried again"), "{output}");
+    assert_eq!(fleet.query("my", "SELECT count(*) FROM v")[0][0].as_deref(), Some("1"));
+}
+
 /// Covers rows 9, 10 of docs/failures.md.
 #[test]
 fn readers_behind_a_waiting_ddl_are_stopped_for_the_lock_timeout_and_no_longer() {

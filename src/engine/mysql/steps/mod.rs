@@ -343,7 +343,7 @@ impl<'o> MySqlSteps<'o> {
         let text = statement.text.to_ascii_lowercase();
         match (Made::by(statement.text, self.dialect()), &mut self.made) {
             (Some(made), _) => self.made = Some(made),
-            (None, Some(made)) if self.is_plain => made.add(&text),
+            (None, Some(made)) if self.is_plain && !Made::may_end_by(&text) => made.add(&text),
             (None, _) => self.made = None,
         }
         let locks = text.match_indices("lock table").any(|(at, _)| !text[..at].ends_with("un"));
