@@ -1,6 +1,6 @@
 //! `docs/performance.md` has a row with a limit for every figure that `benches/speed` measures, and the limits.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
 use super::root;
@@ -21,9 +21,21 @@ fn measured() -> BTreeMap<String, String> {
     words.chunks(2).map(|pair| (pair[0].to_owned(), pair[1].to_owned())).collect()
 }
 
+fn page() -> String {
+    fs::read_to_string(root().join("docs/performance.md")).expect("docs/performance.md")
+}
+
+/// The figures of which the page says that they are not reached.
+fn missed() -> BTreeSet<String> {
+    let page = page();
+    let (_, list) = page.split_once("\nNot reached yet: ").expect("what is not reached");
+    let (list, _) = list.split_once('.').expect("its end");
+    list.split('`').skip(1).step_by(2).map(str::to_owned).collect()
+}
+
 /// The page's rows that begin with a figure.
 fn kept() -> BTreeMap<String, Row> {
-    let page = fs::read_to_string(root().join("docs/performance.md")).expect("docs/performance.md");
+    let page = page();
     let rows = page.lines().filter_map(|line| {
         let (figure, rest) = line.strip_prefix("| `")?.split_once("` |")?;
         let cells: Vec<&str> = rest.trim_end_matches('|').split('|').map(str::trim).collect();
@@ -40,12 +52,17 @@ fn kept() -> BTreeMap<String, Row> {
 }
 
 #[test]
-fn every_figure_of_the_benchmark_has_a_row_with_its_unit_and_a_limit_that_it_keeps() {
+fn every_figure_of_the_benchmark_has_a_row_with_its_unit_and_a_limit_that_it_keeps_or_is_said_to_miss() {
     let kept = kept();
     let units: BTreeMap<String, String> = kept.iter().map(|(figure, row)| (figure.clone(), row.unit.clone())).collect();
     assert_eq!(units, measured());
+    let missed = missed();
     for (figure, row) in kept {
-        assert!(row.kept[0] <= row.limit, "{figure} was kept above its limit");
+        assert_eq!(
+            row.kept[0] > row.limit,
+            missed.contains(&figure),
+            "{figure} passes its limit and the page is silent"
+        );
         assert!(row.kept[1] > 0.0, "{figure}");
     }
 }
