@@ -51,7 +51,8 @@ fn a_commit_whose_answer_is_lost_is_found_and_the_run_goes_on_or_the_next_decide
             output.expect(0);
         } else {
             output.expect(6).says(&["MT205", "V2__more", "tenant a", "half applied"]);
-            assert_halted_at_v2(&fleet);
+            // The history row rides behind the last statement: the server may have gone on to it by itself.
+            assert!(["a", "b"].iter().all(|tenant| !fleet.versions(tenant).contains(&3)), "nobody has V3");
             finish(&fleet);
         }
         assert_each_once(&fleet, 3);

@@ -291,8 +291,8 @@ impl Shared {
         self.frozen[way as usize].load(SeqCst) || link.frozen[way as usize].load(SeqCst)
     }
 
-    /// Counts a flight where a client speaks and its server spoke last. Before the bytes go on, or the answer to them
-    /// could be first.
+    /// Counts a flight where a client speaks and its server spoke last: when the client's bytes are read, and when the
+    /// server's go on.
     fn count(&self, link: &Link, way: Way) {
         let asks = way == Way::ToServer;
         if !link.asked.swap(asks, SeqCst) && asks {
@@ -447,7 +447,9 @@ fn pump(shared: &Shared, link: &Link, sides: &Sides, way: Way) {
             match from.read(&mut buffer) {
                 Ok(0) => at_end = true,
                 Ok(count) => {
-                    shared.count(link, way);
+                    if way == Way::ToServer {
+                        shared.count(link, way);
+                    }
                     kept.extend_from_slice(&buffer[..count]);
                 }
                 Err(error) if is_pause(&error) => {}
@@ -458,6 +460,9 @@ fn pump(shared: &Shared, link: &Link, sides: &Sides, way: Way) {
             continue;
         }
         if !kept.is_empty() {
+            if way == Way::ToClient {
+                shared.count(link, way);
+            }
             sleep(Duration::from_millis(shared.delay_ms.load(SeqCst)));
             kept = forward(shared, link, &mut watch, to, kept);
         } else if at_end {
