@@ -50,10 +50,8 @@ mod tests {
         let fleet = Fleet {
             config: "c".into(),
             migrations: "m".into(),
-            servers: Vec::new(),
-            tenants: Vec::new(),
             drift: DriftSettings { ignore: vec![rule(Some(date!(2026 - 11 - 21))), rule(None)], ..Default::default() },
-            verify: Default::default(),
+            ..Fleet::default()
         };
         assert!(over(&fleet, date!(2026 - 11 - 21)).is_empty());
         let said: Vec<String> = over(&fleet, date!(2026 - 11 - 22)).iter().map(Diagnostic::to_string).collect();

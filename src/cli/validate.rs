@@ -61,14 +61,7 @@ mod tests {
 
     #[test]
     fn an_empty_fleet_and_changelog_are_told_without_engines_and_newest() {
-        let fleet = Fleet {
-            config: "c".into(),
-            migrations: "m".into(),
-            servers: Vec::new(),
-            tenants: Vec::new(),
-            drift: Default::default(),
-            verify: Default::default(),
-        };
+        let fleet = Fleet { config: "c".into(), migrations: "m".into(), ..Fleet::default() };
         assert_eq!(told(&fleet, &Changelog::default()), "0 tenants on 0 servers, 0 changesets");
     }
 }

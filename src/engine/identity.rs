@@ -15,6 +15,8 @@ pub struct RunIdentity {
     pub pid: u32,
     /// `mtmigrate` and its version.
     pub tool: String,
+    /// The hash of the fleet's resolved list; empty where there is none.
+    pub fleet: String,
 }
 
 impl RunIdentity {
@@ -26,6 +28,7 @@ impl RunIdentity {
             host: whoami::hostname().unwrap_or_else(|_| "unknown".into()),
             pid: std::process::id(),
             tool: concat!("mtmigrate ", env!("CARGO_PKG_VERSION")).into(),
+            fleet: String::new(),
         }
     }
 

@@ -23,7 +23,7 @@ use futures_util::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 
 use crate::changeset::{Changeset, Text, Version, Width};
-use crate::error::{Diagnostic, Result};
+use crate::error::{Code, Diagnostic, Result};
 use crate::history::{Attempt, Row};
 use crate::schema::Snapshot;
 use crate::sql::EngineKind;
@@ -128,8 +128,28 @@ pub trait Server: Send + Sync {
     /// `MT212` when it cannot be written.
     fn accept<'a>(&'a self, acceptance: Acceptance<'a>) -> BoxFuture<'a, Result<()>>;
 
+    /// Asks a tenant's database one question, and returns its rows as text. Writes nothing: the session refuses it. With
+    /// `limit` rows at most; more are an error, and so is what is not text.
+    ///
+    /// # Errors
+    /// `MT305` when the question fails or has too many rows; the server's own otherwise.
+    fn ask<'a>(&'a self, tenant: &'a Tenant, question: &'a str, limit: usize) -> BoxFuture<'a, Result<Answer>> {
+        let _ = (question, limit);
+        let deaf = Diagnostic::new(Code::BUG, format!("the server of tenant {} takes no questions", tenant.name));
+        async { Err(deaf) }.boxed()
+    }
+
     /// Closes every connection.
     fn close(&self) -> BoxFuture<'_, ()>;
+}
+
+/// The rows of a question, as text.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Answer {
+    /// The columns' names, as the server gives them.
+    pub columns: Vec<String>,
+    /// One value for each column; nothing for NULL.
+    pub rows: Vec<Vec<Option<String>>>,
 }
 
 /// Where a tenant stands, as read from it.

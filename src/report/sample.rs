@@ -16,7 +16,7 @@ use crate::schema::{
     self, Difference, Ignore, Ignores, Member, Pattern, Recorded, Snapshot, Verdict, differences, judge,
 };
 use crate::sql::EngineKind;
-use crate::tenant::{Access, Address, Datasource, Fleet, Limits, Server, ServerId, Tenant, TenantId, Tls};
+use crate::tenant::{Address, Datasource, Fleet, Server, ServerId, Tenant, TenantId};
 
 use super::StatusReport;
 
@@ -58,8 +58,7 @@ impl Sample {
             migrations: "migrations".into(),
             servers,
             tenants,
-            drift: Default::default(),
-            verify: Default::default(),
+            ..Fleet::default()
         };
         let mut made = Self { fleet, changelog, servers: Vec::new(), selection, survey: Survey::default() };
         for idx in 0..made.selection.len() {
@@ -282,13 +281,7 @@ fn tenant(idx: usize, name: &str, engine: EngineKind) -> Tenant {
         }
     };
     Tenant {
-        id: TenantId(idx),
-        name: name.into(),
-        server: ServerId(server),
-        datasource,
-        access: Arc::new(Access { user: None, password: None, tls: Tls::default() }),
         labels: Arc::new(BTreeSet::from(["eu".to_owned(), "prod".to_owned()])),
-        quarantined: None,
-        limits: Limits::default(),
+        ..Tenant::new(TenantId(idx), name, ServerId(server), datasource)
     }
 }

@@ -8,9 +8,7 @@ use std::time::Duration;
 
 use crate::changeset::{Changelog, Changeset, Checksums, Directives, Kind, Text, Version};
 use crate::sql::EngineKind;
-use crate::tenant::{
-    Access, Address, Datasource, DriftSettings, Fleet, Limits, Server, ServerId, Tenant, TenantId, Tls, Verify,
-};
+use crate::tenant::{Access, Address, Datasource, Fleet, Server, ServerId, Tenant, TenantId, Tls, Verify};
 
 use super::dice::Dice;
 use super::world::Weather;
@@ -56,9 +54,8 @@ pub(super) fn fleet(dice: &mut Dice) -> Fleet {
         config: PathBuf::from("tenants.yaml"),
         migrations: PathBuf::from("migrations"),
         servers,
-        tenants: Vec::new(),
-        drift: DriftSettings::default(),
         verify: Verify::Step,
+        ..Fleet::default()
     };
     for no in 0..tenants as usize {
         let server = dice.below(made.servers.len() as u64) as usize;
@@ -70,14 +67,9 @@ pub(super) fn fleet(dice: &mut Dice) -> Fleet {
             _ => Datasource::MySql { database: format!("t{no}") },
         };
         made.tenants.push(Tenant {
-            id: TenantId(no),
-            name: format!("t{no}"),
-            server: ServerId(server),
-            datasource,
             access: access.clone(),
-            labels: Arc::default(),
             quarantined: dice.permille(60).then(|| "moving".to_owned()),
-            limits: Limits::default(),
+            ..Tenant::new(TenantId(no), format!("t{no}"), ServerId(server), datasource)
         });
     }
     made

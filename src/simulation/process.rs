@@ -93,6 +93,7 @@ impl Process {
             host: "simulation".into(),
             pid: self.id,
             tool: "mtmigrate".into(),
+            fleet: String::new(),
         }
     }
 

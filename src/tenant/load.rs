@@ -20,8 +20,9 @@ use crate::error::{Code, Diagnostic, Place, Secret, plain};
 use crate::input;
 use crate::sql::EngineKind;
 
-const TOP_KEYS: [&str; 6] = ["migrations", "verify", "drift", "defaults", "servers", "tenants"];
-const DEFAULT_KEYS: [&str; 12] = [
+const TOP_KEYS: [&str; 9] =
+    ["migrations", "verify", "drift", "rollout", "labels", "defaults", "servers", "sources", "tenants"];
+const DEFAULT_KEYS: [&str; 17] = [
     "labels",
     "max_connections",
     "connect_timeout",
@@ -34,8 +35,13 @@ const DEFAULT_KEYS: [&str; 12] = [
     "ca_file",
     "client_cert",
     "client_key",
+    "vars",
+    "role",
+    "server_settings",
+    "extensions_schema",
+    "create",
 ];
-const SERVER_KEYS: [&str; 14] = [
+const SERVER_KEYS: [&str; 19] = [
     "url",
     "max_connections",
     "labels",
@@ -50,6 +56,11 @@ const SERVER_KEYS: [&str; 14] = [
     "retries",
     "retry_pause",
     "lock_database",
+    "vars",
+    "role",
+    "server_settings",
+    "extensions_schema",
+    "create",
 ];
 
 /// Loads and resolves a fleet: reads the file, fills in variables and secrets, and opens no connection.
@@ -114,6 +125,7 @@ pub fn parse(config: &FilePath, text: &str, env: &dyn Environment) -> Result<Fle
             tenants,
             drift,
             verify,
+            ..Fleet::default()
         }),
         _ => Err(walk.mistakes.into_diagnostics()),
     }

@@ -3,6 +3,7 @@
 //! Start at [`load`]. Opens no connection. Every mistake in the file is found in one go.
 
 mod claims;
+mod create;
 mod drift;
 mod interpolate;
 mod load;
@@ -10,21 +11,30 @@ mod locate;
 mod mistakes;
 mod names;
 mod nesting;
+mod rollout;
 mod select;
 mod servers;
+mod session;
 mod settings;
+mod sources;
 mod suggest;
 mod tenants;
 #[cfg(test)]
 mod tests;
 mod tree;
 mod url;
+mod vars;
 mod walk;
 mod yaml;
 
+pub use create::Create;
 pub use interpolate::{Environment, ProcessEnvironment};
 pub use load::{load, migrations_folder, parse};
+pub use rollout::{OnFailure, Rollout, RolloutOrder, Wave, WaveCheck, WaveId};
 pub use select::Selection;
+pub use session::SessionSettings;
+pub use sources::{Origin, Source, SourceKind};
+pub use vars::Vars;
 
 use std::collections::BTreeSet;
 use std::num::NonZeroU32;
@@ -37,7 +47,7 @@ use crate::schema::{Ignore, Include};
 use crate::sql::EngineKind;
 
 /// All servers and tenants of one `tenants.yaml`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Fleet {
     /// The file, as the user named it.
     pub config: PathBuf,
@@ -51,6 +61,12 @@ pub struct Fleet {
     pub drift: DriftSettings,
     /// When `up` checks that schemas are alike.
     pub verify: Verify,
+    /// Where tenants come from beside the file's own list.
+    pub sources: Vec<Source>,
+    /// In which waves a changeset reaches the fleet.
+    pub rollout: Rollout,
+    /// The hash of the resolved list: names and places, in order, without secrets.
+    pub hash: String,
 }
 
 /// What counts as schema drift: the `drift:` key.
@@ -160,10 +176,44 @@ pub struct Tenant {
     pub access: Arc<Access>,
     /// Its labels, the defaults' included; tenants with the same ones share them.
     pub labels: Arc<BTreeSet<String>>,
+    /// Where it is listed.
+    pub origin: Origin,
     /// Why it is left out, if it is.
     pub quarantined: Option<String>,
+    /// Whether it is being made: left out until then.
+    pub provisioning: bool,
+    /// In which wave changesets reach it.
+    pub wave: WaveId,
+    /// What changesets that are templates may ask for; tenants with the same ones share them.
+    pub vars: Arc<Vars>,
+    /// What its sessions begin with; tenants with the same share it.
+    pub session: Arc<SessionSettings>,
+    /// How its schema, database or file is made by `provision`, if it may be.
+    pub create: Option<Arc<Create>>,
     /// Limits for its statements, unless a changeset says otherwise.
     pub limits: Limits,
+}
+
+impl Tenant {
+    /// Makes a tenant of which only its place is known: no user, nothing set.
+    pub fn new(id: TenantId, name: impl Into<String>, server: ServerId, datasource: Datasource) -> Self {
+        Self {
+            id,
+            name: name.into(),
+            server,
+            datasource,
+            access: Arc::new(Access { user: None, password: None, tls: Tls::default() }),
+            labels: Arc::default(),
+            origin: Origin { source: None, position: id.0 + 1 },
+            quarantined: None,
+            provisioning: false,
+            wave: WaveId::default(),
+            vars: Arc::default(),
+            session: Arc::default(),
+            create: None,
+            limits: Limits::default(),
+        }
+    }
 }
 
 /// Where a tenant lives on its server.

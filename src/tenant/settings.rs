@@ -6,11 +6,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::create::{self, Create};
 use super::interpolate::shown;
 use super::locate::Path;
 use super::names::check_postgres;
+use super::session::{self, SessionSettings};
 use super::suggest::did_you_mean;
 use super::url::Parameters;
+use super::vars::{self, Vars};
 use super::walk::{Fields, Walk, Zero};
 use super::{ClientCertificate, Limits, Tls, TlsMode};
 use crate::error::Code;
@@ -55,6 +58,9 @@ pub(super) struct Settings {
     pub(super) tls: Option<TlsMode>,
     pub(super) ca_file: Option<PathBuf>,
     pub(super) client: Option<ClientCertificate>,
+    pub(super) vars: Arc<Vars>,
+    pub(super) session: Arc<SessionSettings>,
+    pub(super) create: Option<Arc<Create>>,
 }
 
 impl Settings {
@@ -88,6 +94,9 @@ impl Settings {
             Some(text.into_value())
         });
         made.read_tls(walk, fields);
+        made.vars = Arc::new(vars::read(walk, fields));
+        made.session = Arc::new(session::read(walk, fields));
+        made.create = create::read(walk, fields);
         made
     }
 
@@ -166,6 +175,16 @@ impl Settings {
             tls: self.tls.or(base.tls),
             ca_file: self.ca_file.or_else(|| base.ca_file.clone()),
             client: self.client.or_else(|| base.client.clone()),
+            vars: merged(&self.vars, &base.vars, Vars::is_empty, |own, base| {
+                base.iter().chain(own).map(|(name, value)| (name.clone(), value.clone())).collect()
+            }),
+            session: merged(
+                &self.session,
+                &base.session,
+                |session| *session == SessionSettings::default(),
+                SessionSettings::over,
+            ),
+            create: self.create.or_else(|| base.create.clone()),
         }
     }
 
@@ -183,6 +202,15 @@ impl Settings {
             retries: self.retries.unwrap_or(default.retries),
             retry_pause: self.retry_pause.unwrap_or(default.retry_pause),
         }
+    }
+}
+
+/// Merges what two places set; where one of them is silent the other's copy is shared.
+fn merged<T>(own: &Arc<T>, base: &Arc<T>, is_silent: impl Fn(&T) -> bool, merge: impl FnOnce(&T, &T) -> T) -> Arc<T> {
+    match (is_silent(own), is_silent(base)) {
+        (true, _) => base.clone(),
+        (false, true) => own.clone(),
+        (false, false) => Arc::new(merge(own, base)),
     }
 }
 

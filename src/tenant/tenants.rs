@@ -18,7 +18,7 @@ use super::{Address, Datasource, Tenant, TenantId};
 use crate::error::{Code, Diagnostic};
 use crate::sql::EngineKind;
 
-const KEYS: [&str; 20] = [
+const KEYS: [&str; 29] = [
     "name",
     "server",
     "database",
@@ -39,6 +39,15 @@ const KEYS: [&str; 20] = [
     "ca_file",
     "client_cert",
     "client_key",
+    "state",
+    "wave",
+    "user",
+    "password",
+    "vars",
+    "role",
+    "server_settings",
+    "extensions_schema",
+    "create",
 ];
 
 /// The keys that speak of a server, and so go with a URL alone.
@@ -84,14 +93,14 @@ impl Loader<'_> {
         }?;
         self.claim_home(found.home, list, who, found.at);
         Some(Tenant {
-            id: TenantId(index),
-            name: name?.into_value(),
-            server: found.definition.id,
-            datasource: found.datasource,
             access: found.definition.access.clone(),
             limits: found.settings.limits(),
             labels: self.claims.shared(found.settings.labels),
             quarantined,
+            vars: found.settings.vars,
+            session: found.settings.session,
+            create: found.settings.create,
+            ..Tenant::new(TenantId(index), name?.into_value(), found.definition.id, found.datasource)
         })
     }
 

@@ -25,7 +25,7 @@ use crate::changeset::{Changeset, Checksums, Directives, Kind, Text, Version, Wi
 use crate::engine::{Failure, Known, Order, Outcome, Resume, RunIdentity, Server, Tables};
 use crate::schema::Include;
 use crate::sql::EngineKind;
-use crate::tenant::{self, Access, Address, Datasource, Limits, ServerId, Tenant, TenantId, Tls};
+use crate::tenant::{self, Address, Datasource, Limits, ServerId, Tenant, TenantId};
 
 /// A folder, the server that it is, and a run.
 struct Scene {
@@ -83,16 +83,7 @@ impl Scene {
     fn absent(&self, name: &str, create: bool) -> Tenant {
         let file = self.path(&format!("{name}.db"));
         let datasource = Datasource::Sqlite { shown: format!("data/{name}.db"), file, create };
-        Tenant {
-            id: TenantId(0),
-            name: name.into(),
-            server: ServerId(0),
-            datasource,
-            access: Arc::new(Access { user: None, password: None, tls: Tls::default() }),
-            labels: Arc::default(),
-            quarantined: None,
-            limits: Limits::default(),
-        }
+        Tenant::new(TenantId(0), name, ServerId(0), datasource)
     }
 
     fn db(&self, tenant: &Tenant) -> Connection {
