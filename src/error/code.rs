@@ -78,6 +78,10 @@ codes! {
     ORPHAN_DOWN = 131 "a .down.sql file has no changeset";
     OTHER_DATABASE = 132 "a changeset goes to another database";
     NEIGHBOUR = 133 "a changeset names another tenant's database";
+    NOT_CONFIRMED = 150 "a wave must be confirmed, and nobody can be asked";
+    UNKNOWN_WAVE = 151 "a wave is not in tenants.yaml";
+    BAD_WAVE = 152 "waves cannot be as rollout: says";
+    EMPTY_WAVE = 153 "a wave takes no tenant";
     // 2xx: the run halted
     LOCK_TIMEOUT = 202 "a changeset waited too long for a lock";
     STATEMENT_TIMEOUT = 203 "a statement ran longer than its limit";
@@ -92,6 +96,8 @@ codes! {
     JOURNAL_NOT_WRITTEN = 212 "the journal could not be written";
     LOCK_LOST = 213 "the run lock was lost";
     OUTSIDE = 214 "a changeset reaches outside its tenant";
+    CHECK_FAILED = 215 "a check between two waves failed";
+    REFUSED_BY_PERSON = 216 "a wave was not confirmed";
     // 3xx: nothing was changed, try again
     LOCK_HELD = 301 "another run holds the lock";
     LOCK_FAILED = 302 "the run lock cannot be taken";

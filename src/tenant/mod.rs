@@ -30,7 +30,9 @@ mod yaml;
 pub use create::Create;
 pub use interpolate::{Environment, ProcessEnvironment};
 pub use load::{load, migrations_folder, parse};
-pub use rollout::{OnFailure, Rollout, RolloutOrder, Wave, WaveCheck, WaveId};
+pub use rollout::{
+    CHECK_TIMEOUT, Check, OnFailure, REST, Rollout, RolloutOrder, Share, Takes, Wave, WaveCheck, WaveId,
+};
 pub use select::Selection;
 pub use session::SessionSettings;
 pub use sources::{Origin, Source, SourceKind};
@@ -184,6 +186,8 @@ pub struct Tenant {
     pub provisioning: bool,
     /// In which wave changesets reach it.
     pub wave: WaveId,
+    /// The wave that it names itself, by the key `wave`.
+    pub own_wave: Option<WaveId>,
     /// What changesets that are templates may ask for; tenants with the same ones share them.
     pub vars: Arc<Vars>,
     /// What its sessions begin with; tenants with the same share it.
@@ -208,6 +212,7 @@ impl Tenant {
             quarantined: None,
             provisioning: false,
             wave: WaveId::default(),
+            own_wave: None,
             vars: Arc::default(),
             session: Arc::default(),
             create: None,

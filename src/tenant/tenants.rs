@@ -8,6 +8,7 @@ use super::interpolate::{Text, shown};
 use super::load::{Loader, Source, Way};
 use super::locate::Path;
 use super::names::{self, Refusal};
+use super::rollout::OwnWave;
 use super::servers::Definition;
 use super::settings::{Settings, TLS_KEYS};
 use super::suggest::did_you_mean;
@@ -76,6 +77,7 @@ impl Loader<'_> {
         // In words only where there is something to say.
         let who = Who { written: name.as_ref().map(Text::written), index };
         let quarantined = self.quarantined(&fields);
+        let own_wave = self.own_wave(&fields);
         let found = match (fields.get("server"), fields.get("url")) {
             (Some((_, at)), Some(_)) => {
                 let hint = "keep `url` alone, or `server` with `database`";
@@ -97,6 +99,7 @@ impl Loader<'_> {
             limits: found.settings.limits(),
             labels: self.claims.shared(found.settings.labels),
             quarantined,
+            own_wave,
             vars: found.settings.vars,
             session: found.settings.session,
             create: found.settings.create,
