@@ -7,6 +7,7 @@ mod args;
 mod console;
 mod drift;
 mod files;
+mod gates;
 mod history;
 mod init;
 mod line;

@@ -13,6 +13,7 @@ mod drift;
 mod durable;
 mod event;
 mod expected;
+mod gates;
 mod jitter;
 mod judge;
 mod lanes;
@@ -34,8 +35,9 @@ pub use accept::{Accept, Accepted, accept};
 pub use budgets::Budgets;
 pub(crate) use by_tenant::ByTenant;
 pub use drift::{FleetCohort, Incomparable, SchemaDrift, schema_drift};
-pub use event::{Ending, Event, RunOutcome, Sink};
+pub use event::{Condition, Ending, Event, RunOutcome, Sink};
 pub use expected::expired;
+pub use gates::{Between, Failing, Gates, NoGates};
 pub use jitter::Jitter;
 pub use judge::{Refusal, drift, half_applied, judge, unreadable};
 #[cfg(test)]
@@ -47,6 +49,7 @@ pub use survey::{Depth, Scope, Survey, survey};
 pub use uncertain::{Account, look};
 
 use std::num::NonZeroUsize;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -73,6 +76,8 @@ pub struct UpOptions {
     pub out_of_order: OutOfOrder,
     /// When schemas are compared.
     pub verify: Verify,
+    /// What opens the gates between waves.
+    pub gates: Arc<dyn Gates>,
 }
 
 /// Checks that a target is in the changelog.

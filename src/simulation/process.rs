@@ -13,7 +13,7 @@ use tokio::time::sleep;
 use crate::changeset::{Changelog, Version};
 use crate::engine::{RunIdentity, Server, Servers};
 use crate::history::OutOfOrder;
-use crate::lockstep::{self, Ending, Event, Scope, Signal, Stop, UpOptions};
+use crate::lockstep::{self, Ending, Event, NoGates, Scope, Signal, Stop, UpOptions};
 use crate::tenant::{Fleet, TenantId, Verify};
 
 use super::runs::RunView;
@@ -120,6 +120,7 @@ impl Process {
             lock_wait: self.lock_wait,
             out_of_order: self.out_of_order,
             verify: self.verify,
+            gates: Arc::new(NoGates),
         };
         let stopping = self.stops.map(|stops| tokio::spawn(stopper(world.clone(), self.id, stop.clone(), stops)));
         let told = world.clone();

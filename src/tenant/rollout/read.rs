@@ -11,7 +11,7 @@ use super::super::tree::Value;
 use super::super::walk::{Fields, Walk, Zero, type_of};
 use super::super::{Tenant, WaveId};
 use super::assign::{WHOLE, matcher};
-use super::{CHECK_TIMEOUT, Check, OnFailure, REST, Rollout, RolloutOrder, Share, Takes, Wave, WaveCheck};
+use super::{CHECK_TIMEOUT, Check, OnFailure, REST, Rollout, RolloutOrder, Share, Wave, WaveCheck};
 use crate::error::{Code, names, plain};
 
 const KEYS: [&str; 4] = ["waves", "order", "on_failure", "max_failures"];

@@ -191,6 +191,7 @@ fn every_mistake_is_found_in_one_go_with_its_place() {
                 "MT104 `stop` is no word of `on_failure` at t.yaml:1:58",
             ],
         ),
+        ("{ max_failures: 1 }", ["a"], &["MT152 `max_failures` has no meaning here at t.yaml:1:12"]),
         ("{ order: wave }", ["a"], &["MT152 `order: wave` without `waves` at t.yaml:1:19"]),
         ("{ waves: [{ c: 5% }] }", ["a+wave: cc"], &["MT151 there is no wave `cc` at t.yaml:3:44"]),
         (
