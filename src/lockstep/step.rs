@@ -159,6 +159,7 @@ impl Stepping<'_> {
                 tenant,
                 changeset,
                 text,
+                skips: false,
                 width: self.width(tenant),
                 run: self.run,
                 tables: self.ledger.tables(tenant.id),
