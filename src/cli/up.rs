@@ -116,7 +116,7 @@ async fn going(scope: Scope<'_>, args: &UpArgs, console: &Console) -> Result<Run
         out_of_order: if args.allow_out_of_order { OutOfOrder::Allow } else { OutOfOrder::Refuse },
         gates: Arc::new(Keeper::new(console, &scope.fleet.config, args.yes)),
     };
-    let identity = RunIdentity::new();
+    let identity = RunIdentity::of(&scope.fleet.hash);
     let stop = Stop::default();
     let screen = Screen::new(console);
     let log = RunLog::new(scope, &identity.run_id);

@@ -188,6 +188,8 @@ pub enum JournalFormat {
     Two,
     /// With `trace`.
     Three,
+    /// With `skipped` and `fleet`.
+    Four,
 }
 
 /// A measure of a tenant's schema.
@@ -233,6 +235,8 @@ pub struct Acceptance<'a> {
     pub record: &'a str,
     /// The differences that are accepted now and were before, as JSON.
     pub accepted: Option<&'a str>,
+    /// The versions that were skipped before; the row says so again.
+    pub skipped: &'a [Version],
     /// Why, and which differences, for people.
     pub words: &'a str,
 }
@@ -244,6 +248,8 @@ pub struct Known {
     pub fingerprint: Option<String>,
     /// The accepted differences, as JSON.
     pub accepted: Option<String>,
+    /// The versions that were skipped, in order.
+    pub skipped: Vec<Version>,
     /// The number of its journal's last row when the run read it; nothing without one.
     pub journal_end: Option<i64>,
 }
@@ -257,6 +263,8 @@ pub struct Order<'a> {
     pub changeset: &'a Changeset,
     /// The changeset's text for the tenant's engine.
     pub text: &'a Text,
+    /// Whether the changeset is not for the tenant: it is recorded as skipped. The text then has no statement.
+    pub skips: bool,
     /// The width in which the history row is written.
     pub width: Width,
     /// In whose name.
@@ -328,6 +336,8 @@ pub struct Record<'a> {
     pub reason: &'a str,
     /// The differences that were accepted before, as JSON; the row says so again.
     pub accepted: Option<&'a str>,
+    /// The versions that were skipped before; the row says so again.
+    pub skipped: &'a [Version],
 }
 
 /// Who found out what became of a statement.

@@ -88,6 +88,7 @@ async fn under_lock(scope: Scope<'_>, accept: &Accept<'_>, run: &RunIdentity) ->
         snapshot: &case.live,
         record: &record(case.live.fingerprint(), &position.applied),
         accepted: accepted.as_deref(),
+        skipped: position.last.as_ref().map_or(&[], |last| &last.skipped),
         words: &words,
     };
     scope.servers[tenant.server.0].accept(acceptance).await?;

@@ -109,6 +109,7 @@ async fn under_lock(scope: Scope<'_>, repair: &Repair<'_>, run: &RunIdentity) ->
         finder: Finder::Person,
         reason: repair.reason,
         accepted: last.as_ref().and_then(|last| last.accepted.as_deref()),
+        skipped: last.as_ref().map_or(&[], |last| &last.skipped),
     };
     let at = scope.servers[tenant.server.0].record(record).await?;
     Ok(Repaired { changeset: changeset.to_string(), continues_at: at.statement_no })

@@ -190,6 +190,7 @@ impl Stepping<'_> {
                 tenant,
                 changeset,
                 text,
+                skips: false,
                 width: self.width(tenant),
                 run: self.run,
                 tables: self.ledger.tables(tenant.id),

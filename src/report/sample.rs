@@ -78,7 +78,7 @@ impl Sample {
             findings: Vec::new(),
             last: applied.last().map(|version| attempt(version.0, AttemptOutcome::Applied)),
             unfinished: None,
-            tables: Tables { history: Some(Width::Int4), journal: Some(crate::engine::JournalFormat::Three) },
+            tables: Tables { history: Some(Width::Int4), journal: Some(crate::engine::JournalFormat::Four) },
             server_version: Arc::from("15.8"),
             read_only: None,
             folds_case: false,
@@ -244,6 +244,7 @@ pub(super) fn attempt(version: i64, outcome: AttemptOutcome) -> Attempt {
         fingerprint: None,
         accepted: None,
         trace: None,
+        skipped: Vec::new(),
     }
 }
 

@@ -36,7 +36,7 @@ impl Entry {
         let database = order.tenant.datasource.database();
         let tables = order.tables;
         let ready_made = tables.history.is_none_or(|width| width == order.width)
-            && tables.journal.is_none_or(|format| format == JournalFormat::Three);
+            && tables.journal.is_none_or(|format| format == JournalFormat::Four);
         if order.resume.is_some() || !ready_made {
             return None;
         }

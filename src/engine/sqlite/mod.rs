@@ -203,6 +203,7 @@ impl Server for Directory {
         let (version, name) = (acceptance.version.0, acceptance.version.1.to_owned());
         let (snapshot, words) = (acceptance.snapshot.clone(), acceptance.words.to_owned());
         let (record, accepted) = (acceptance.record.to_owned(), acceptance.accepted.map(str::to_owned));
+        let skipped = acceptance.skipped.to_vec();
         let shelf = self.shelf.clone();
         Box::pin(self.on_thread(move || {
             let acceptance = Acceptance {
@@ -213,6 +214,7 @@ impl Server for Directory {
                 snapshot: &snapshot,
                 record: &record,
                 accepted: accepted.as_deref(),
+                skipped: &skipped,
                 words: &words,
             };
             expectation::accept(&acceptance, &shelf)
@@ -262,7 +264,8 @@ impl Server for Directory {
             let (resume, shelf) = (mark.resume(), self.shelf.clone());
             let row = JournalRow::of_record(&record, mark);
             let (action, version, checksum, outcome) = (row.action, row.version, row.checksum, row.outcome);
-            let (statement, error, accepted) = (row.statement, row.error, row.accepted.map(str::to_owned));
+            let (statement, error, skipped) = (row.statement, row.error, row.skipped);
+            let accepted = row.accepted.map(str::to_owned);
             let written = self.on_thread(move || {
                 let row = JournalRow {
                     run: &run,
@@ -276,6 +279,7 @@ impl Server for Directory {
                     fingerprint: None,
                     accepted: accepted.as_deref(),
                     trace: None,
+                    skipped,
                 };
                 let connection = File::of(&tenant, &shelf)?.to_write()?;
                 let noted = ledger::note(&connection, &Start::now(), &row);
