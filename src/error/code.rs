@@ -78,6 +78,8 @@ codes! {
     ORPHAN_DOWN = 131 "a .down.sql file has no changeset";
     OTHER_DATABASE = 132 "a changeset goes to another database";
     NEIGHBOUR = 133 "a changeset names another tenant's database";
+    OWN_SETTING = 154 "a setting of server_settings is mtmigrate's own";
+    NO_CREATE = 155 "a tenant does not say how it is made";
     // 2xx: the run halted
     LOCK_TIMEOUT = 202 "a changeset waited too long for a lock";
     STATEMENT_TIMEOUT = 203 "a statement ran longer than its limit";
@@ -107,6 +109,8 @@ codes! {
     READ_FAILED = 318 "a tenant's history cannot be read";
     CASE_FOLDED = 319 "two tenants' databases are one on this server";
     NO_CONNECTION = 320 "a server has no free connection";
+    SESSION_REFUSED = 324 "a session cannot begin as tenants.yaml says";
+    NOT_PROVISIONED = 325 "a tenant cannot be provisioned";
     // 4xx: drift
     CHANGED_TEXT = 401 "an applied changeset's text was changed";
     MISSING_FILE = 402 "an applied changeset's file is missing";

@@ -99,7 +99,7 @@ impl Loader<'_> {
             quarantined,
             vars: found.settings.vars,
             session: found.settings.session,
-            create: found.settings.create,
+            create: found.settings.create.filter(|create| !create.refused),
             ..Tenant::new(TenantId(index), name?.into_value(), found.definition.id, found.datasource)
         })
     }
@@ -181,6 +181,7 @@ impl Loader<'_> {
             return None;
         };
         let definition = definition?;
+        Settings::fit_what_is_inherited(&mut self.walk, fields, definition.engine);
         let (value, database_at) = database?;
         let database = self.walk.text(value, database_at, "database")?;
         let schema = self.schema(fields, definition.engine, who);

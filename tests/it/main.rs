@@ -32,6 +32,7 @@ mod round_trips;
 mod schemas;
 mod secrets;
 mod security;
+mod sessions;
 mod stopping;
 mod support;
 mod together;

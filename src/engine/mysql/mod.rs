@@ -18,6 +18,7 @@ mod link;
 mod lock;
 mod made;
 mod message;
+mod opening;
 mod own_name;
 mod probe;
 mod programs;

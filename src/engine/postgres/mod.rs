@@ -12,6 +12,7 @@ mod flush;
 mod greeting;
 mod groups;
 mod lock;
+mod opening;
 mod places;
 mod pooler;
 mod probe;
