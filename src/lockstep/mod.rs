@@ -105,7 +105,7 @@ pub async fn up(scope: Scope<'_>, options: &UpOptions, run: &RunIdentity, stop: 
     let quarantined = scope.tenants().filter(|t| t.quarantined.is_some()).count();
     events(Event::RunStarted {
         run_id: run.run_id.clone(),
-        tenants: scope.selection.len() - quarantined,
+        tenants: scope.tenants().filter(|tenant| tenant.is_active()).count(),
         quarantined,
         target: options.target.or(scope.changelog.newest()),
     });

@@ -76,6 +76,7 @@ impl Loader<'_> {
         // In words only where there is something to say.
         let who = Who { written: name.as_ref().map(Text::written), index };
         let quarantined = self.quarantined(&fields);
+        let provisioning = self.provisioning(&fields);
         let found = match (fields.get("server"), fields.get("url")) {
             (Some((_, at)), Some(_)) => {
                 let hint = "keep `url` alone, or `server` with `database`";
@@ -97,6 +98,7 @@ impl Loader<'_> {
             limits: found.settings.limits(),
             labels: self.claims.shared(found.settings.labels),
             quarantined,
+            provisioning,
             vars: found.settings.vars,
             session: found.settings.session,
             create: found.settings.create.filter(|create| !create.refused),
@@ -132,6 +134,20 @@ impl Loader<'_> {
         let shown = Some(name.shown()).filter(|shown| !shown.is_empty()).map(|shown| format!(" `{shown}`"));
         let message = format!("{what}{} {}", shown.unwrap_or_default(), refusal.why);
         self.walk.wrong(Code::BAD_NAME, at, message, refusal.hint);
+    }
+
+    /// Reads `state:`.
+    fn provisioning(&mut self, fields: &Fields<'_>) -> bool {
+        let Some((value, at)) = fields.get("state") else { return false };
+        match self.walk.text(value, at, "state").as_ref().map(Text::value) {
+            Some("provisioning") => return true,
+            Some("active") | None => {}
+            Some(_) => {
+                let hint = "the states are active and provisioning; who is left out has `quarantined: \"the reason\"`";
+                self.walk.wrong(Code::BAD_VALUE, at, "this is no state of a tenant", hint);
+            }
+        }
+        false
     }
 
     fn quarantined(&mut self, fields: &Fields<'_>) -> Option<String> {
