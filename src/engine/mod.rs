@@ -9,12 +9,14 @@ mod mysql;
 mod off_runtime;
 mod pool;
 mod postgres;
+mod question;
 mod silence;
 mod sqlite;
 pub(crate) mod stepwise;
 pub(crate) mod tables;
 pub(crate) mod traced;
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,7 +29,7 @@ use crate::error::{Code, Diagnostic, Result};
 use crate::history::{Attempt, Row};
 use crate::schema::Snapshot;
 use crate::sql::EngineKind;
-use crate::tenant::{Fleet, Limits, Tenant};
+use crate::tenant::{Create, Datasource, Fleet, Limits, Tenant};
 
 pub use identity::RunIdentity;
 
@@ -128,14 +130,23 @@ pub trait Server: Send + Sync {
     /// `MT212` when it cannot be written.
     fn accept<'a>(&'a self, acceptance: Acceptance<'a>) -> BoxFuture<'a, Result<()>>;
 
-    /// Asks a tenant's database one question, and returns its rows as text. Writes nothing: the session refuses it. With
-    /// `limit` rows at most; more are an error, and so is what is not text.
+    /// Asks a tenant's database one question, and returns its rows as text. Writes nothing: the transaction refuses it, and
+    /// a text of several statements is none. Answers within two minutes, with `limit` rows at most.
     ///
     /// # Errors
-    /// `MT305` when the question fails or has too many rows; the server's own otherwise.
+    /// `MT326` when the question fails, takes longer or has more rows; the server's own where there is no session.
     fn ask<'a>(&'a self, tenant: &'a Tenant, question: &'a str, limit: usize) -> BoxFuture<'a, Result<Answer>> {
         let _ = (question, limit);
         let deaf = Diagnostic::new(Code::BUG, format!("the server of tenant {} takes no questions", tenant.name));
+        async { Err(deaf) }.boxed()
+    }
+
+    /// Makes a tenant's schema, database or file; what is there already is left as it is. The caller holds the lock.
+    ///
+    /// # Errors
+    /// `MT325` when the server refuses to make it; the server's own otherwise.
+    fn create<'a>(&'a self, creation: Creation<'a>) -> BoxFuture<'a, Result<Made>> {
+        let deaf = Diagnostic::new(Code::BUG, format!("the server of tenant {} makes none", creation.tenant.name));
         async { Err(deaf) }.boxed()
     }
 
@@ -143,10 +154,44 @@ pub trait Server: Send + Sync {
     fn close(&self) -> BoxFuture<'_, ()>;
 }
 
+/// What is to be made for a tenant.
+#[derive(Clone, Copy, Debug)]
+pub struct Creation<'a> {
+    /// Whose schema, database or file it is.
+    pub tenant: &'a Tenant,
+    /// How it is made.
+    pub how: &'a Create,
+    /// SQLite: where the template is, absolute.
+    pub template: Option<&'a Path>,
+}
+
+/// What was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Made {
+    /// What was asked for.
+    New,
+    /// Nothing: it was there.
+    There,
+}
+
+/// Begins the diagnostic of what could not be made.
+pub(crate) fn not_made(tenant: &Tenant, why: &str) -> Diagnostic {
+    let what = match &tenant.datasource {
+        Datasource::Postgres { schema: Some(schema), database } => {
+            format!("schema `{schema}` in database `{database}`")
+        }
+        Datasource::Sqlite { shown, .. } => format!("file {shown}"),
+        other => format!("database `{}`", other.database()),
+    };
+    Diagnostic::new(Code::NOT_PROVISIONED, format!("the {what} of tenant {} cannot be made", tenant.name))
+        .cause(why)
+        .state("nothing was made")
+}
+
 /// The rows of a question, as text.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Answer {
-    /// The columns' names, as the server gives them.
+    /// The columns' names, as the server gives them; none may come where there is no row.
     pub columns: Vec<String>,
     /// One value for each column; nothing for NULL.
     pub rows: Vec<Vec<Option<String>>>,

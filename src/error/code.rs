@@ -111,6 +111,7 @@ codes! {
     NO_CONNECTION = 320 "a server has no free connection";
     SESSION_REFUSED = 324 "a session cannot begin as tenants.yaml says";
     NOT_PROVISIONED = 325 "a tenant cannot be provisioned";
+    QUESTION_FAILED = 326 "a question to a database was not answered";
     // 4xx: drift
     CHANGED_TEXT = 401 "an applied changeset's text was changed";
     MISSING_FILE = 402 "an applied changeset's file is missing";

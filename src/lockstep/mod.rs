@@ -18,6 +18,7 @@ mod judge;
 mod lanes;
 mod ledger;
 mod locks;
+mod provision;
 mod repair;
 mod run;
 mod schemas;
@@ -40,6 +41,7 @@ pub use jitter::Jitter;
 pub use judge::{Refusal, drift, half_applied, judge, unreadable};
 #[cfg(test)]
 pub(crate) use locks::FRESH;
+pub use provision::{Provision, Provisioned, against_others, provision};
 pub use repair::{Repair, Repaired, repair};
 pub use standing::{Found, Position, Standing, State};
 pub use stop::{Signal, Stop};

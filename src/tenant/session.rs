@@ -58,7 +58,8 @@ const OWN: [(&str, &str); 33] = [
 
 const PATH: &str = "the tenant's `schema:` comes first in the path, and `extensions_schema:` behind it";
 const ROLE: &str = "write `role: name` beside `server_settings`";
-const LIMIT: &str = "write `lock_timeout:` or `statement_timeout:` beside `server_settings`: mtmigrate sets it from there";
+const LIMIT: &str =
+    "write `lock_timeout:` or `statement_timeout:` beside `server_settings`: mtmigrate sets it from there";
 const KEPT: &str = "mtmigrate relies on it: remove it; a changeset may say `SET` for its own statements";
 const TEXT: &str = "the changeset's text is read by it: remove it, and write `SET` into the changeset that needs it";
 
@@ -177,7 +178,12 @@ fn setting(walk: &mut Walk<'_>, value: &Value, at: Path<'_>, name: &str) -> Opti
         Value::Bool(false) => "off".to_owned(),
         Value::Number(number) => number.to_string(),
         Value::Null => {
-            walk.wrong(Code::BAD_VALUE, at, format!("the setting `{name}` has no value"), "give it one, or take it out");
+            walk.wrong(
+                Code::BAD_VALUE,
+                at,
+                format!("the setting `{name}` has no value"),
+                "give it one, or take it out",
+            );
             return None;
         }
         value => walk.text(value, at, name)?.into_value(),

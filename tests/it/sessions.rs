@@ -75,7 +75,10 @@ fn a_postgres_text_runs_with_its_tenants_role_settings_and_extensions_and_the_ne
         cell(&server.query(&database, &sql)).to_owned()
     };
     let ours = "mtmigrate_journal=migrator refinery_schema_history=migrator";
-    assert_eq!(owners(&schema), format!("made={owner} mtmigrate_journal=migrator refinery_schema_history=migrator second={owner}"));
+    assert_eq!(
+        owners(&schema),
+        format!("made={owner} mtmigrate_journal=migrator refinery_schema_history=migrator second={owner}")
+    );
     assert_eq!(owners(other), format!("made=migrator {ours} second=migrator"));
     // Reading sees the same whoever made it.
     fleet.run(&["status", "--check"]).expect(0);
@@ -97,11 +100,15 @@ fn a_postgres_text_runs_with_its_tenants_role_settings_and_extensions_and_the_ne
         fleet.set("own", key, value);
         let refused = fleet.run(&["up", "--tenant", "own"]).expect(1);
         assert!(refused.stderr.contains("MT324") && refused.stderr.contains(said), "{key}: {refused}");
-        fleet.set("own", key, match key {
-            "role" => "none",
-            "server_settings" => "{}",
-            _ => "null",
-        });
+        fleet.set(
+            "own",
+            key,
+            match key {
+                "role" => "none",
+                "server_settings" => "{}",
+                _ => "null",
+            },
+        );
     }
     // A role that may not use its tenant's schema makes nothing in the next one of the path.
     server.execute(&database, &format!("REVOKE ALL ON SCHEMA \"{schema}\" FROM {}", quoted(&owner)));
@@ -110,7 +117,16 @@ fn a_postgres_text_runs_with_its_tenants_role_settings_and_extensions_and_the_ne
     assert!(refused.stderr.contains("MT324") && refused.stderr.contains("GRANT USAGE"), "{refused}");
     fleet.set("own", "role", "none");
     fleet.run(&["up"]).expect(0);
-    assert_eq!(cell(&server.query(&database, &format!("SELECT count(*) FROM pg_class WHERE relname = 'x' AND relnamespace = '{}'::regnamespace", quoted(&ext).replace('\'', "''")))), "0");
+    assert_eq!(
+        cell(&server.query(
+            &database,
+            &format!(
+                "SELECT count(*) FROM pg_class WHERE relname = 'x' AND relnamespace = '{}'::regnamespace",
+                quoted(&ext).replace('\'', "''")
+            )
+        )),
+        "0"
+    );
 }
 
 #[test]
@@ -118,7 +134,10 @@ fn a_database_tenant_has_the_extensions_schema_behind_its_own_path() {
     let server = postgres(0);
     let mut fleet = Fleet::new();
     fleet.postgres_database("own", server);
-    fleet.execute("own", "CREATE SCHEMA extensions; CREATE FUNCTION extensions.new_id() RETURNS int LANGUAGE sql AS 'SELECT 7'");
+    fleet.execute(
+        "own",
+        "CREATE SCHEMA extensions; CREATE FUNCTION extensions.new_id() RETURNS int LANGUAGE sql AS 'SELECT 7'",
+    );
     fleet.set("own", "extensions_schema", "extensions");
     fleet.changeset("V1__x.sql", "CREATE TABLE x AS SELECT new_id() AS id, current_setting('search_path') AS path;");
     fleet.run(&["up"]).expect(0);
@@ -142,7 +161,11 @@ fn a_mariadb_text_runs_with_its_tenants_role_and_settings_and_the_next_one_witho
         fleet.set(tenant, "max_connections", "2");
     }
     fleet.set("own", "role", &serde_json::to_string(&role).unwrap());
-    fleet.set("own", "server_settings", "{ time_zone: \"+03:00\", Sort_Buffer_Size: 1048576, foreign_key_checks: off }");
+    fleet.set(
+        "own",
+        "server_settings",
+        "{ time_zone: \"+03:00\", Sort_Buffer_Size: 1048576, foreign_key_checks: off }",
+    );
     fleet.changeset("V1__plain.sql", "CREATE TABLE made (id int AUTO_INCREMENT PRIMARY KEY, seen text);");
     let look = "INSERT INTO made (seen) SELECT CONCAT_WS('|', IFNULL(CURRENT_ROLE(), 'none'), @@time_zone, \
                 @@sort_buffer_size, @@foreign_key_checks);";

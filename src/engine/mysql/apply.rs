@@ -71,9 +71,8 @@ async fn carefully(
             if (opening::BEFORE..opening::BEFORE + first.len()).contains(&done) =>
         {
             let diagnostic = opening::refused(order, &error);
-            return lost.unwrap_or_else(|| {
-                Outcome::Failed(before(order, began, Fault::Refused { diagnostic, retry: false }))
-            });
+            return lost
+                .unwrap_or_else(|| Outcome::Failed(before(order, began, Fault::Refused { diagnostic, retry: false })));
         }
         Err(none) => {
             return lost.unwrap_or_else(|| Outcome::Failed(before(order, began, unopened(server, order, none))));
@@ -183,7 +182,8 @@ pub(super) async fn fate(server: &MySqlServer, begun: &Begun<'_>) -> Result<Fate
 pub(super) async fn record(server: &MySqlServer, record: &Record<'_>) -> Result<Resume, Diagnostic> {
     let (tenant, database) = (record.tenant, record.tenant.datasource.database());
     // Until this session is reset nobody begins there: a row that arrives late never speaks of another run's progress.
-    let opening = format!("{}; SELECT GET_LOCK({}, 0)", sql::enter(database, &tenant.limits, &[]), sql::work_lock(database));
+    let opening =
+        format!("{}; SELECT GET_LOCK({}, 0)", sql::enter(database, &tenant.limits, &[]), sql::work_lock(database));
     let opened = server.session(&tenant.access, &opening).await;
     let (mut lease, mut sets) = opened.map_err(|none| server.unopened(none, tenant))?;
     let taken = sets.pop().unwrap_or_default().into_iter().flatten().next().flatten();

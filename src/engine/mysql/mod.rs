@@ -8,6 +8,7 @@ mod apply;
 mod asking;
 mod catalog;
 mod connect;
+mod create;
 mod describe;
 mod entry;
 mod expectation;
@@ -22,6 +23,7 @@ mod opening;
 mod own_name;
 mod probe;
 mod programs;
+mod question;
 mod read;
 mod sql;
 mod steps;
@@ -43,7 +45,8 @@ use crate::tenant::{self, Access, Tenant};
 
 use super::pool::{Close, Lease, Pool};
 use super::{
-    Acceptance, Begun, Fate, Gauge, Keep, LockAttempt, Order, Outcome, Reading, Record, Resume, RunIdentity, Server,
+    Acceptance, Answer, Begun, Creation, Fate, Gauge, Keep, LockAttempt, Made, Order, Outcome, Reading, Record, Resume,
+    RunIdentity, Server,
 };
 
 use connect::Connector;
@@ -147,6 +150,14 @@ impl Server for MySqlServer {
 
     fn record<'a>(&'a self, record: Record<'a>) -> BoxFuture<'a, Result<Resume>> {
         async move { apply::record(self, &record).await }.boxed()
+    }
+
+    fn ask<'a>(&'a self, tenant: &'a Tenant, question: &'a str, limit: usize) -> BoxFuture<'a, Result<Answer>> {
+        question::ask(self, tenant, question, limit).boxed()
+    }
+
+    fn create<'a>(&'a self, creation: Creation<'a>) -> BoxFuture<'a, Result<Made>> {
+        async move { create::create(self, &creation).await }.boxed()
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {

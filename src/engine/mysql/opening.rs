@@ -23,7 +23,8 @@ pub(super) const SET_ROLE: &str = "SET ROLE ";
 /// Returns the statements: the role, for a setting may need its rights, then each setting.
 pub(super) fn statements(session: &SessionSettings) -> Vec<String> {
     let role = session.role().map(|role| format!("{SET_ROLE}{}", name(role)));
-    let settings = session.settings.iter().map(|(key, setting)| format!("SET SESSION {} = {}", name(key), value(setting)));
+    let settings =
+        session.settings.iter().map(|(key, setting)| format!("SET SESSION {} = {}", name(key), value(setting)));
     role.into_iter().chain(settings).collect()
 }
 

@@ -5,6 +5,7 @@
 
 mod again;
 mod apply;
+mod create;
 mod elsewhere;
 mod fault;
 mod fence;
@@ -16,6 +17,7 @@ mod opening;
 mod places;
 mod pooler;
 mod probe;
+mod question;
 mod read;
 mod schema;
 mod session;
@@ -35,7 +37,8 @@ use tokio::time::timeout;
 
 use crate::engine::pool::{Lease, Pool};
 use crate::engine::{
-    Acceptance, Begun, Fate, Gauge, Keep, LockAttempt, Order, Outcome, Reading, Record, Resume, RunIdentity, Server,
+    Acceptance, Answer, Begun, Creation, Fate, Gauge, Keep, LockAttempt, Made, Order, Outcome, Reading, Record, Resume,
+    RunIdentity, Server,
 };
 use crate::error::Result;
 use crate::history::Attempt;
@@ -215,6 +218,14 @@ impl Server for Postgres {
 
     fn record<'a>(&'a self, record: Record<'a>) -> BoxFuture<'a, Result<Resume>> {
         async move { steps::record(self, &record).await }.boxed()
+    }
+
+    fn ask<'a>(&'a self, tenant: &'a Tenant, question: &'a str, limit: usize) -> BoxFuture<'a, Result<Answer>> {
+        question::ask(self, tenant, question, limit).boxed()
+    }
+
+    fn create<'a>(&'a self, creation: Creation<'a>) -> BoxFuture<'a, Result<Made>> {
+        async move { create::create(self, &creation).await }.boxed()
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {

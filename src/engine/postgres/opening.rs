@@ -45,15 +45,14 @@ pub(super) fn opening(tenant: &Tenant, home: &str, lasting: Lasting) -> String {
         let quoted = on_a_line(&ident(extensions));
         let path = match tenant.datasource.schema() {
             Some(schema) => on_a_line(&format!("{}, {}", ident(schema), ident(extensions))),
-            None => format!(
-                "pg_catalog.concat_ws(', ', NULLIF(pg_catalog.current_setting('search_path'), ''), {quoted})"
-            ),
+            None => {
+                format!("pg_catalog.concat_ws(', ', NULLIF(pg_catalog.current_setting('search_path'), ''), {quoted})")
+            }
         };
         say(set("search_path", &path));
     }
     if !session.settings.is_empty() {
-        let all: Vec<String> =
-            session.settings.iter().map(|(name, value)| set(name, &on_a_line(value))).collect();
+        let all: Vec<String> = session.settings.iter().map(|(name, value)| set(name, &on_a_line(value))).collect();
         say(all.join(", "));
     }
     if let Some(role) = session.role() {
@@ -99,9 +98,9 @@ pub(super) fn refused(order: &Order<'_>, home: &str, error: &tokio_postgres::Err
     match &session.extensions_schema {
         Some(extensions) if words.contains(NO_EXTENSIONS) => missing(extensions),
         _ if words.contains(NOT_HOME) => missing(home),
-        _ => failed(order, Code::SESSION_REFUSED)
-            .cause(words)
-            .hint("correct `role:` and `server_settings:` in tenants.yaml, or GRANT the role to the user that connects"),
+        _ => failed(order, Code::SESSION_REFUSED).cause(words).hint(
+            "correct `role:` and `server_settings:` in tenants.yaml, or GRANT the role to the user that connects",
+        ),
     }
 }
 
