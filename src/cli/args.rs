@@ -8,7 +8,7 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use crate::changeset::Version;
 use crate::tenant::Selection;
 
-use super::{accept, drift, history, init, new, plan, repair, status, up, validate};
+use super::{accept, drift, history, init, new, plan, provision, repair, status, up, validate};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -52,6 +52,7 @@ pub(super) enum Verb {
     Validate(validate::ValidateArgs),
     Plan(plan::PlanArgs),
     Up(up::UpArgs),
+    Provision(provision::ProvisionArgs),
     Status(status::StatusArgs),
     History(history::HistoryArgs),
     Drift(drift::DriftArgs),
@@ -107,7 +108,7 @@ pub(super) enum Color {
 }
 
 /// Which tenants are meant.
-#[derive(Args, Debug)]
+#[derive(Args, Debug, Default)]
 #[command(next_help_heading = "Selection")]
 pub(super) struct Selecting {
     /// Only tenants whose name matches; repeatable: any of them
@@ -156,8 +157,8 @@ mod tests {
 
     use super::*;
 
-    const VERBS: [&str; 10] =
-        ["init", "new", "validate", "plan", "up", "status", "history", "drift", "accept", "repair"];
+    const VERBS: [&str; 11] =
+        ["init", "new", "validate", "plan", "up", "provision", "status", "history", "drift", "accept", "repair"];
 
     fn parse(line: &str) -> Result<Cli, clap::Error> {
         Cli::try_parse_from(std::iter::once("mtmigrate").chain(line.split_whitespace()))

@@ -79,7 +79,7 @@ pub(super) struct UpArgs {
 
 /// How the final report is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum RunFormat {
+pub(super) enum RunFormat {
     Human,
     Json,
 }
@@ -105,9 +105,10 @@ pub(super) fn run(args: &UpArgs, context: &Context) -> Outcome {
     })
 }
 
-/// Runs under the process's signals; screen, log and report are folds of one stream of events.
+/// Runs as the command line says.
+///
+/// Under the process's signals; screen, log and report are folds of one stream of events.
 async fn going(scope: Scope<'_>, args: &UpArgs, console: &Console) -> Result<RunReport, Vec<Diagnostic>> {
-    let mut signals = Signals::listen().map_err(|one| vec![one])?;
     let options = UpOptions {
         target: args.to,
         jobs: args.jobs,
@@ -116,6 +117,16 @@ async fn going(scope: Scope<'_>, args: &UpArgs, console: &Console) -> Result<Run
         out_of_order: if args.allow_out_of_order { OutOfOrder::Allow } else { OutOfOrder::Refuse },
         gates: Arc::new(Keeper::new(console, &scope.fleet.config, args.yes)),
     };
+    follow(scope, &options, console).await
+}
+
+/// Runs with these options.
+pub(super) async fn follow(
+    scope: Scope<'_>,
+    options: &UpOptions,
+    console: &Console,
+) -> Result<RunReport, Vec<Diagnostic>> {
+    let mut signals = Signals::listen().map_err(|one| vec![one])?;
     let identity = RunIdentity::of(&scope.fleet.hash);
     let stop = Stop::default();
     let screen = Screen::new(console);
@@ -138,7 +149,7 @@ async fn going(scope: Scope<'_>, args: &UpArgs, console: &Console) -> Result<Run
         },
     );
     tokio::select! {
-        _ending = lockstep::up(scope, &options, &identity, &stop, &sink) => {}
+        _ending = lockstep::up(scope, options, &identity, &stop, &sink) => {}
         never = watching => match never {},
         never = screen.keep_drawing() => match never {},
     }
@@ -148,7 +159,7 @@ async fn going(scope: Scope<'_>, args: &UpArgs, console: &Console) -> Result<Run
 }
 
 /// Prints the report. The run is over and its exit status stands, so a full disk under stdout is only told.
-fn print(report: &RunReport, format: RunFormat, console: &Console) {
+pub(super) fn print(report: &RunReport, format: RunFormat, console: &Console) {
     let done = report.exit() == ExitStatus::Done;
     let written = match format {
         RunFormat::Human if done || console.json_talk() => console.data(&report.human(console.paint_out())),

@@ -16,6 +16,7 @@ pub(crate) mod stepwise;
 pub(crate) mod tables;
 pub(crate) mod traced;
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,7 +29,7 @@ use crate::error::{Code, Diagnostic, Result};
 use crate::history::{Attempt, Row};
 use crate::schema::Snapshot;
 use crate::sql::EngineKind;
-use crate::tenant::{Fleet, Limits, Tenant};
+use crate::tenant::{Create, Datasource, Fleet, Limits, Tenant};
 
 pub use identity::RunIdentity;
 
@@ -140,8 +141,51 @@ pub trait Server: Send + Sync {
         async { Err(deaf) }.boxed()
     }
 
+    /// Makes a tenant's schema, database or file; what is there already is left as it is. The caller holds the lock.
+    ///
+    /// # Errors
+    /// `MT325` when the server refuses to make it; the server's own otherwise.
+    fn create<'a>(&'a self, creation: Creation<'a>) -> BoxFuture<'a, Result<Made>> {
+        let deaf = Diagnostic::new(Code::BUG, format!("the server of tenant {} makes none", creation.tenant.name));
+        async { Err(deaf) }.boxed()
+    }
+
     /// Closes every connection.
     fn close(&self) -> BoxFuture<'_, ()>;
+}
+
+/// What is to be made for a tenant.
+#[derive(Clone, Copy, Debug)]
+pub struct Creation<'a> {
+    /// Whose schema, database or file it is.
+    pub tenant: &'a Tenant,
+    /// How it is made.
+    pub how: &'a Create,
+    /// SQLite: where the template is, absolute.
+    pub template: Option<&'a Path>,
+}
+
+/// What was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Made {
+    /// What was asked for.
+    New,
+    /// Nothing: it was there.
+    There,
+}
+
+/// Begins the diagnostic of what could not be made.
+pub(crate) fn not_made(tenant: &Tenant, why: &str) -> Diagnostic {
+    let what = match &tenant.datasource {
+        Datasource::Postgres { schema: Some(schema), database } => {
+            format!("schema `{schema}` in database `{database}`")
+        }
+        Datasource::Sqlite { shown, .. } => format!("file {shown}"),
+        other => format!("database `{}`", other.database()),
+    };
+    Diagnostic::new(Code::NOT_PROVISIONED, format!("the {what} of tenant {} cannot be made", tenant.name))
+        .cause(why)
+        .state("nothing was made")
 }
 
 /// The rows of a question, as text.

@@ -84,6 +84,8 @@ codes! {
     UNKNOWN_WAVE = 151 "a wave is not in tenants.yaml";
     BAD_WAVE = 152 "waves cannot be as rollout: says";
     EMPTY_WAVE = 153 "a wave takes no tenant";
+    OWN_SETTING = 154 "a setting of server_settings is mtmigrate's own";
+    NO_CREATE = 155 "a tenant does not say how it is made";
     // 2xx: the run halted
     LOCK_TIMEOUT = 202 "a changeset waited too long for a lock";
     STATEMENT_TIMEOUT = 203 "a statement ran longer than its limit";
@@ -116,6 +118,8 @@ codes! {
     CASE_FOLDED = 319 "two tenants' databases are one on this server";
     NO_CONNECTION = 320 "a server has no free connection";
     NO_HOST = 323 "no host of a server is what is asked for";
+    SESSION_REFUSED = 324 "a session cannot begin as tenants.yaml says";
+    NOT_PROVISIONED = 325 "a tenant cannot be provisioned";
     QUESTION_FAILED = 326 "a question to a database was not answered";
     // 4xx: drift
     CHANGED_TEXT = 401 "an applied changeset's text was changed";

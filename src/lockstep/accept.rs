@@ -95,6 +95,9 @@ async fn under_lock(scope: Scope<'_>, accept: &Accept<'_>, run: &RunIdentity) ->
     Ok(Accepted { fingerprint: case.live.fingerprint().clone(), differences })
 }
 
+/// What to do about a tenant that is being made.
+pub(super) const PROVISION: &str = "finish it with `mtmigrate provision`, then write `state: active` in tenants.yaml";
+
 /// Returns where the tenant stands, if its schema can be accepted there.
 fn position<'s>(scope: &Scope<'_>, survey: &'s Survey, id: TenantId) -> Result<&'s Position> {
     let tenant = &scope.fleet.tenants[id.0];
@@ -104,6 +107,9 @@ fn position<'s>(scope: &Scope<'_>, survey: &'s Survey, id: TenantId) -> Result<&
         Some(Found::Quarantined(reason)) => {
             let message = format!("tenant {} is quarantined: {reason}", tenant.name);
             return Err(refused(message, "take `quarantined:` out of tenants.yaml first"));
+        }
+        Some(Found::Provisioning) => {
+            return Err(refused(format!("tenant {} is being provisioned", tenant.name), PROVISION));
         }
         None => return Err(refused(format!("tenant {} is not among those that are meant", tenant.name), WHO)),
     };

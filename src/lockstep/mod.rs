@@ -19,6 +19,7 @@ mod judge;
 mod lanes;
 mod ledger;
 mod locks;
+mod provision;
 mod repair;
 mod run;
 mod schemas;
@@ -42,6 +43,7 @@ pub use jitter::Jitter;
 pub use judge::{Refusal, drift, half_applied, judge, unreadable};
 #[cfg(test)]
 pub(crate) use locks::FRESH;
+pub use provision::{Provision, Provisioned, against_others, provision};
 pub use repair::{Repair, Repaired, repair};
 pub use standing::{Found, Position, Standing, State};
 pub use stop::{Signal, Stop};
@@ -110,7 +112,7 @@ pub async fn up(scope: Scope<'_>, options: &UpOptions, run: &RunIdentity, stop: 
     let quarantined = scope.tenants().filter(|t| t.quarantined.is_some()).count();
     events(Event::RunStarted {
         run_id: run.run_id.clone(),
-        tenants: scope.selection.len() - quarantined,
+        tenants: scope.tenants().filter(|tenant| tenant.is_active()).count(),
         quarantined,
         target: options.target.or(scope.changelog.newest()),
     });

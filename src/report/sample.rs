@@ -108,6 +108,12 @@ impl Sample {
         self.found(tenant, Found::Quarantined(reason.into()))
     }
 
+    /// Leaves a tenant out that is being made.
+    pub fn provisioning(mut self, tenant: usize) -> Self {
+        self.fleet.tenants[tenant].provisioning = true;
+        self.found(tenant, Found::Provisioning)
+    }
+
     pub fn scope(&self) -> Scope<'_> {
         Scope { fleet: &self.fleet, changelog: &self.changelog, servers: &self.servers, selection: &self.selection }
     }

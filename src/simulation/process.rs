@@ -108,7 +108,7 @@ impl Process {
         sleep(self.starts_after).await;
         let dead = Arc::new(AtomicBool::new(false));
         let servers = self.servers(&world, &dead);
-        let meant = self.selection.iter().filter(|id| self.fleet.tenants[id.0].quarantined.is_none());
+        let meant = self.selection.iter().filter(|id| self.fleet.tenants[id.0].is_active());
         let scope: BTreeSet<usize> = meant.map(|id| id.0).collect();
         let view = RunView::new(self.fleet.clone(), self.changelog.clone(), scope);
         let view = RunView { target: self.target, verify: self.verify, ..view };

@@ -65,7 +65,7 @@ pub struct Fleet {
     pub migrations: PathBuf,
     /// The servers, in order of first mention.
     pub servers: Vec<Server>,
-    /// The tenants, in the file's order, quarantined ones too.
+    /// The tenants, in the file's order, those that are left out too.
     pub tenants: Vec<Tenant>,
     /// What counts as schema drift.
     pub drift: DriftSettings,
@@ -197,7 +197,29 @@ pub struct Tenant {
     pub limits: Limits,
 }
 
+/// Why a tenant is passed over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LeftOut {
+    /// It is left out on purpose; the reason.
+    Quarantined(String),
+    /// It is being made.
+    Provisioning,
+}
+
 impl Tenant {
+    /// Returns why the tenant is passed over, if it is.
+    pub fn left_out(&self) -> Option<LeftOut> {
+        match &self.quarantined {
+            Some(reason) => Some(LeftOut::Quarantined(reason.clone())),
+            None => self.provisioning.then_some(LeftOut::Provisioning),
+        }
+    }
+
+    /// Whether the tenant gets changesets and is compared with the others.
+    pub fn is_active(&self) -> bool {
+        self.quarantined.is_none() && !self.provisioning
+    }
+
     /// Makes a tenant of which only its place is known: no user, nothing set.
     pub fn new(id: TenantId, name: impl Into<String>, server: ServerId, datasource: Datasource) -> Self {
         Self {

@@ -18,7 +18,7 @@ pub struct Selection {
 }
 
 impl Fleet {
-    /// Returns the tenants that match, in the file's order, quarantined ones too.
+    /// Returns the tenants that match, in the file's order, those that are left out too.
     ///
     /// With globs and labels both a tenant must match one of each. A glob that is a tenant's exact name means that
     /// tenant alone, whatever characters it holds.

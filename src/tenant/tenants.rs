@@ -78,6 +78,7 @@ impl Loader<'_> {
         let who = Who { written: name.as_ref().map(Text::written), index };
         let quarantined = self.quarantined(&fields);
         let own_wave = self.own_wave(&fields);
+        let provisioning = self.provisioning(&fields);
         let found = match (fields.get("server"), fields.get("url")) {
             (Some((_, at)), Some(_)) => {
                 let hint = "keep `url` alone, or `server` with `database`";
@@ -100,9 +101,10 @@ impl Loader<'_> {
             labels: self.claims.shared(found.settings.labels),
             quarantined,
             own_wave,
+            provisioning,
             vars: found.settings.vars,
             session: found.settings.session,
-            create: found.settings.create,
+            create: found.settings.create.filter(|create| !create.refused),
             ..Tenant::new(TenantId(index), name?.into_value(), found.definition.id, found.datasource)
         })
     }
@@ -135,6 +137,20 @@ impl Loader<'_> {
         let shown = Some(name.shown()).filter(|shown| !shown.is_empty()).map(|shown| format!(" `{shown}`"));
         let message = format!("{what}{} {}", shown.unwrap_or_default(), refusal.why);
         self.walk.wrong(Code::BAD_NAME, at, message, refusal.hint);
+    }
+
+    /// Reads `state:`.
+    fn provisioning(&mut self, fields: &Fields<'_>) -> bool {
+        let Some((value, at)) = fields.get("state") else { return false };
+        match self.walk.text(value, at, "state").as_ref().map(Text::value) {
+            Some("provisioning") => return true,
+            Some("active") | None => {}
+            Some(_) => {
+                let hint = "the states are active and provisioning; who is left out has `quarantined: \"the reason\"`";
+                self.walk.wrong(Code::BAD_VALUE, at, "this is no state of a tenant", hint);
+            }
+        }
+        false
     }
 
     fn quarantined(&mut self, fields: &Fields<'_>) -> Option<String> {
@@ -184,6 +200,7 @@ impl Loader<'_> {
             return None;
         };
         let definition = definition?;
+        Settings::fit_what_is_inherited(&mut self.walk, fields, definition.engine);
         let (value, database_at) = database?;
         let database = self.walk.text(value, database_at, "database")?;
         let schema = self.schema(fields, definition.engine, who);

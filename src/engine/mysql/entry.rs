@@ -37,7 +37,7 @@ impl Entry {
         let tables = order.tables;
         let ready_made = tables.history.is_none_or(|width| width == order.width)
             && tables.journal.is_none_or(|format| format == JournalFormat::Four);
-        if order.resume.is_some() || !ready_made {
+        if order.resume.is_some() || !ready_made || !order.tenant.session.is_bare() {
             return None;
         }
         let (lock, settings) = (sql::work_lock(database), sql::settings(&order.limits));

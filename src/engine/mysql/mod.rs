@@ -8,6 +8,7 @@ mod apply;
 mod asking;
 mod catalog;
 mod connect;
+mod create;
 mod describe;
 mod entry;
 mod expectation;
@@ -18,6 +19,7 @@ mod link;
 mod lock;
 mod made;
 mod message;
+mod opening;
 mod own_name;
 mod probe;
 mod programs;
@@ -43,8 +45,8 @@ use crate::tenant::{self, Access, Tenant};
 
 use super::pool::{Close, Lease, Pool};
 use super::{
-    Acceptance, Answer, Begun, Fate, Gauge, Keep, LockAttempt, Order, Outcome, Reading, Record, Resume, RunIdentity,
-    Server,
+    Acceptance, Answer, Begun, Creation, Fate, Gauge, Keep, LockAttempt, Made, Order, Outcome, Reading, Record, Resume,
+    RunIdentity, Server,
 };
 
 use connect::Connector;
@@ -152,6 +154,10 @@ impl Server for MySqlServer {
 
     fn ask<'a>(&'a self, tenant: &'a Tenant, question: &'a str, limit: usize) -> BoxFuture<'a, Result<Answer>> {
         question::ask(self, tenant, question, limit).boxed()
+    }
+
+    fn create<'a>(&'a self, creation: Creation<'a>) -> BoxFuture<'a, Result<Made>> {
+        async move { create::create(self, &creation).await }.boxed()
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {

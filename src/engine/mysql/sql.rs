@@ -94,11 +94,12 @@ pub(super) fn settings(limits: &Limits) -> String {
     )
 }
 
-/// Enters the tenant's database with an order's settings; answers in its last result with the current database,
-/// `sql_mode`, `max_allowed_packet`, the server's clock and whether statements commit by themselves.
-pub(super) fn enter(database: &str, limits: &Limits) -> String {
+/// Enters the tenant's database with an order's settings, then makes these statements; answers in its last result with the
+/// current database, `sql_mode`, `max_allowed_packet`, the server's clock and whether statements commit by themselves.
+pub(super) fn enter(database: &str, limits: &Limits, opening: &[String]) -> String {
+    let opening: String = opening.iter().map(|statement| format!("{statement}; ")).collect();
     format!(
-        "USE {}; SET {}; SELECT DATABASE(), @@sql_mode, @@max_allowed_packet, UTC_TIMESTAMP(6), @@autocommit",
+        "USE {}; SET {}; {opening}SELECT DATABASE(), @@sql_mode, @@max_allowed_packet, UTC_TIMESTAMP(6), @@autocommit",
         name(database),
         settings(limits)
     )
@@ -441,7 +442,7 @@ mod tests {
                 statement_timeout: Duration::from_millis(run_ms),
                 ..Limits::default()
             };
-            enter("d", &limits)
+            enter("d", &limits, &[])
         };
         assert!(enter(1, 0).contains(" lock_wait_timeout=1,"));
         assert!(enter(5001, 0).contains(" lock_wait_timeout=6,"));

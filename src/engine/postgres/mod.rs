@@ -5,6 +5,7 @@
 
 mod again;
 mod apply;
+mod create;
 mod elsewhere;
 mod fault;
 mod fence;
@@ -13,6 +14,7 @@ mod greeting;
 mod groups;
 mod hosts;
 mod lock;
+mod opening;
 mod places;
 mod pooler;
 mod probe;
@@ -36,8 +38,8 @@ use tokio::time::timeout;
 
 use crate::engine::pool::{Lease, Pool};
 use crate::engine::{
-    Acceptance, Answer, Begun, Fate, Gauge, Keep, LockAttempt, Order, Outcome, Reading, Record, Resume, RunIdentity,
-    Server,
+    Acceptance, Answer, Begun, Creation, Fate, Gauge, Keep, LockAttempt, Made, Order, Outcome, Reading, Record, Resume,
+    RunIdentity, Server,
 };
 use crate::error::Result;
 use crate::history::Attempt;
@@ -221,6 +223,10 @@ impl Server for Postgres {
 
     fn ask<'a>(&'a self, tenant: &'a Tenant, question: &'a str, limit: usize) -> BoxFuture<'a, Result<Answer>> {
         question::ask(self, tenant, question, limit).boxed()
+    }
+
+    fn create<'a>(&'a self, creation: Creation<'a>) -> BoxFuture<'a, Result<Made>> {
+        async move { create::create(self, &creation).await }.boxed()
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {

@@ -8,6 +8,7 @@
 mod apply;
 mod brake;
 mod codes;
+mod create;
 mod expectation;
 mod fault;
 mod fence;
@@ -41,8 +42,8 @@ use super::stepwise;
 use super::tables::JournalRow;
 use super::traced::{Inquiry, inquire};
 use super::{
-    Acceptance, Answer, Begun, Failure, Fate, Gauge, Keep, Left, LockAttempt, Moment, Order, Outcome, Reading, Record,
-    Resume, RunIdentity, Server,
+    Acceptance, Answer, Begun, Creation, Failure, Fate, Gauge, Keep, Left, LockAttempt, Made, Moment, Order, Outcome,
+    Reading, Record, Resume, RunIdentity, Server,
 };
 use crate::error::{Code, Diagnostic, Result};
 use crate::history::Attempt;
@@ -50,6 +51,7 @@ use crate::schema::{Include, Snapshot};
 use crate::sql::{Dialect, split, trace};
 use crate::tenant::{self, Address, Datasource, Tenant};
 use brake::Brake;
+use create::Making;
 use expectation::Kept;
 use file::File;
 use heap::{Abandon, Heap};
@@ -317,6 +319,11 @@ impl Server for Directory {
     fn ask<'a>(&'a self, tenant: &'a Tenant, question: &'a str, limit: usize) -> BoxFuture<'a, Result<Answer>> {
         let (tenant, shelf, question) = (tenant.clone(), self.shelf.clone(), question.to_owned());
         Box::pin(self.on_thread(move || question::ask(&tenant, &shelf, &question, limit)))
+    }
+
+    fn create<'a>(&'a self, creation: Creation<'a>) -> BoxFuture<'a, Result<Made>> {
+        let making = Making::of(&creation);
+        Box::pin(self.on_thread(move || making.make()))
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {

@@ -142,6 +142,10 @@ fn asides(report: &RunReport) -> Vec<String> {
     if report.quarantined.len() > QUARANTINED {
         lines.push(format!("and {} more quarantined", report.quarantined.len() - QUARANTINED));
     }
+    if !report.provisioning.is_empty() {
+        let whose = names(report.provisioning.iter().map(String::as_str), QUARANTINED);
+        lines.push(brief(&format!("being provisioned, left out: {whose}")));
+    }
     lines
 }
 

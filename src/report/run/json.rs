@@ -30,6 +30,7 @@ pub(super) fn document(report: &RunReport) -> impl Serialize {
             .iter()
             .map(|left_out| WireQuarantined { name: &left_out.name, reason: &left_out.reason })
             .collect(),
+        provisioning: &report.provisioning,
         steps: report.steps.iter().map(WireStep::of).collect(),
         gates: report.gates.iter().map(WireGate::of).collect(),
         tenants: Tenants(report),
@@ -50,6 +51,7 @@ struct Document<'a> {
     recorded: Option<usize>,
     lowered: Vec<WireLowered<'a>>,
     quarantined: Vec<WireQuarantined<'a>>,
+    provisioning: &'a [String],
     steps: Vec<WireStep<'a>>,
     gates: Vec<WireGate<'a>>,
     tenants: Tenants<'a>,

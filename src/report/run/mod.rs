@@ -16,7 +16,7 @@ use crate::engine::{Applied, Failure, Left, NOTICE_LIMIT};
 use crate::error::{Diagnostic, ExitStatus, Paint};
 use crate::lockstep::barrier::{Decision, Tally};
 use crate::lockstep::{ByTenant, Condition, Ending, Event, RunOutcome, Scope};
-use crate::tenant::TenantId;
+use crate::tenant::{LeftOut, TenantId};
 
 use super::wire::{pretty, write_pretty};
 
@@ -30,6 +30,8 @@ pub struct RunReport {
     run_id: Option<String>,
     target: Option<Version>,
     quarantined: Vec<Quarantined>,
+    /// The tenants that are being made.
+    provisioning: Vec<String>,
     /// The tenants that are not left out, in the fleet's order.
     tenants: Vec<TenantRun>,
     index: ByTenant<usize>,
@@ -132,12 +134,14 @@ impl RunReport {
             let reason = tenant.quarantined.clone()?;
             Some(Quarantined { name: tenant.name.clone(), reason })
         });
-        let taken: Vec<_> = chosen().filter(|tenant| tenant.quarantined.is_none()).collect();
+        let provisioning = chosen().filter(|tenant| tenant.left_out() == Some(LeftOut::Provisioning));
+        let taken: Vec<_> = chosen().filter(|tenant| tenant.is_active()).collect();
         Self {
             started_at,
             run_id: None,
             target: None,
             quarantined: quarantined.collect(),
+            provisioning: provisioning.map(|tenant| tenant.name.clone()).collect(),
             tenants: taken.iter().map(|tenant| TenantRun::new(tenant.name.clone())).collect(),
             index: taken.iter().enumerate().map(|(idx, tenant)| (tenant.id, idx)).collect(),
             steps: Vec::new(),
