@@ -106,22 +106,37 @@ pub(super) enum Color {
     Never,
 }
 
-/// Which tenants are meant.
-#[derive(Args, Debug)]
-#[command(next_help_heading = "Selection")]
+/// Which tenants are meant: of one option any, of several all.
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Selection (repeat an option for `or`; different options mean `and`)")]
 pub(super) struct Selecting {
-    /// Only tenants whose name matches; repeatable: any of them
+    /// Only tenants whose name matches
     #[arg(long = "tenant", value_name = "GLOB")]
     pub tenants: Vec<String>,
-    /// Only tenants that have this label; repeatable
-    #[arg(long = "label", value_name = "LABEL")]
+    /// Only tenants with this label; `eu,prod` has both, `'!eu'` has it not
+    #[arg(long = "label", value_name = "LABELS")]
     pub labels: Vec<String>,
+    /// Only tenants on a server whose name matches
+    #[arg(long = "server", value_name = "GLOB")]
+    pub servers: Vec<String>,
+    /// Only tenants of this wave; `rest` is whoever is in none
+    #[arg(long = "wave", value_name = "NAME")]
+    pub waves: Vec<String>,
+    /// But not these: a name's glob, or `label=…`, `server=…`, `wave=…`
+    #[arg(long, value_name = "WHO")]
+    pub exclude: Vec<String>,
 }
 
 impl Selecting {
     /// Returns the selection in the fleet's terms.
     pub fn selection(&self) -> Selection {
-        Selection { tenants: self.tenants.clone(), labels: self.labels.clone() }
+        Selection {
+            tenants: self.tenants.clone(),
+            labels: self.labels.clone(),
+            servers: self.servers.clone(),
+            waves: self.waves.clone(),
+            exclude: self.exclude.clone(),
+        }
     }
 }
 

@@ -31,7 +31,7 @@ pub use create::Create;
 pub use interpolate::{Environment, ProcessEnvironment};
 pub use load::{load, migrations_folder, parse};
 pub use rollout::{OnFailure, Rollout, RolloutOrder, Wave, WaveCheck, WaveId};
-pub use select::Selection;
+pub use select::{REST, Selection};
 pub use session::SessionSettings;
 pub use sources::{Origin, Source, SourceKind};
 pub use vars::Vars;
