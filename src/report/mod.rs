@@ -4,6 +4,7 @@
 //! the others of a survey, a plan and journals. The JSON formats are contracts: `docs/formats.md` describes them, the
 //! files in `pinned/` hold them, and each has serialisable types of its own and a schema version.
 
+mod check;
 mod cohorts;
 mod drift;
 mod grid;
@@ -11,6 +12,7 @@ mod history;
 mod plan;
 mod run;
 mod status;
+mod tenants;
 mod wire;
 mod words;
 
@@ -19,8 +21,10 @@ mod documented;
 #[cfg(test)]
 mod sample;
 
+pub use check::{CheckFormat, CheckReport};
 pub use drift::{DriftFormat, DriftReport, repair_draft};
 pub use history::{HistoryFormat, HistoryReport, TenantHistory};
 pub use plan::{PlanFormat, PlanOptions, PlanReport};
 pub use run::RunReport;
 pub use status::{StatusFormat, StatusReport};
+pub use tenants::{TenantsFormat, TenantsReport};

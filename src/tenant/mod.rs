@@ -123,6 +123,15 @@ impl Fleet {
     pub fn tenant(&self, id: TenantId) -> &Tenant {
         &self.tenants[id.0]
     }
+
+    /// Returns where a tenant is listed, in words: `entry 3 of tenants`, `row 7 of source 2`.
+    pub fn origin(&self, tenant: &Tenant) -> String {
+        let Origin { source, position } = tenant.origin;
+        match source {
+            None => format!("entry {position} of tenants"),
+            Some(source) => format!("row {position} of source {}", source + 1),
+        }
+    }
 }
 
 /// One database server process, or one directory of SQLite files: connection budgets belong to it.

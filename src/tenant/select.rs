@@ -54,7 +54,8 @@ impl Fleet {
             (&selection.waves, Kind::Wave),
         ] {
             if !words.is_empty() {
-                let found = finder.any(words, |word, found| finder.mark(kind, &format!("{kind} {word}"), word, found))?;
+                let found =
+                    finder.any(words, |word, found| finder.mark(kind, &format!("{kind} {word}"), word, found))?;
                 chosen.iter_mut().zip(found).for_each(|(chosen, found)| *chosen &= found);
             }
         }

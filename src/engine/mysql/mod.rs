@@ -10,9 +10,11 @@ mod catalog;
 mod connect;
 mod describe;
 mod entry;
+mod examine;
 mod expectation;
 mod fault;
 mod flavor;
+mod grants;
 mod inspect;
 mod link;
 mod lock;
@@ -43,8 +45,8 @@ use crate::tenant::{self, Access, Tenant};
 
 use super::pool::{Close, Lease, Pool};
 use super::{
-    Acceptance, Answer, Begun, Fate, Gauge, Keep, LockAttempt, Order, Outcome, Reading, Record, Resume, RunIdentity,
-    Server,
+    Acceptance, Answer, Begun, Examined, Fate, Gauge, Keep, LockAttempt, Order, Outcome, Reading, Record, Resume,
+    RunIdentity, Server,
 };
 
 use connect::Connector;
@@ -152,6 +154,10 @@ impl Server for MySqlServer {
 
     fn ask<'a>(&'a self, tenant: &'a Tenant, question: &'a str, limit: usize) -> BoxFuture<'a, Result<Answer>> {
         question::ask(self, tenant, question, limit).boxed()
+    }
+
+    fn examine<'a>(&'a self, tenants: &'a [&'a Tenant]) -> BoxFuture<'a, Vec<Result<Examined>>> {
+        examine::examine(self, tenants).boxed()
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {

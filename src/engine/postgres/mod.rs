@@ -6,6 +6,7 @@
 mod again;
 mod apply;
 mod elsewhere;
+mod examine;
 mod fault;
 mod fence;
 mod flush;
@@ -35,8 +36,8 @@ use tokio::time::timeout;
 
 use crate::engine::pool::{Lease, Pool};
 use crate::engine::{
-    Acceptance, Answer, Begun, Fate, Gauge, Keep, LockAttempt, Order, Outcome, Reading, Record, Resume, RunIdentity,
-    Server,
+    Acceptance, Answer, Begun, Examined, Fate, Gauge, Keep, LockAttempt, Order, Outcome, Reading, Record, Resume,
+    RunIdentity, Server,
 };
 use crate::error::Result;
 use crate::history::Attempt;
@@ -220,6 +221,10 @@ impl Server for Postgres {
 
     fn ask<'a>(&'a self, tenant: &'a Tenant, question: &'a str, limit: usize) -> BoxFuture<'a, Result<Answer>> {
         question::ask(self, tenant, question, limit).boxed()
+    }
+
+    fn examine<'a>(&'a self, tenants: &'a [&'a Tenant]) -> BoxFuture<'a, Vec<Result<Examined>>> {
+        examine::examine(self, tenants).boxed()
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {

@@ -8,6 +8,7 @@
 mod apply;
 mod brake;
 mod codes;
+mod examine;
 mod expectation;
 mod fault;
 mod fence;
@@ -41,8 +42,8 @@ use super::stepwise;
 use super::tables::JournalRow;
 use super::traced::{Inquiry, inquire};
 use super::{
-    Acceptance, Answer, Begun, Failure, Fate, Gauge, Keep, Left, LockAttempt, Moment, Order, Outcome, Reading, Record,
-    Resume, RunIdentity, Server,
+    Acceptance, Answer, Begun, Examined, Failure, Fate, Gauge, Keep, Left, LockAttempt, Moment, Order, Outcome,
+    Reading, Record, Resume, RunIdentity, Server,
 };
 use crate::error::{Code, Diagnostic, Result};
 use crate::history::Attempt;
@@ -313,6 +314,13 @@ impl Server for Directory {
     fn ask<'a>(&'a self, tenant: &'a Tenant, question: &'a str, limit: usize) -> BoxFuture<'a, Result<Answer>> {
         let (tenant, shelf, question) = (tenant.clone(), self.shelf.clone(), question.to_owned());
         Box::pin(self.on_thread(move || question::ask(&tenant, &shelf, &question, limit)))
+    }
+
+    fn examine<'a>(&'a self, tenants: &'a [&'a Tenant]) -> BoxFuture<'a, Vec<Result<Examined>>> {
+        Box::pin(self.on_threads(tenants.len(), |at| {
+            let (tenant, shelf) = (tenants[at].clone(), self.shelf.clone());
+            move || examine::examine(&tenant, &shelf)
+        }))
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {

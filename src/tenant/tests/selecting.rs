@@ -130,8 +130,14 @@ fn a_word_that_matches_nobody_is_a_mistake_and_the_nearest_is_told() {
             "--server file",
             "error[MT110]: --server file matches no server\nhint: did you mean `files`? the servers are ., files, spare",
         ),
-        ("--wave earl", "error[MT110]: there is no wave earl\nhint: did you mean `early`? the waves are canary, early, rest; they stand under `rollout: waves:`"),
-        ("--wave early", "error[MT110]: no tenant is in wave early\nhint: `mtmigrate tenants list` shows who is in which wave"),
+        (
+            "--wave earl",
+            "error[MT110]: there is no wave earl\nhint: did you mean `early`? the waves are canary, early, rest; they stand under `rollout: waves:`",
+        ),
+        (
+            "--wave early",
+            "error[MT110]: no tenant is in wave early\nhint: `mtmigrate tenants list` shows who is in which wave",
+        ),
         (
             "--exclude acm",
             "error[MT110]: --exclude acm matches no tenant\nhint: did you mean `acme`? `mtmigrate tenants list` shows the names; quote a glob for the shell",
