@@ -29,6 +29,15 @@ pub(crate) fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     }
 }
 
+/// Looks whether [`read`] would read a file, and reads nothing.
+///
+/// # Errors
+/// As there.
+pub(crate) fn look(path: &Path, limit: u64) -> io::Result<()> {
+    check(&fs::metadata(path)?, limit)?;
+    check(&File::open(path)?.metadata()?, limit)
+}
+
 fn check(found: &Metadata, limit: u64) -> io::Result<()> {
     if !found.is_file() {
         return Err(io::Error::other(format!("it is {} and no regular file", kind(found.file_type()))));

@@ -64,6 +64,8 @@ codes! {
     USAGE = 114 "the command line is not understood";
     BAD_TLS = 115 "TLS material cannot be used";
     EXPIRED_RULE = 116 "a rule of drift: ignore: is over";
+    NO_PASSWORD = 117 "a password cannot be fetched";
+    PASSWORD_FILE = 118 "a password file cannot be used";
     MISNAMED_CHANGESET = 120 "a file looks like a changeset but is misnamed";
     DUPLICATE_VERSION = 121 "two changesets have one version";
     NOT_UTF8 = 122 "a changeset is not UTF-8 text";
@@ -107,6 +109,7 @@ codes! {
     READ_FAILED = 318 "a tenant's history cannot be read";
     CASE_FOLDED = 319 "two tenants' databases are one on this server";
     NO_CONNECTION = 320 "a server has no free connection";
+    NO_HOST = 323 "no host of a server is what is asked for";
     QUESTION_FAILED = 326 "a question to a database was not answered";
     // 4xx: drift
     CHANGED_TEXT = 401 "an applied changeset's text was changed";

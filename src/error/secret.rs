@@ -17,6 +17,15 @@ impl Secret {
         self.0.expose_secret()
     }
 
+    /// Returns a stranger's text without the secret of a user, if there is one. Where both are the same word it is no secret,
+    /// and servers name the user.
+    pub fn hide(secret: Option<&Self>, user: &str, text: String) -> String {
+        match secret {
+            Some(secret) if secret.reveal() != user => secret.hidden_in(&text),
+            _ => text,
+        }
+    }
+
     /// Returns a stranger's text without the secret: a server that was given the password may repeat it.
     pub fn hidden_in(&self, text: &str) -> String {
         match self.reveal() {
@@ -35,6 +44,14 @@ impl std::fmt::Debug for Secret {
 impl PartialEq for Secret {
     fn eq(&self, other: &Self) -> bool {
         self.reveal() == other.reveal()
+    }
+}
+
+impl Eq for Secret {}
+
+impl std::hash::Hash for Secret {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        self.reveal().hash(state);
     }
 }
 

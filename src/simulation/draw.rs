@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::changeset::{Changelog, Changeset, Checksums, Directives, Kind, Text, Version};
 use crate::sql::EngineKind;
-use crate::tenant::{Access, Address, Datasource, Fleet, Server, ServerId, Tenant, TenantId, Tls, Verify};
+use crate::tenant::{Access, Address, Datasource, Fleet, Password, Server, ServerId, Tenant, TenantId, Tls, Verify};
 
 use super::dice::Dice;
 use super::world::Weather;
@@ -48,7 +48,7 @@ pub(super) fn fleet(dice: &mut Dice) -> Fleet {
     };
     let servers: Vec<Server> = (0..servers).map(|no| server(no, dice)).collect();
     let tenants = mostly_small(dice, 4, 10, 30);
-    let access = Arc::new(Access { user: None, password: None, tls: Tls::default() });
+    let access = Arc::new(Access { user: None, password: Password::None, tls: Tls::default() });
     let shared = dice.permille(200);
     let mut made = Fleet {
         config: PathBuf::from("tenants.yaml"),

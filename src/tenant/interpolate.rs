@@ -1,15 +1,19 @@
-//! `${VAR}`, `${VAR:-default}` and `${file:PATH}` in the texts of `tenants.yaml`.
+//! `${VAR}`, `${VAR:-default}`, `${file:PATH}` and `${cmd:…}` in the texts of `tenants.yaml`.
 //!
 //! Works on scalars after the YAML was parsed, so that a secret cannot become syntax. Only `${` is special, and `$${`
 //! writes it. What a variable holds never reaches a diagnostic: those show the text as it is written in the file.
+//!
+//! A password's files and commands are not read here but when a connection is first opened ([`super::password`]).
 
 use std::borrow::Cow;
 use std::ops::Range;
 use std::path::Path;
 
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
-use crate::error::{Code, Diagnostic, mask, short};
+use super::password::{Part, read_secret};
+use super::secret_command::{SECRET_LIMIT, SecretCommand};
+use crate::error::{Code, Diagnostic, Secret, mask, short};
 use crate::input;
 
 /// Where variables come from.
@@ -33,9 +37,15 @@ impl Environment for ProcessEnvironment {
 pub(super) struct Text<'v> {
     written: &'v str,
     value: Cow<'v, str>,
+    late: Option<Vec<Part>>,
 }
 
 impl<'v> Text<'v> {
+    /// Takes the parts of a password that is to be fetched late; the value is then no password.
+    pub(super) fn take_late(&mut self) -> Option<Vec<Part>> {
+        self.late.take()
+    }
+
     /// Returns the value. It may hold secrets: never for a diagnostic.
     pub(super) fn value(&self) -> &str {
         &self.value
@@ -67,12 +77,15 @@ pub(super) fn shown(written: &str) -> String {
 pub(super) enum Kind {
     /// As they are.
     Plain,
-    /// Percent-encoded in the user information, so that a raw password fits; elsewhere as they are.
+    /// Percent-encoded in the user information, so that a raw password fits; elsewhere as they are. Files and commands of
+    /// the password are fetched late.
     Url,
+    /// As they are; files and commands are fetched late.
+    Secret,
 }
 
-/// The longest secret file that is read, in bytes.
-const FILE_LIMIT: u64 = 64 * 1024;
+/// What stands in a URL for a password that is fetched late.
+const LATER: &str = "later";
 
 /// All but the characters that mean themselves everywhere in a URL.
 const DATA: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
@@ -80,7 +93,8 @@ const DATA: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_')
 /// Fills in the references of a text.
 ///
 /// # Errors
-/// `MT107` for each variable that is not set and each file that cannot be read, `MT104` for a malformed reference.
+/// `MT107` for each variable that is not set and each file that cannot be read, `MT104` for a malformed reference and
+/// for a command where no secret stands.
 pub(super) fn fill<'v>(
     written: &'v str,
     kind: Kind,
@@ -88,24 +102,88 @@ pub(super) fn fill<'v>(
     folder: &Path,
 ) -> Result<Text<'v>, Vec<Diagnostic>> {
     if !written.contains("${") {
-        return Ok(Text { written, value: Cow::Borrowed(written) });
+        return Ok(Text { written, value: Cow::Borrowed(written), late: None });
     }
     let references = references(written).map_err(|mistake| vec![mistake])?;
     let encoded = if kind == Kind::Url { user_information(written, &references) } else { 0..0 };
-    let mut value = String::with_capacity(written.len());
+    let secret = match kind {
+        Kind::Plain => 0..0,
+        Kind::Url => password(written, &references, &encoded),
+        Kind::Secret => 0..written.len(),
+    };
+    let is_late = |(at, reference): &(Range<usize>, Reference<'_>)| {
+        secret.contains(&at.start) && matches!(reference, Reference::File(_) | Reference::Command(_))
+    };
+    let later = references.iter().any(is_late);
+    let mut filling = Filling { written, value: String::with_capacity(written.len()), parts: Vec::new(), done: 0 };
     let mut mistakes = Vec::new();
-    let mut done = 0;
     for (at, reference) in references {
-        value.push_str(&written[done..at.start]);
-        done = at.end;
+        if later && secret.contains(&at.start) {
+            match reference.part(env, folder) {
+                Ok(part) => filling.part(at, part, &secret, kind),
+                Err(mistake) => mistakes.push(mistake),
+            }
+            continue;
+        }
         match reference.resolve(env, folder) {
-            Ok(found) if encoded.contains(&at.start) => value.extend(utf8_percent_encode(&found, DATA)),
-            Ok(found) => value.push_str(&found),
+            Ok(found) => filling.text(at.clone(), &found, encoded.contains(&at.start)),
             Err(mistake) => mistakes.push(mistake),
         }
     }
-    value.push_str(&written[done..]);
-    if mistakes.is_empty() { Ok(Text { written, value: Cow::Owned(value) }) } else { Err(mistakes) }
+    if !mistakes.is_empty() {
+        return Err(mistakes);
+    }
+    if later {
+        filling.literal(secret.end, kind);
+    }
+    filling.value.push_str(&written[filling.done..]);
+    let late = later.then_some(filling.parts);
+    Ok(Text { written, value: Cow::Owned(filling.value), late })
+}
+
+/// A text that is being filled in.
+struct Filling<'v> {
+    written: &'v str,
+    value: String,
+    parts: Vec<Part>,
+    /// How far.
+    done: usize,
+}
+
+impl Filling<'_> {
+    fn text(&mut self, at: Range<usize>, found: &str, encoded: bool) {
+        self.value.push_str(&self.written[self.done..at.start]);
+        self.done = at.end;
+        match encoded {
+            true => self.value.extend(utf8_percent_encode(found, DATA)),
+            false => self.value.push_str(found),
+        }
+    }
+
+    /// Adds a part of the password that stands in `secret`.
+    fn part(&mut self, at: Range<usize>, part: Part, secret: &Range<usize>, kind: Kind) {
+        if self.parts.is_empty() && self.done <= secret.start {
+            self.value.push_str(&self.written[self.done..secret.start]);
+            self.value.push_str(LATER);
+            self.done = secret.start;
+        }
+        self.literal(at.start, kind);
+        self.parts.push(part);
+        self.done = at.end;
+    }
+
+    /// Adds what the file itself says of the password, up to there.
+    fn literal(&mut self, end: usize, kind: Kind) {
+        let written = &self.written[self.done..end];
+        self.done = end;
+        let text = match kind {
+            Kind::Url => percent_decode_str(written).decode_utf8_lossy(),
+            _ => Cow::Borrowed(written),
+        };
+        if !text.is_empty() {
+            self.parts.push(Part::Text(Secret::new(text)));
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,6 +193,7 @@ enum Reference<'v> {
         default: Option<&'v str>,
     },
     File(&'v str),
+    Command(&'v str),
     /// `$${`, which writes `${`.
     Escape,
 }
@@ -130,26 +209,43 @@ impl Reference<'_> {
                 Diagnostic::new(Code::UNSET_VARIABLE, format!("the variable {name} is not set"))
                     .hint(format!("set {name}, or give a default: `${{{name}:-…}}`"))
             }),
-            Self::File(path) => read_secret(&folder.join(path)).map_err(|cause| {
-                Diagnostic::new(Code::UNSET_VARIABLE, format!("the file {path} cannot be read"))
-                    .cause(cause)
-                    .hint("a path in `${file:…}` is relative to the folder of this file; is the secret mounted?")
-            }),
+            Self::File(path) => read_secret(&folder.join(path)).map_err(|cause| unreadable(path, cause)),
+            Self::Command(_) => Err(Diagnostic::new(
+                Code::BAD_VALUE,
+                "`${cmd:…}` stands where no password is: a command gives a password and nothing else",
+            )
+            .hint("it may be the password in a URL (`postgres://user:${cmd:…}@host`) or under `password:`; elsewhere write \
+                   `${VAR}` or `${file:PATH}`")),
+        }
+    }
+
+    /// Makes a part of a password that is fetched late. Whether its file is there is seen now; no command is run.
+    fn part(self, env: &dyn Environment, folder: &Path) -> Result<Part, Diagnostic> {
+        match self {
+            Self::File(path) => {
+                let file = folder.join(path);
+                match input::look(&file, SECRET_LIMIT) {
+                    Ok(()) => Ok(Part::File(std::path::absolute(&file).unwrap_or(file))),
+                    Err(error) => Err(unreadable(path, error.to_string())),
+                }
+            }
+            Self::Command(line) => SecretCommand::parse(line, folder).map(Part::Command).map_err(malformed_command),
+            other => other.resolve(env, folder).map(|text| Part::Text(Secret::new(text))),
         }
     }
 }
 
-/// Reads a file's text without the line ending at its end.
-fn read_secret(path: &Path) -> Result<String, String> {
-    let bytes = input::read(path, FILE_LIMIT).map_err(|error| error.to_string())?;
-    let mut text = String::from_utf8(bytes).map_err(|_| "it is not UTF-8 text".to_owned())?;
-    if text.ends_with('\n') {
-        text.pop();
-        if text.ends_with('\r') {
-            text.pop();
-        }
-    }
-    Ok(text)
+fn unreadable(path: &str, cause: String) -> Diagnostic {
+    Diagnostic::new(Code::UNSET_VARIABLE, format!("the file {path} cannot be read"))
+        .cause(cause)
+        .hint("a path in `${file:…}` is relative to the folder of this file; is the secret mounted?")
+}
+
+fn malformed_command(why: &str) -> Diagnostic {
+    Diagnostic::new(Code::BAD_VALUE, format!("the command of `${{cmd:…}}` {why}")).hint(
+        "write a program and its arguments, `${cmd:vault read -field=password db/eu}`; no shell reads them, and what \
+               needs one, or a `}`, goes into a script",
+    )
 }
 
 /// Finds the references and where they stand, in order.
@@ -175,6 +271,9 @@ fn reference(inside: &str) -> Result<Reference<'_>, Diagnostic> {
     if let Some(path) = inside.strip_prefix("file:") {
         return if path.is_empty() { Err(malformed("`${file:}` names no file")) } else { Ok(Reference::File(path)) };
     }
+    if let Some(line) = inside.strip_prefix("cmd:") {
+        return Ok(Reference::Command(line));
+    }
     let (name, default) = match inside.split_once(":-") {
         Some((name, default)) => (name, Some(default)),
         None => (inside, None),
@@ -192,16 +291,33 @@ fn reference(inside: &str) -> Result<Reference<'_>, Diagnostic> {
 
 fn malformed(message: &str) -> Diagnostic {
     Diagnostic::new(Code::BAD_VALUE, message)
-        .hint("write `${VAR}`, `${VAR:-default}` or `${file:PATH}`; `$${` stands for a literal `${`")
+        .hint("write `${VAR}`, `${VAR:-default}`, `${file:PATH}` or `${cmd:COMMAND}`; `$${` stands for a literal `${`")
+}
+
+/// Returns the bytes of the user information that are its password: what stands after the first `:`.
+fn password(
+    written: &str,
+    references: &[(Range<usize>, Reference<'_>)],
+    user_information: &Range<usize>,
+) -> Range<usize> {
+    let flat = flat(written, references);
+    let colon = flat[user_information.clone()].iter().position(|&byte| byte == b':');
+    colon.map_or(0..0, |colon| user_information.start + colon + 1..user_information.end)
+}
+
+/// Returns a text's bytes with references that hold no character that means something.
+fn flat(written: &str, references: &[(Range<usize>, Reference<'_>)]) -> Vec<u8> {
+    let mut flat = written.as_bytes().to_vec();
+    for (at, _) in references {
+        flat[at.clone()].fill(b'x');
+    }
+    flat
 }
 
 /// Returns the bytes of a URL template that are its user information: what stands between `://` and the `@` before
 /// the host. References count as opaque, whatever characters their defaults hold. SQLite URLs have none.
 fn user_information(written: &str, references: &[(Range<usize>, Reference<'_>)]) -> Range<usize> {
-    let mut flat = written.as_bytes().to_vec();
-    for (at, _) in references {
-        flat[at.clone()].fill(b'x');
-    }
+    let flat = flat(written, references);
     let Some(start) = flat.windows(3).position(|bytes| bytes == b"://").map(|at| at + 3) else { return 0..0 };
     if flat.to_ascii_lowercase().starts_with(b"sqlite") {
         return 0..0;
@@ -275,8 +391,47 @@ mod tests {
             ("${A:-${B}}", "a default cannot hold another `${…}`"),
             ("${file:}", "`${file:}` names no file"),
             ("${file:no/such}", "the file no/such cannot be read"),
+            ("${cmd:true}", "`${cmd:…}` stands where no password is: a command gives a password and nothing else"),
         ] {
             assert_eq!(filled(written, Kind::Plain), Err(message.to_owned()), "{written}");
+        }
+    }
+
+    /// What is left of the URL, and the parts of the password.
+    fn later(written: &str, kind: Kind) -> Result<(String, String), String> {
+        let env = HashMap::from([("A", "a"), ("PW", "p@")]);
+        match fill(written, kind, &env, Path::new(".")) {
+            Ok(mut text) => Ok((
+                text.value().to_owned(),
+                text.take_late()
+                    .map_or(String::new(), |parts| parts.iter().map(Part::revealed).collect::<Vec<_>>().join("|")),
+            )),
+            Err(mistakes) => Err(mistakes.iter().map(|mistake| mistake.message()).collect::<Vec<_>>().join("; ")),
+        }
+    }
+
+    #[test]
+    fn a_password_from_a_file_or_a_command_is_left_for_later() {
+        for (written, value, parts) in [
+            ("postgres://u:${cmd:vault read db/eu}@h/d", "postgres://u:later@h/d", "cmd:vault,read,db/eu"),
+            ("postgres://u:${cmd:a 'b c' \"d@e:f\"}@h/d?x=y", "postgres://u:later@h/d?x=y", "cmd:a,b c,d@e:f"),
+            ("mysql://${A}:x%40${cmd:a}%2Fy@h", "mysql://a:later@h", "x@|cmd:a|/y"),
+            ("mysql://u:${PW}${cmd:a}@h", "mysql://u:later@h", "p@|cmd:a"),
+            ("postgres://u:${PW}@h/d", "postgres://u:p%40@h/d", ""),
+        ] {
+            assert_eq!(later(written, Kind::Url), Ok((value.to_owned(), parts.to_owned())), "{written}");
+        }
+        assert_eq!(later("${cmd:a}-${A}", Kind::Secret), Ok(("later".to_owned(), "cmd:a|-|a".to_owned())));
+        assert_eq!(later("${A}", Kind::Secret), Ok(("a".to_owned(), String::new())));
+        for (written, message) in [
+            ("postgres://${cmd:a}:x@h/d", "`${cmd:…}` stands where no password is"),
+            ("postgres://u:x@${cmd:a}/d", "`${cmd:…}` stands where no password is"),
+            ("postgres://u:${cmd:}@h/d", "the command of `${cmd:…}` is empty"),
+            ("postgres://u:${cmd:a 'b}@h/d", "the command of `${cmd:…}` has a quote that does not end"),
+            ("postgres://u:${file:no/such}@h/d", "the file no/such cannot be read"),
+        ] {
+            let mistake = later(written, Kind::Url).unwrap_err();
+            assert!(mistake.starts_with(message), "{written}: {mistake}");
         }
     }
 

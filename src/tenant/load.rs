@@ -6,6 +6,7 @@ use std::path::{Path as FilePath, PathBuf};
 use std::rc::Rc;
 
 use super::claims::Claims;
+use super::credentials::Credentials;
 use super::interpolate::{Environment, shown};
 use super::locate::Path;
 use super::mistakes::Mistakes;
@@ -15,8 +16,8 @@ use super::tree::Value;
 use super::url::{DatasourceUrl, Target, parse as parse_url};
 use super::walk::{Fields, Walk, scalar_key, type_of};
 use super::yaml;
-use super::{Access, Address, DriftSettings, Fleet, Verify};
-use crate::error::{Code, Diagnostic, Place, Secret, plain};
+use super::{Access, Address, DriftSettings, Fleet, Password, Verify};
+use crate::error::{Code, Diagnostic, Place, plain};
 use crate::input;
 use crate::sql::EngineKind;
 
@@ -147,6 +148,7 @@ fn begin<'t>(
         servers: Servers::default(),
         named: HashMap::new(),
         claims: Claims::default(),
+        credentials: Credentials::default(),
     };
     Ok((tree, loader))
 }
@@ -161,6 +163,7 @@ pub(super) struct Loader<'t> {
     /// The servers by name; `None` for one whose definition is wrong.
     pub(super) named: HashMap<String, Option<Rc<Definition>>>,
     pub(super) claims: Claims,
+    pub(super) credentials: Credentials,
 }
 
 /// What the file says but for servers and defaults.
@@ -272,12 +275,12 @@ impl Loader<'_> {
         let Source { url, settings, written } = self.source(&fields, &what)?;
         let url_at = at.key("url");
         let (address, directory) = match &url.target {
-            Target::Tcp { database: Some(_), .. } => {
+            Target::Server { database: Some(_), .. } => {
                 let hint = "name the database at the tenant: `{ name: acme, server: …, database: acme }`";
                 self.walk.wrong(Code::BAD_URL, url_at, format!("the URL of {what} names a database"), hint);
                 return None;
             }
-            Target::Tcp { host, port, database: None } => (Address::Tcp { host: host.clone(), port: *port }, None),
+            Target::Server { address, database: None } => (address.clone(), None),
             Target::Path { path, create } => {
                 let directory = self.servers.directory(&self.base.join(path));
                 if directory.is_file() {
@@ -304,10 +307,14 @@ impl Loader<'_> {
             );
             return None;
         };
-        let text = self.walk.url_text(value, at)?;
+        let mut text = self.walk.url_text(value, at)?;
         let written = text.written();
         match parse_url(text.value(), written) {
-            Ok(url) => {
+            Ok(mut url) => {
+                if let Some(parts) = text.take_late() {
+                    url.password = self.credentials.late(parts);
+                }
+                self.add_credentials(fields, &mut url);
                 Settings::fit(&mut self.walk, fields, url.engine);
                 settings.join(&mut self.walk, url.parameters.clone(), written, at);
                 Some(Source { url, settings, written })
@@ -331,10 +338,11 @@ impl Loader<'_> {
             return None;
         };
         let settings = settings.over(&self.defaults);
-        let access = match url.engine {
-            EngineKind::Sqlite => Access { user: None, password: None, tls: super::Tls::default() },
-            _ => Access { user: url.user, password: url.password.map(Secret::new), tls: settings.tls() },
+        let engine = url.engine;
+        let access = match engine {
+            EngineKind::Sqlite => Access { user: None, password: Password::None, tls: super::Tls::default() },
+            _ => self.access_of(url, settings.tls(), at.key("url")),
         };
-        Some(Definition { id, engine: url.engine, access: self.servers.share(access), settings, directory })
+        Some(Definition { id, engine, access: self.servers.share(access), settings, directory })
     }
 }

@@ -2,16 +2,22 @@
 //!
 //! Start at [`load`]. Opens no connection. Every mistake in the file is found in one go.
 
+mod address;
 mod claims;
 mod create;
+mod credentials;
 mod drift;
+mod hosts;
 mod interpolate;
 mod load;
 mod locate;
 mod mistakes;
 mod names;
 mod nesting;
+mod password;
+mod password_file;
 mod rollout;
+mod secret_command;
 mod select;
 mod servers;
 mod session;
@@ -27,9 +33,12 @@ mod vars;
 mod walk;
 mod yaml;
 
+pub use address::{Address, Endpoint, SessionTarget};
 pub use create::Create;
 pub use interpolate::{Environment, ProcessEnvironment};
 pub use load::{load, migrations_folder, parse};
+pub use password::{Given, Late, NoPassword, Password};
+pub use password_file::{Asker, PasswordFile};
 pub use rollout::{OnFailure, Rollout, RolloutOrder, Wave, WaveCheck, WaveId};
 pub use select::{REST, Selection};
 pub use session::SessionSettings;
@@ -42,7 +51,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::error::Secret;
 use crate::schema::{Ignore, Include};
 use crate::sql::EngineKind;
 
@@ -153,15 +161,6 @@ pub struct Server {
     pub lock_database: String,
 }
 
-/// Where a server is.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Address {
-    /// A host name or address (IPv6 without brackets) and a port.
-    Tcp { host: String, port: u16 },
-    /// A directory of SQLite files, absolute.
-    Directory(PathBuf),
-}
-
 /// The index of a server in [`Fleet::servers`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ServerId(pub usize);
@@ -211,7 +210,7 @@ impl Tenant {
             name: name.into(),
             server,
             datasource,
-            access: Arc::new(Access { user: None, password: None, tls: Tls::default() }),
+            access: Arc::new(Access { user: None, password: Password::None, tls: Tls::default() }),
             labels: Arc::default(),
             origin: Origin { source: None, position: id.0 + 1 },
             quarantined: None,
@@ -268,8 +267,8 @@ impl Datasource {
 pub struct Access {
     /// The user; absent for SQLite.
     pub user: Option<String>,
-    /// The password, if there is one.
-    pub password: Option<Secret>,
+    /// The password, or where it comes from.
+    pub password: Password,
     /// How the connection is encrypted.
     pub tls: Tls,
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::settings::Settings;
 use super::{Access, Address, Server, ServerId};
+use crate::error::Secret;
 use crate::sql::EngineKind;
 
 /// How long a connection attempt may take if the file does not say.
@@ -102,7 +103,7 @@ impl Servers {
     pub(super) fn share(&mut self, access: Access) -> Arc<Access> {
         let mut hasher = DefaultHasher::new();
         access.user.hash(&mut hasher);
-        access.password.as_ref().map(|password| password.reveal()).hash(&mut hasher);
+        access.password.known().map(Secret::reveal).hash(&mut hasher);
         let equal = self.accesses.entry(hasher.finish()).or_default();
         if let Some(found) = equal.iter().find(|found| ***found == access) {
             return Arc::clone(found);

@@ -93,7 +93,7 @@ impl Loader<'_> {
         }?;
         self.claim_home(found.home, list, who, found.at);
         Some(Tenant {
-            access: found.definition.access.clone(),
+            access: self.access_on(&fields, &found.definition),
             limits: found.settings.limits(),
             labels: self.claims.shared(found.settings.labels),
             quarantined,
@@ -267,24 +267,23 @@ impl Loader<'_> {
                     Rc::new(self.define(Way { url, settings, name: &name, address, directory, at: fields.at() })?);
                 Some(Found { settings: own.over(&self.defaults), definition, datasource, home, at: url_at })
             }
-            Target::Tcp { database: None, .. } => {
+            Target::Server { database: None, .. } => {
                 let hint = "write it after the host: `postgres://user@host:5432/acme`";
                 self.walk.wrong(Code::BAD_URL, url_at, format!("the URL of {who} names no database"), hint);
                 None
             }
-            Target::Tcp { host, port, database: Some(database) } => {
+            Target::Server { address, database: Some(database) } => {
                 if let Err(refusal) = check_by_engine(url.engine, &database) {
                     let message = format!("the database in the URL of {who} {}", refusal.why);
                     self.walk.wrong(Code::BAD_NAME, url_at, message, refusal.hint);
                     return None;
                 }
                 let schema = schema?;
-                let name = if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
+                let name = address.to_string();
                 let datasource = match url.engine {
                     EngineKind::MySql => Datasource::MySql { database: database.clone() },
                     _ => Datasource::Postgres { database: database.clone(), schema: schema.clone() },
                 };
-                let address = Address::Tcp { host, port };
                 let way = Way { url, settings, name: &name, address, directory: None, at: fields.at() };
                 let definition = Rc::new(self.define(way)?);
                 let home = Home::OnServer(definition.id, database, schema);

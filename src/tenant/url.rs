@@ -6,10 +6,13 @@
 use std::time::Duration;
 
 use percent_encoding::percent_decode_str;
-use url::{Host, Url};
+use url::Url;
 
-use super::TlsMode;
+use super::address::{Address, SessionTarget};
+use super::hosts::{Authority, WayParameters, address};
 use super::interpolate::shown;
+use super::{Password, TlsMode};
+use crate::error::Secret;
 use crate::sql::EngineKind;
 
 /// What a URL says.
@@ -18,15 +21,15 @@ pub(super) struct DatasourceUrl {
     pub(super) engine: EngineKind,
     pub(super) target: Target,
     pub(super) user: Option<String>,
-    pub(super) password: Option<String>,
+    pub(super) password: Password,
     pub(super) parameters: Parameters,
 }
 
 /// Where a URL leads.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Target {
-    /// A server, and maybe a database there. The host is in lower case.
-    Tcp { host: String, port: u16, database: Option<String> },
+    /// A server, and maybe a database there. Hosts are in lower case.
+    Server { address: Address, database: Option<String> },
     /// A SQLite file, or a directory of them; `create` when it may be made.
     Path { path: String, create: bool },
 }
@@ -39,6 +42,8 @@ pub(super) struct Parameters {
     pub(super) client_cert: Option<String>,
     pub(super) client_key: Option<String>,
     pub(super) connect_timeout: Option<Duration>,
+    /// A file of passwords: PostgreSQL's `passfile`, MySQL's `defaults-file`.
+    pub(super) password_file: Option<String>,
 }
 
 /// What is wrong with a URL, and what to do.
@@ -48,24 +53,25 @@ pub(super) struct UrlMistake {
     pub(super) hint: String,
 }
 
-fn mistake(message: impl Into<String>, hint: impl Into<String>) -> UrlMistake {
+pub(super) fn mistake(message: impl Into<String>, hint: impl Into<String>) -> UrlMistake {
     UrlMistake { message: message.into(), hint: hint.into() }
 }
 
 /// The URL as it is written in the file: what a message may quote, passwords masked.
-struct Quoted<'w>(&'w str);
+pub(super) struct Quoted<'w>(&'w str);
 
 impl Quoted<'_> {
     /// Returns ``: `word` `` if the file itself shows the word, else nothing.
-    fn word(&self, word: &str) -> String {
+    pub(super) fn word(&self, word: &str) -> String {
         if !word.is_empty() && shown(self.0).contains(word) { format!(": `{word}`") } else { String::new() }
     }
 }
 
 const SCHEMES: &str = "the schemes are postgres, postgresql, mysql, mariadb and sqlite";
-const POSTGRES_PARAMETERS: &str =
-    "the parameters are sslmode, sslrootcert, sslcert, sslkey, connect_timeout, user and password";
-const MYSQL_PARAMETERS: &str = "the parameters are ssl-mode, ssl-ca, ssl-cert, ssl-key and connect_timeout";
+const POSTGRES_PARAMETERS: &str = "the parameters are host, port, target_session_attrs, sslmode, sslrootcert, sslcert, sslkey, connect_timeout, user, password \
+     and passfile";
+const MYSQL_PARAMETERS: &str =
+    "the parameters are socket, ssl-mode, ssl-ca, ssl-cert, ssl-key, connect_timeout and defaults-file";
 const SQLITE_PARAMETERS: &str = "the one parameter is mode: `mode=rw` or `mode=rwc`, which creates the file";
 const ENCODE: &str = "percent-encode `/`, `?`, `#`, `@`, `:` and `%` in user and password, \
                       or write the password as `${VAR}`, which may hold any characters";
@@ -91,26 +97,18 @@ fn server(engine: EngineKind, text: &str, quoted: &Quoted<'_>) -> Result<Datasou
     if text.contains('#') {
         return Err(vec![mistake("`#` begins a fragment, which a datasource has not", ENCODE)]);
     }
-    let url = Url::parse(text).map_err(|error| vec![not_a_url(error)])?;
+    let authority = Authority::of(text);
+    let named = match &authority {
+        Some(authority) => authority.named(engine, quoted).map_err(|mistake| vec![mistake])?,
+        None => Vec::new(),
+    };
+    let with_host = authority.as_ref().map(Authority::with_one_host);
+    let url = Url::parse(with_host.as_deref().unwrap_or(text)).map_err(|error| vec![not_a_url(error)])?;
     let example = match engine {
         EngineKind::Postgres => "write `postgres://user@host:5432/database`",
         _ => "write `mysql://user@host:3306/database`",
     };
-    let host = match url.host() {
-        Some(Host::Domain(name)) if !name.is_empty() => name.to_ascii_lowercase(),
-        Some(Host::Ipv4(address)) => address.to_string(),
-        Some(Host::Ipv6(address)) => address.to_string(),
-        _ => return Err(vec![mistake("the URL names no host", example)]),
-    };
     let mut mistakes = Vec::new();
-    if host.contains('%') {
-        let hint = "a DNS name or an address; a name with other letters in its ASCII form (`xn--…`); no socket's path";
-        mistakes.push(mistake(format!("the host is no name or address{}", quoted.word(&host)), hint));
-    }
-    if url.port() == Some(0) {
-        mistakes.push(mistake("the port is 0", "leave it out for the engine's own: 5432 or 3306"));
-    }
-    let default_port = if engine == EngineKind::Postgres { 5432 } else { 3306 };
     let path = url.path().strip_prefix('/').unwrap_or_default();
     if path.contains('/') {
         mistakes.push(mistake("the URL's path has several parts", format!("{example}; in a name write `/` as %2F")));
@@ -125,24 +123,39 @@ fn server(engine: EngineKind, text: &str, quoted: &Quoted<'_>) -> Result<Datasou
     let database = decode(path, "database");
     let user = decode(url.username(), "user");
     let password = decode(url.password().unwrap_or_default(), "password");
-    let mut made = DatasourceUrl {
-        engine,
-        target: Target::Tcp { host, port: url.port().unwrap_or(default_port), database },
-        user,
-        password,
-        parameters: Parameters::default(),
-    };
+    let mut found = Found { user, password, ..Found::default() };
     for (key, value) in pairs(url.query()) {
         let result = match engine {
-            EngineKind::Postgres => postgres_parameter(&mut made, &key, value, quoted),
-            _ => mysql_parameter(&mut made.parameters, &key, value, quoted),
+            EngineKind::Postgres => postgres_parameter(&mut found, &key, value, quoted),
+            _ => mysql_parameter(&mut found, &key, value, quoted),
         };
         mistakes.extend(result.err());
     }
-    if mistakes.is_empty() { Ok(made) } else { Err(mistakes) }
+    match address(engine, named, found.way, quoted) {
+        Ok(address) if mistakes.is_empty() => Ok(DatasourceUrl {
+            engine,
+            target: Target::Server { address, database },
+            user: found.user,
+            password: found.password.map_or(Password::None, |password| Password::Known(Secret::new(password))),
+            parameters: found.parameters,
+        }),
+        answer => {
+            mistakes.extend(answer.err());
+            Err(mistakes)
+        }
+    }
 }
 
-fn not_a_url(error: url::ParseError) -> UrlMistake {
+/// What a server's URL says beside its hosts.
+#[derive(Default)]
+struct Found {
+    user: Option<String>,
+    password: Option<String>,
+    way: WayParameters,
+    parameters: Parameters,
+}
+
+pub(super) fn not_a_url(error: url::ParseError) -> UrlMistake {
     match error {
         url::ParseError::EmptyHost => mistake("the URL names no host", "write `scheme://user@host:port/database`"),
         url::ParseError::InvalidPort => mistake("the URL's port is not a number up to 65535", PORT),
@@ -170,12 +183,7 @@ fn pairs(query: Option<&str>) -> Vec<(String, String)> {
 }
 
 /// <https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-PARAMKEYWORDS>
-fn postgres_parameter(
-    url: &mut DatasourceUrl,
-    key: &str,
-    value: String,
-    quoted: &Quoted<'_>,
-) -> Result<(), UrlMistake> {
+fn postgres_parameter(url: &mut Found, key: &str, value: String, quoted: &Quoted<'_>) -> Result<(), UrlMistake> {
     let parameters = &mut url.parameters;
     match key {
         "sslmode" => {
@@ -191,6 +199,14 @@ fn postgres_parameter(
         "sslcert" => once(&mut parameters.client_cert, key, value),
         "sslkey" => once(&mut parameters.client_key, key, value),
         "connect_timeout" => once(&mut parameters.connect_timeout, key, seconds(&value)?),
+        "passfile" => once(&mut parameters.password_file, key, value),
+        "host" => once(&mut url.way.host, key, value),
+        "port" => once(&mut url.way.port, key, value),
+        "target_session_attrs" => {
+            let wanted = SessionTarget::parse(&value);
+            let hint = "it is any, read-write, read-only, primary, standby or prefer-standby";
+            once(&mut url.way.wanted, key, wanted.ok_or_else(|| unknown_mode(key, &value, hint, quoted))?)
+        }
         "user" => once(&mut url.user, key, value),
         "password" => once(&mut url.password, key, value),
         _ => Err(unknown_parameter(key, POSTGRES_PARAMETERS, quoted)),
@@ -198,12 +214,8 @@ fn postgres_parameter(
 }
 
 /// <https://dev.mysql.com/doc/refman/8.4/en/connecting-using-uri-or-key-value-pairs.html>
-fn mysql_parameter(
-    parameters: &mut Parameters,
-    key: &str,
-    value: String,
-    quoted: &Quoted<'_>,
-) -> Result<(), UrlMistake> {
+fn mysql_parameter(url: &mut Found, key: &str, value: String, quoted: &Quoted<'_>) -> Result<(), UrlMistake> {
+    let parameters = &mut url.parameters;
     match key.replace('_', "-").as_str() {
         "ssl-mode" | "sslmode" => {
             let mode = match value.to_ascii_lowercase().replace('_', "-").as_str() {
@@ -217,6 +229,8 @@ fn mysql_parameter(
             let hint = "the modes are DISABLED, PREFERRED, REQUIRED, VERIFY_CA and VERIFY_IDENTITY";
             once(&mut parameters.tls, key, mode.ok_or_else(|| unknown_mode(key, &value, hint, quoted))?)
         }
+        "socket" => once(&mut url.way.socket, key, value),
+        "defaults-file" => once(&mut parameters.password_file, key, value),
         "ssl-ca" => once(&mut parameters.ca_file, key, value),
         "ssl-cert" => once(&mut parameters.client_cert, key, value),
         "ssl-key" => once(&mut parameters.client_key, key, value),
@@ -287,7 +301,7 @@ fn sqlite(rest: &str, quoted: &Quoted<'_>) -> Result<DatasourceUrl, Vec<UrlMista
         engine: EngineKind::Sqlite,
         target: Target::Path { path, create: create.unwrap_or(false) },
         user: None,
-        password: None,
+        password: Password::None,
         parameters: Parameters::default(),
     })
 }

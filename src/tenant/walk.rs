@@ -115,6 +115,11 @@ impl Walk<'_> {
         self.filled(value, at, "url", Kind::Url)
     }
 
+    /// Returns a secret; its files and commands are not fetched yet.
+    pub(super) fn secret<'v>(&mut self, value: &'v Value, at: Path<'_>, key: &str) -> Option<Text<'v>> {
+        self.filled(value, at, key, Kind::Secret)
+    }
+
     fn filled<'v>(&mut self, value: &'v Value, at: Path<'_>, key: &str, kind: Kind) -> Option<Text<'v>> {
         let Value::String(written) = value else {
             self.wrong_type(at, key, "text", value, "if it is meant as text, put it in quotes");

@@ -9,8 +9,8 @@ use mysql_async::{Conn, DriverError, Error, IoError, Opts, OptsBuilder, SslOpts,
 use rustls::CertificateError;
 
 use crate::engine::off_runtime::off_runtime;
-use crate::error::{Code, Diagnostic, Result};
-use crate::tenant::{Access, Address, Server, TlsMode};
+use crate::error::{Code, Diagnostic, Result, Secret};
+use crate::tenant::{Access, Asker, Endpoint, Given, Server, TlsMode};
 
 use super::fault::{is_full, words};
 use super::link::Link;
@@ -21,8 +21,7 @@ const KEEPALIVE: Duration = Duration::from_secs(30);
 
 /// Opens connections to one server.
 pub(super) struct Connector {
-    host: String,
-    port: u16,
+    place: Endpoint,
     /// The server as messages name it.
     pub shown: String,
     limit: Duration,
@@ -37,35 +36,49 @@ impl Connector {
     /// # Errors
     /// `MT900` for a directory: it is no server of this engine.
     pub fn new(server: &Server) -> Result<Self> {
-        let Address::Tcp { host, port } = &server.address else {
+        let Some(place) = server.address.places().into_iter().next() else {
             return Err(Diagnostic::new(Code::BUG, format!("server {} has no host and port", server.name)));
         };
-        let address = if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
+        let address = server.address.to_string();
         let shown = if server.name == address { address } else { format!("{} ({address})", server.name) };
-        Ok(Self {
-            host: host.clone(),
-            port: *port,
-            shown,
-            limit: server.connect_timeout,
-            offers_no_tls: AtomicBool::new(false),
-        })
+        Ok(Self { place, shown, limit: server.connect_timeout, offers_no_tls: AtomicBool::new(false) })
     }
 
-    /// Opens a connection; `session` names it to the server.
+    /// Opens a connection; `session` names it to the server. A password that is refused, and that is another one by now, is
+    /// tried once more.
     ///
     /// # Errors
-    /// `MT310`, `MT311`, `MT314`, `MT320`, or `MT115` for files that cannot be used.
+    /// `MT310`, `MT311`, `MT314`, `MT320`, `MT117` where there is no password, or `MT115` for files that cannot be used.
     pub async fn connect(self: &Arc<Self>, access: &Arc<Access>, session: Option<&str>) -> Result<Link> {
+        let user = access.user.as_deref().unwrap_or_default();
+        let (host, port) = self.place.named();
+        let asker = Asker { user, host, port, database: "" };
+        let given = access.password.get(&asker).await.map_err(|why| why.diagnostic(&self.shown, user))?;
+        let refusal = match self.try_with(access, session, &given).await {
+            Err(refusal) if refusal.code() == Code::ACCESS_DENIED => refusal,
+            answer => return answer,
+        };
+        match access.password.renewed(&given).await {
+            Ok(Some(renewed)) => self.try_with(access, session, &renewed).await,
+            Ok(None) => Err(refusal),
+            Err(why) => Err(why.causes().iter().fold(refusal, |refusal, why| refusal.cause(why))),
+        }
+    }
+
+    async fn try_with(self: &Arc<Self>, access: &Arc<Access>, session: Option<&str>, given: &Given) -> Result<Link> {
+        // A socket's bytes stay on this machine.
+        let encrypts = matches!(self.place, Endpoint::Tcp { .. }) && access.tls.mode != TlsMode::Disable;
         let connecting = {
-            let (connector, access, session) = (self.clone(), access.clone(), session.map(str::to_owned));
+            let (connector, access, session, given) =
+                (self.clone(), access.clone(), session.map(str::to_owned), given.clone());
             async move {
-                let ssl = tls::options(&access.tls).await?;
-                let made = connector.attempts(&access, session.as_deref(), ssl).await;
-                made.map_err(|error| connector.refused(&access, &error))
+                let ssl = if encrypts { tls::options(&access.tls).await? } else { None };
+                let made = connector.attempts(&access, session.as_deref(), (&given, ssl)).await;
+                made.map_err(|error| connector.refused(&access, &given, &error))
             }
         };
         let made = tokio::time::timeout(self.limit, async {
-            match access.password.is_some() || access.tls.mode != TlsMode::Disable {
+            match given.secret.is_some() || encrypts {
                 // Logins and handshakes take the processor.
                 true => off_runtime(connecting)
                     .await
@@ -86,10 +99,15 @@ impl Connector {
             .hint("check that it runs, and its host and port in tenants.yaml; then try again")
     }
 
-    async fn attempts(&self, access: &Access, session: Option<&str>, ssl: Option<SslOpts>) -> Result<Conn, Error> {
+    async fn attempts(
+        &self,
+        access: &Access,
+        session: Option<&str>,
+        (given, ssl): (&Given, Option<SslOpts>),
+    ) -> Result<Conn, Error> {
         let known = self.offers_no_tls.load(Ordering::Relaxed);
         let ssl = ssl.filter(|_| !(known && access.tls.mode == TlsMode::Prefer));
-        let error = match Conn::new(self.options(access, session, ssl.clone())).await {
+        let error = match Conn::new(self.options(access, session, (given, ssl.clone()))).await {
             Ok(conn) => return Ok(conn),
             Err(error) => error,
         };
@@ -105,20 +123,22 @@ impl Connector {
             },
             _ => return Err(error),
         };
-        Conn::new(self.options(access, session, again)).await
+        Conn::new(self.options(access, session, (given, again))).await
     }
 
     /// Makes the driver's options. No set-up statements: `sql_mode` and the time zone stay the server's.
-    fn options(&self, access: &Access, session: Option<&str>, ssl: Option<SslOpts>) -> Opts {
-        let builder = OptsBuilder::default()
-            .ip_or_hostname(self.host.clone())
-            .tcp_port(self.port)
+    fn options(&self, access: &Access, session: Option<&str>, (given, ssl): (&Given, Option<SslOpts>)) -> Opts {
+        let builder = match &self.place {
+            Endpoint::Tcp { host, port } => OptsBuilder::default().ip_or_hostname(host.clone()).tcp_port(*port),
+            Endpoint::Socket(file) => OptsBuilder::default().socket(Some(file.to_string_lossy())),
+        };
+        let builder = builder
             .prefer_socket(false)
             .tcp_keepalive(Some(KEEPALIVE))
             .tcp_nodelay(true)
             .stmt_cache_size(0)
             .user(access.user.clone())
-            .pass(access.password.as_ref().map(|password| password.reveal().to_owned()))
+            .pass(given.secret.as_ref().map(|password| password.reveal().to_owned()))
             .ssl_opts(ssl);
         match session {
             Some(session) => builder.connect_attribute("program_name", session).into(),
@@ -126,13 +146,9 @@ impl Connector {
         }
     }
 
-    fn refused(&self, access: &Access, error: &Error) -> Diagnostic {
+    fn refused(&self, access: &Access, given: &Given, error: &Error) -> Diagnostic {
         let user = access.user.as_deref().unwrap_or_default();
-        let words = match &access.password {
-            // Where both are the same word it is no secret, and the server names the user.
-            Some(password) if password.reveal() != user => password.hidden_in(&words(error)),
-            _ => words(error),
-        };
+        let words = Secret::hide(given.secret.as_ref(), user, words(error));
         match error {
             Error::Server(server) if matches!(server.code, 1044 | 1045 | 1130 | 1251 | 1698 | 1862 | 3118) => {
                 Diagnostic::new(Code::ACCESS_DENIED, format!("server {} refuses user {user:?}", self.shown))

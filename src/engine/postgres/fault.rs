@@ -4,8 +4,8 @@ use tokio_postgres::error::{ErrorPosition, Severity, SqlState};
 
 use crate::engine::Order;
 use crate::engine::stepwise::{RUN_LONGER, WAIT_LONGER, failed};
-use crate::error::{Code, Diagnostic};
-use crate::tenant::{Address, Server};
+use crate::error::{Code, Diagnostic, Secret};
+use crate::tenant::{Address, Given, NoPassword, Server};
 
 use super::session::Key;
 use super::sql::ident;
@@ -29,10 +29,10 @@ impl From<tokio_postgres::Error> for Opening {
 }
 
 impl Opening {
-    pub fn diagnostic(self, server: &Server, key: &Key) -> Diagnostic {
+    pub fn diagnostic(self, server: &Server, key: &Key, given: &Given) -> Diagnostic {
         match self {
             Self::Files(diagnostic) => diagnostic,
-            Self::Server(error) => connecting(server, key, &error),
+            Self::Server(error) => connecting_with(server, key, given.secret.as_ref(), &error),
         }
     }
 }
@@ -60,10 +60,11 @@ pub(super) fn words(error: &tokio_postgres::Error) -> String {
     words
 }
 
-fn place(server: &Server) -> String {
+/// Returns a server as messages name it.
+pub(super) fn place(server: &Server) -> String {
     match &server.address {
-        Address::Tcp { host, port } => format!("{} ({host}:{port})", server.name),
         Address::Directory(path) => path.display().to_string(),
+        address => format!("{} ({address})", server.name),
     }
 }
 
@@ -83,8 +84,8 @@ pub(super) fn no_answer(waited: std::time::Duration) -> String {
 /// Whether a server was waited for in vain.
 pub(super) fn is_silence(diagnostic: &Diagnostic) -> bool {
     diagnostic.code() == Code::NO_CONNECTION
-        || diagnostic.code() == Code::UNREACHABLE
-            && diagnostic.causes().first().is_some_and(|why| why.starts_with(NO_ANSWER))
+        || [Code::UNREACHABLE, Code::NO_HOST].contains(&diagnostic.code())
+            && diagnostic.causes().iter().any(|why| why.starts_with(NO_ANSWER))
 }
 
 /// Says that a server cannot be reached.
@@ -120,12 +121,17 @@ fn is_poolers(why: &str) -> bool {
 
 /// Says why a session could not be opened.
 pub(super) fn connecting(server: &Server, key: &Key, error: &tokio_postgres::Error) -> Diagnostic {
+    connecting_with(server, key, key.access.password.at_hand().as_ref(), error)
+}
+
+/// Says that there is no password to connect with.
+pub(super) fn no_password(server: &Server, key: &Key, why: &NoPassword) -> Diagnostic {
+    why.diagnostic(&place(server), key.access.user.as_deref().unwrap_or("(none)"))
+}
+
+fn connecting_with(server: &Server, key: &Key, secret: Option<&Secret>, error: &tokio_postgres::Error) -> Diagnostic {
     let user = key.access.user.as_deref().unwrap_or("(none)");
-    let why = match &key.access.password {
-        // Where both are the same word it is no secret, and the server names the user.
-        Some(password) if password.reveal() != user => password.hidden_in(&words(error)),
-        _ => words(error),
-    };
+    let why = Secret::hide(secret, user, words(error));
     let database = &key.database;
     let Some(code) = error.code() else {
         if why.contains("password missing") {
@@ -134,7 +140,7 @@ pub(super) fn connecting(server: &Server, key: &Key, error: &tokio_postgres::Err
                 format!("server {} asks user {user} for a password", place(server)),
             )
             .cause(why)
-            .hint("give one in the URL, best as `${VAR}` or `${file:…}`");
+            .hint("give one in the URL, best as `${VAR}`, `${file:…}` or `${cmd:…}`, or in ~/.pgpass");
         }
         let failed = tls_error(error);
         if failed.is_some() || why.contains("TLS") || why.contains("certificate") {

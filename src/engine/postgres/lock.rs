@@ -205,7 +205,8 @@ fn holder(row: &[Option<String>]) -> Holder {
 }
 
 fn no_lock_session(server: &Postgres, diagnostic: Diagnostic) -> Diagnostic {
-    if [Code::UNREACHABLE, Code::NO_CONNECTION, Code::POOLED].contains(&diagnostic.code()) {
+    let elsewhere = [Code::UNREACHABLE, Code::NO_CONNECTION, Code::POOLED, Code::NO_PASSWORD, Code::NO_HOST];
+    if elsewhere.contains(&diagnostic.code()) {
         return diagnostic;
     }
     let database = &server.server.lock_database;

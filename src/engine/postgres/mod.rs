@@ -12,6 +12,7 @@ mod fence;
 mod flush;
 mod greeting;
 mod groups;
+mod hosts;
 mod lock;
 mod places;
 mod pooler;

@@ -19,12 +19,13 @@ use crate::engine::off_runtime::off_runtime;
 use crate::engine::pool::Close;
 use crate::engine::question::take;
 use crate::engine::{Answer as Answered, NOTICE_LIMIT};
-use crate::error::Result;
-use crate::tenant::{Access, Address, Limits, Server, TlsMode};
+use crate::error::{Code, Result};
+use crate::tenant::{Access, Asker, Endpoint, Given, Limits, Server, SessionTarget, TlsMode};
 
-use super::fault::{Opening, unreachable};
+use super::fault::{Opening, no_password, unreachable};
 use super::flush::Commits;
 use super::greeting::greeted_by;
+use super::hosts::{self, Choice};
 use super::pooler::Way;
 use super::socket::Socket;
 use super::tls::Configs;
@@ -54,12 +55,14 @@ impl PartialEq for Key {
 pub(super) struct Door {
     pub server: Server,
     tls: Configs,
+    /// Which of the server's hosts is worked on.
+    pub choice: tokio::sync::Mutex<Choice>,
 }
 
 impl Door {
     /// Opens nothing yet, and reads no file.
     pub fn new(server: Server) -> Self {
-        Self { server, tls: Configs::default() }
+        Self { server, tls: Configs::default(), choice: tokio::sync::Mutex::default() }
     }
 }
 
@@ -69,7 +72,7 @@ pub(super) struct Session {
     /// Dropping it closes the socket, so that the server rolls back what an abandoned run left in flight.
     driver: AbortOnDropHandle<()>,
     notices: Arc<Mutex<Vec<String>>>,
-    peer: (String, u16),
+    peer: Endpoint,
     tls: Option<MakeRustlsConnect>,
     /// Whether a text ran here since the session was at its start.
     used: AtomicBool,
@@ -83,6 +86,8 @@ pub(super) struct Session {
     pub home: Option<String>,
     /// The session's own `synchronous_commit` at its start; nothing for a value that is not known.
     pub commits: Option<Commits>,
+    /// Whether its server is a standby, and whether its transactions take no writes.
+    pub kind: (bool, bool),
     /// When it was ready: whatever it sent was sent later.
     pub opened: Instant,
     /// The server process that serves it.
@@ -107,35 +112,69 @@ pub(super) struct Answer {
 }
 
 impl Session {
-    /// Connects and asks for the server's version and the session's schema.
+    /// Connects and asks for the server's version and the session's schema. Of several hosts it is the one that is worked on.
     ///
     /// # Errors
-    /// `MT31x` by what the server or the network answers; `MT115` for TLS files.
+    /// `MT31x` by what the server or the network answers; `MT115` for TLS files, `MT117` where there is no password,
+    /// `MT323` where no host will do.
     pub async fn open(door: &Arc<Door>, key: &Key, name: &str) -> Result<Self> {
-        let server = &door.server;
-        let Address::Tcp { host, port } = &server.address else {
-            return Err(unreachable(server, key, "the server has no network address"));
+        let places = door.server.address.places();
+        match places.as_slice() {
+            [] => Err(unreachable(&door.server, key, "the server has no network address")),
+            [place] if door.server.address.wanted() == SessionTarget::Any => {
+                Self::open_at(door, key, name, place).await
+            }
+            places => hosts::open(door, key, name, places).await,
+        }
+    }
+
+    /// As [`Session::open`], there. A password that is refused, and that is another one by now, is tried once more.
+    ///
+    /// # Errors
+    /// Likewise.
+    pub async fn open_at(door: &Arc<Door>, key: &Key, name: &str, place: &Endpoint) -> Result<Self> {
+        let password = &key.access.password;
+        let user = key.access.user.as_deref().unwrap_or_default();
+        let (host, port) = place.named();
+        let asker = Asker { user, host, port, database: &key.database };
+        let given = password.get(&asker).await.map_err(|why| no_password(&door.server, key, &why))?;
+        let refusal = match Self::try_at(door, key, name, (place, &given)).await {
+            Err(refusal) if refusal.code() == Code::ACCESS_DENIED => refusal,
+            answer => return answer,
         };
+        match password.renewed(&given).await {
+            Ok(Some(renewed)) => Self::try_at(door, key, name, (place, &renewed)).await,
+            Ok(None) => Err(refusal),
+            Err(why) => Err(why.causes().iter().fold(refusal, |refusal, why| refusal.cause(why))),
+        }
+    }
+
+    async fn try_at(door: &Arc<Door>, key: &Key, name: &str, (place, given): (&Endpoint, &Given)) -> Result<Self> {
+        let server = &door.server;
         let mut config = Config::new();
         config.dbname(&key.database).application_name(name);
         if let Some(user) = &key.access.user {
             config.user(user);
         }
-        if let Some(password) = &key.access.password {
+        if let Some(password) = &given.secret {
             config.password(password.reveal());
         }
-        let mode = key.access.tls.mode;
+        let mode = match place {
+            Endpoint::Tcp { .. } => key.access.tls.mode,
+            // A socket's bytes stay on this machine, and servers offer no TLS there.
+            Endpoint::Socket(_) => TlsMode::Disable,
+        };
         config.ssl_mode(match mode {
             TlsMode::Disable => SslMode::Disable,
             TlsMode::Prefer => SslMode::Prefer,
             TlsMode::Require | TlsMode::VerifyCa | TlsMode::VerifyFull => SslMode::Require,
         });
         let starting = {
-            let (door, key, host, port) = (door.clone(), key.clone(), host.clone(), *port);
-            async move { Self::start(&config, &door, &key, (&host, port)).await }
+            let (door, key, place) = (door.clone(), key.clone(), place.clone());
+            async move { Self::start(&config, &door, &key, &place).await }
         };
         let opened = tokio::time::timeout(server.connect_timeout, async {
-            let session = match key.access.password.is_some() || mode != TlsMode::Disable {
+            let session = match given.secret.is_some() || mode != TlsMode::Disable {
                 // Logins and handshakes take the processor.
                 true => off_runtime(starting)
                     .await
@@ -145,7 +184,7 @@ impl Session {
             session?.know_itself().await.map_err(Opening::Server)
         });
         match opened.await {
-            Ok(session) => session.map_err(|error| error.diagnostic(server, key)),
+            Ok(session) => session.map_err(|error| error.diagnostic(server, key, given)),
             Err(_) => {
                 let waited = super::fault::no_answer(server.connect_timeout);
                 Err(unreachable(server, key, &waited))
@@ -158,12 +197,13 @@ impl Session {
             "SELECT pg_catalog.current_setting('server_version_num'), pg_catalog.version(), \
              pg_catalog.current_schema(), pid, {}, pg_catalog.host(pg_catalog.inet_client_addr()), \
              pg_catalog.inet_client_port(), pg_catalog.current_setting('synchronous_commit'), \
-             EXISTS (SELECT 1 FROM pg_catalog.pg_event_trigger)::pg_catalog.text \
+             EXISTS (SELECT 1 FROM pg_catalog.pg_event_trigger)::pg_catalog.text, \
+             pg_catalog.pg_is_in_recovery()::pg_catalog.text, pg_catalog.current_setting('transaction_read_only') \
              FROM pg_catalog.pg_stat_get_activity(pg_catalog.pg_backend_pid())",
             Backend::BEGAN
         );
         let mut rows = self.ask(&sql).await?;
-        if let Some([number, words, home, pid, began, address, port, commits, triggers]) =
+        if let Some([number, words, home, pid, began, address, port, commits, triggers, recovers, reads]) =
             rows.first_mut().map(Vec::as_mut_slice)
         {
             let number = number.as_deref().and_then(|v| v.parse().ok()).unwrap_or(0);
@@ -171,6 +211,7 @@ impl Session {
             self.home = home.take();
             self.commits = commits.as_deref().and_then(Commits::parse);
             self.has_event_triggers = triggers.as_deref() != Some("false");
+            self.kind = (recovers.as_deref() == Some("true"), reads.as_deref() == Some("on"));
             self.opened = Instant::now();
             let pid = pid.as_deref().and_then(|pid| pid.parse().ok()).unwrap_or(0);
             self.backend = Backend { pid, began: began.as_deref().and_then(|at| at.parse().ok()) };
@@ -191,28 +232,31 @@ impl Session {
         self.given_up.get().map(String::as_str)
     }
 
-    async fn start(config: &Config, door: &Door, key: &Key, (host, port): (&str, u16)) -> Result<Self, Opening> {
+    async fn start(config: &Config, door: &Door, key: &Key, place: &Endpoint) -> Result<Self, Opening> {
         let notices = Arc::new(Mutex::new(Vec::new()));
-        let tls = door.tls.of(&key.access.tls)?;
-        let socket = Socket::connect(host, port).await;
+        let tls = match place {
+            Endpoint::Tcp { .. } => door.tls.of(&key.access.tls)?,
+            Endpoint::Socket(_) => None,
+        };
+        let socket = Socket::connect(place).await;
         let socket =
             socket.map_err(|error| unreachable(&door.server, key, &format!("error connecting to server: {error}")))?;
         let ours = socket.local_addr();
         let Some(tls) = tls else {
             let (client, connection) = config.connect_raw(socket, NoTls).await?;
             let driver = tokio::spawn(drive(connection, notices.clone()));
-            return Ok(Self { ours, ..Self::new(client, driver, notices, (host.to_owned(), port), None) });
+            return Ok(Self { ours, ..Self::new(client, driver, notices, place.clone(), None) });
         };
-        let (client, connection) = config.connect_raw(socket, handshake(&tls, host)).await?;
+        let (client, connection) = config.connect_raw(socket, handshake(&tls, place.named().0)).await?;
         let driver = tokio::spawn(drive(connection, notices.clone()));
-        Ok(Self { ours, ..Self::new(client, driver, notices, (host.to_owned(), port), Some(tls)) })
+        Ok(Self { ours, ..Self::new(client, driver, notices, place.clone(), Some(tls)) })
     }
 
     fn new(
         client: Client,
         driver: JoinHandle<()>,
         notices: Arc<Mutex<Vec<String>>>,
-        peer: (String, u16),
+        peer: Endpoint,
         tls: Option<MakeRustlsConnect>,
     ) -> Self {
         Self {
@@ -227,6 +271,7 @@ impl Session {
             checks_client: false,
             home: None,
             commits: None,
+            kind: (false, false),
             opened: Instant::now(),
             backend: Backend { pid: 0, began: None },
             way: Way::Unknown,
@@ -387,7 +432,7 @@ fn checks_client(version_num: u32, version: &str) -> bool {
 /// Asks the server to cancel what runs on a session.
 pub(super) struct Canceller {
     token: CancelToken,
-    peer: (String, u16),
+    peer: Endpoint,
     tls: Option<MakeRustlsConnect>,
 }
 
@@ -403,10 +448,9 @@ impl Canceller {
     }
 
     async fn ask(&self) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-        let (host, port) = &self.peer;
-        let socket = Socket::connect(host, *port).await?;
+        let socket = Socket::connect(&self.peer).await?;
         match &self.tls {
-            Some(tls) => self.token.cancel_query_raw(socket, handshake(tls, host)).await?,
+            Some(tls) => self.token.cancel_query_raw(socket, handshake(tls, self.peer.named().0)).await?,
             None => self.token.cancel_query_raw(socket, NoTls).await?,
         }
         Ok(())

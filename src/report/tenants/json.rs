@@ -6,7 +6,7 @@ use serde::{Serialize, Serializer};
 
 use crate::tenant::{REST, SourceKind};
 
-use super::{State, TenantsReport, address, tls};
+use super::{State, TenantsReport, tls};
 
 /// Returns the document.
 pub(super) fn document(report: &TenantsReport<'_>) -> impl Serialize {
@@ -76,7 +76,7 @@ impl Serialize for Tenants<'_> {
             name: &tenant.name,
             engine: tenant.datasource.engine().as_str(),
             server: &fleet.server(tenant.server).name,
-            address: address(fleet, tenant),
+            address: fleet.server(tenant.server).address.to_string(),
             database: tenant.datasource.database(),
             schema: tenant.datasource.schema(),
             user: tenant.access.user.as_deref(),

@@ -9,7 +9,7 @@ use std::io::{self, Write};
 
 use crate::error::{Paint, count};
 use crate::sql::EngineKind;
-use crate::tenant::{Address, Fleet, Tenant, TenantId};
+use crate::tenant::{Fleet, Tenant, TenantId};
 
 use super::grid::{Column, Grid};
 use super::status::csv::record;
@@ -171,7 +171,7 @@ impl<'f> TenantsReport<'f> {
             tenant.name.clone(),
             engine.to_string(),
             self.fleet.server(tenant.server).name.clone(),
-            address(self.fleet, tenant),
+            self.fleet.server(tenant.server).address.to_string(),
             tenant.datasource.database().to_owned(),
             tenant.datasource.schema().unwrap_or_default().to_owned(),
             tenant.access.user.clone().unwrap_or_default(),
@@ -186,15 +186,6 @@ impl<'f> TenantsReport<'f> {
 
 fn labels(tenant: &Tenant) -> String {
     tenant.labels.iter().map(String::as_str).collect::<Vec<_>>().join(" ")
-}
-
-/// Returns `host:port`, an IPv6 address in brackets, or the directory.
-fn address(fleet: &Fleet, tenant: &Tenant) -> String {
-    match &fleet.server(tenant.server).address {
-        Address::Tcp { host, port } if host.contains(':') => format!("[{host}]:{port}"),
-        Address::Tcp { host, port } => format!("{host}:{port}"),
-        Address::Directory(path) => path.display().to_string(),
-    }
 }
 
 /// Returns the mode of encryption; a file has none.

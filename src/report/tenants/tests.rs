@@ -1,7 +1,7 @@
 use crate::error::{Paint, Secret};
 use crate::report::sample::Sample;
 use crate::sql::EngineKind::{MySql, Postgres, Sqlite};
-use crate::tenant::{Access, Fleet, Origin, Source, SourceKind, TenantId, Tls, Wave, WaveId};
+use crate::tenant::{Access, Fleet, Origin, Password, Source, SourceKind, TenantId, Tls, Wave, WaveId};
 
 use super::{TenantsFormat, TenantsReport};
 
@@ -13,7 +13,11 @@ fn fleet() -> Fleet {
     fleet.sources = vec![Source { kind: SourceKind::Registry, line: 9, found: 1 }];
     fleet.rollout.waves = vec![Wave { name: "canary".into(), ..Wave::default() }];
     fleet.tenants.iter_mut().skip(1).for_each(|tenant| tenant.wave = WaveId(1));
-    let access = Access { user: Some("migrator".into()), password: Some(Secret::new("hunter2")), tls: Tls::default() };
+    let access = Access {
+        user: Some("migrator".into()),
+        password: Password::Known(Secret::new("hunter2")),
+        tls: Tls::default(),
+    };
     fleet.tenants[0].access = access.into();
     fleet.tenants[0].origin = Origin { source: Some(0), position: 7 };
     fleet.tenants[1].labels = Default::default();

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use time::macros::date;
 
-use super::super::{Address, Datasource, Limits, TenantId, TlsMode, Verify};
+use super::super::{Address, Datasource, Limits, Password, TenantId, TlsMode, Verify};
 use super::*;
 use crate::error::{Code, Secret};
 use crate::schema::Include;
@@ -59,7 +59,7 @@ fn the_fleet_of_the_design_page_resolves_as_that_page_says() {
     );
     let acme = fleet.tenant(TenantId(0));
     assert_eq!(acme.access.user.as_deref(), Some("migrator"));
-    assert_eq!(acme.access.password, Some(Secret::new("p@ss/w:rd%20")));
+    assert_eq!(acme.access.password, Password::Known(Secret::new("p@ss/w:rd%20")));
     assert!(Arc::ptr_eq(&acme.access, &fleet.tenant(TenantId(1)).access));
     assert_eq!(fleet.migrations, Path::new("migrations"));
     let creates = |id| matches!(fleet.tenant(TenantId(id)).datasource, Datasource::Sqlite { create: true, .. });
@@ -183,7 +183,7 @@ tenants:
         ]
     );
     assert_eq!(fleet.tenants[2].access.user.as_deref(), Some("u"));
-    assert_eq!(fleet.tenants[2].access.password, Some(Secret::new("a+b+c")));
+    assert_eq!(fleet.tenants[2].access.password, Password::Known(Secret::new("a+b+c")));
     assert_eq!(fleet.server(fleet.tenants[3].server).connect_timeout, Duration::from_secs(7));
 }
 
@@ -237,7 +237,7 @@ fn relative_paths_begin_at_the_files_own_folder() {
     let Datasource::Sqlite { shown, file, .. } = &fleet.tenants[0].datasource else { panic!("no file") };
     assert_eq!((shown.as_str(), file), ("a b.db", &folder.path().join("a b.db")));
     assert_eq!(fleet.tenants[1].access.tls.ca_file, Some(folder.path().join("ca.pem")));
-    assert_eq!(fleet.tenants[1].access.password, Some(Secret::new("secret")));
+    assert_eq!(fleet.tenants[1].access.password, Password::Known(Secret::new("secret")));
     assert_eq!(fleet.servers[1].max_connections.get(), 7);
 }
 

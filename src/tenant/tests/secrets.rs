@@ -89,7 +89,7 @@ tenants:
 ";
     let variables = [("SECRET", CANARY), ("URL", "postgres://u:CANARY@h2/c")];
     let fleet = fleet_with(text, &variables).unwrap();
-    assert!(fleet.tenants.iter().all(|tenant| tenant.access.password.is_some()));
+    assert!(fleet.tenants.iter().all(|tenant| !tenant.access.password.is_none()));
     let shown = format!("{fleet:?}");
     assert!(!shown.contains("CANARY"), "{shown}");
     let broken = fleet_with(&text.replace("/b\"", "/b?x=1\""), &variables).unwrap_err();
