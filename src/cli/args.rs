@@ -172,7 +172,7 @@ mod tests {
 
     use super::*;
 
-    const VERBS: [&str; 13] = [
+    const VERBS: [&str; 15] = [
         "init",
         "new",
         "validate",
@@ -186,6 +186,8 @@ mod tests {
         "tenants",
         "tenants list",
         "tenants check",
+        "tenants url",
+        "tenants shell",
     ];
 
     fn parse(line: &str) -> Result<Cli, clap::Error> {

@@ -76,7 +76,11 @@ pub(super) fn visit(
     outcome
 }
 
-fn runtime() -> Result<Runtime, Diagnostic> {
+/// Makes a runtime of one thread.
+///
+/// # Errors
+/// `MT900`.
+pub(super) fn runtime() -> Result<Runtime, Diagnostic> {
     let made = Builder::new_current_thread().enable_all().build();
     made.map_err(|error| Diagnostic::new(Code::BUG, "cannot start the runtime").cause(error.to_string()))
 }

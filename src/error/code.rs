@@ -80,6 +80,7 @@ codes! {
     ORPHAN_DOWN = 131 "a .down.sql file has no changeset";
     OTHER_DATABASE = 132 "a changeset goes to another database";
     NEIGHBOUR = 133 "a changeset names another tenant's database";
+    NO_CLIENT = 158 "a client program is missing";
     // 2xx: the run halted
     LOCK_TIMEOUT = 202 "a changeset waited too long for a lock";
     STATEMENT_TIMEOUT = 203 "a statement ran longer than its limit";

@@ -6,6 +6,7 @@
 
 mod check;
 mod cohorts;
+mod datasource;
 mod drift;
 mod grid;
 mod history;
@@ -22,6 +23,7 @@ mod documented;
 mod sample;
 
 pub use check::{CheckFormat, CheckReport};
+pub use datasource::{DatasourceFormat, datasource};
 pub use drift::{DriftFormat, DriftReport, repair_draft};
 pub use history::{HistoryFormat, HistoryReport, TenantHistory};
 pub use plan::{PlanFormat, PlanOptions, PlanReport};
