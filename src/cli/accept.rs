@@ -46,10 +46,10 @@ pub(super) struct AcceptArgs {
 /// Records it, and says what was accepted.
 pub(super) fn run(args: &AcceptArgs, context: &Context) -> Outcome {
     // Its cohort may be anywhere in the fleet.
-    let selecting = Selecting { tenants: Vec::new(), labels: Vec::new() };
+    let selecting = Selecting::default();
     let walk = Walk { context, selecting: &selecting, target: None };
     walk.run(async |scope| {
-        let named = Selection { tenants: vec![args.tenant.clone()], labels: Vec::new() };
+        let named = Selection::of_one(&args.tenant);
         scope.fleet.select(&named).map_err(|one| vec![one])?;
         let Some(tenant) = scope.fleet.tenants.iter().find(|tenant| tenant.name == args.tenant) else {
             // It matches tenants, so it is a pattern, and one acceptance is about one schema.

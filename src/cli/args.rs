@@ -8,7 +8,7 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use crate::changeset::Version;
 use crate::tenant::Selection;
 
-use super::{accept, drift, history, init, new, plan, provision, repair, status, up, validate};
+use super::{accept, drift, history, init, new, plan, provision, repair, status, tenants, up, validate};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -58,6 +58,7 @@ pub(super) enum Verb {
     Drift(drift::DriftArgs),
     Accept(accept::AcceptArgs),
     Repair(repair::RepairArgs),
+    Tenants(tenants::TenantsArgs),
 }
 
 /// Options that stand before or after the verb.
@@ -107,22 +108,37 @@ pub(super) enum Color {
     Never,
 }
 
-/// Which tenants are meant.
-#[derive(Args, Debug, Default)]
-#[command(next_help_heading = "Selection")]
+/// Which tenants are meant: of one option any, of several all.
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Selection (repeat an option for `or`; different options mean `and`)")]
 pub(super) struct Selecting {
-    /// Only tenants whose name matches; repeatable: any of them
+    /// Only tenants whose name matches
     #[arg(long = "tenant", value_name = "GLOB")]
     pub tenants: Vec<String>,
-    /// Only tenants that have this label; repeatable
-    #[arg(long = "label", value_name = "LABEL")]
+    /// Only tenants with this label; `eu,prod` has both, `'!eu'` has it not
+    #[arg(long = "label", value_name = "LABELS")]
     pub labels: Vec<String>,
+    /// Only tenants on a server whose name matches
+    #[arg(long = "server", value_name = "GLOB")]
+    pub servers: Vec<String>,
+    /// Only tenants of this wave; `rest` is whoever is in none
+    #[arg(long = "wave", value_name = "NAME")]
+    pub waves: Vec<String>,
+    /// But not these: a name's glob, or `label=…`, `server=…`, `wave=…`
+    #[arg(long, value_name = "WHO")]
+    pub exclude: Vec<String>,
 }
 
 impl Selecting {
     /// Returns the selection in the fleet's terms.
     pub fn selection(&self) -> Selection {
-        Selection { tenants: self.tenants.clone(), labels: self.labels.clone() }
+        Selection {
+            tenants: self.tenants.clone(),
+            labels: self.labels.clone(),
+            servers: self.servers.clone(),
+            waves: self.waves.clone(),
+            exclude: self.exclude.clone(),
+        }
     }
 }
 
@@ -157,8 +173,24 @@ mod tests {
 
     use super::*;
 
-    const VERBS: [&str; 11] =
-        ["init", "new", "validate", "plan", "up", "provision", "status", "history", "drift", "accept", "repair"];
+    const VERBS: [&str; 16] = [
+        "init",
+        "new",
+        "validate",
+        "plan",
+        "up",
+        "provision",
+        "status",
+        "history",
+        "drift",
+        "accept",
+        "repair",
+        "tenants",
+        "tenants list",
+        "tenants check",
+        "tenants url",
+        "tenants shell",
+    ];
 
     fn parse(line: &str) -> Result<Cli, clap::Error> {
         Cli::try_parse_from(std::iter::once("mtmigrate").chain(line.split_whitespace()))
@@ -198,7 +230,7 @@ mod tests {
     #[test]
     fn the_help_of_the_whole_names_every_verb_and_every_exit_status() {
         let text = help("--help");
-        for verb in VERBS {
+        for verb in VERBS.iter().filter(|verb| !verb.contains(' ')) {
             assert!(text.contains(&format!("\n  {verb} ")), "{verb}: {text}");
         }
         for status in ["0 ", "1 ", "2 ", "3 ", "4 ", "5 ", "6 ", "70 ", "130, 143 "] {

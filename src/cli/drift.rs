@@ -119,7 +119,7 @@ fn half_applied(scope: &Scope<'_>, survey: &Survey, console: &Console) -> ExitSt
 }
 
 async fn against(args: &DriftArgs, name: &str, scope: Scope<'_>, console: &Console) -> Outcome {
-    let named = Selection { tenants: vec![name.to_owned()], labels: Vec::new() };
+    let named = Selection::of_one(name);
     scope.fleet.select(&named).map_err(|one| vec![one])?;
     let Some(one) = scope.fleet.tenants.iter().find(|tenant| tenant.name == name) else {
         return Err(vec![super::one_tenant(name)]);

@@ -22,6 +22,7 @@ mod rules;
 mod screen;
 mod signals;
 mod status;
+mod tenants;
 mod up;
 mod validate;
 mod walk;
@@ -71,6 +72,7 @@ fn run(cli: Cli) -> ExitStatus {
         Verb::Drift(args) => drift::run(args, &context),
         Verb::Accept(args) => accept::run(args, &context),
         Verb::Repair(args) => repair::run(args, &context),
+        Verb::Tenants(args) => tenants::run(args, &context),
     };
     outcome.unwrap_or_else(|stopped| {
         context.console.tell(&stopped);

@@ -51,7 +51,7 @@ pub(super) struct RepairArgs {
 
 /// Records it, and says where the text continues.
 pub(super) fn run(args: &RepairArgs, context: &Context) -> Outcome {
-    let selecting = Selecting { tenants: vec![args.tenant.clone()], labels: Vec::new() };
+    let selecting = Selecting { tenants: vec![args.tenant.clone()], ..Selecting::default() };
     let walk = Walk { context, selecting: &selecting, target: None };
     walk.run(async |scope| {
         let named = scope.fleet.tenants.iter().find(|tenant| tenant.name == args.tenant);

@@ -6,10 +6,11 @@ use futures_util::future::join_all;
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::timeout;
 
-use crate::changeset::Version;
+use crate::changeset::{Changelog, Version};
 use crate::engine;
 use crate::error::{Code, Diagnostic};
 use crate::lockstep::{Budgets, Scope, check_target};
+use crate::tenant::{Fleet, TenantId};
 
 use super::args::Selecting;
 use super::{Context, Outcome, files};
@@ -49,26 +50,37 @@ impl Walk<'_> {
         let files = files::load(self.context)?;
         let selection = files.fleet.select(&self.selecting.selection()).map_err(|one| vec![one])?;
         check_target(&files.changelog, self.target).map_err(|one| vec![one])?;
-        let runtime = runtime().map_err(|one| vec![one])?;
-        let outcome = runtime.block_on(async {
-            let servers = engine::open(&files.fleet).map_err(|one| vec![one])?;
-            let outcome = work(Scope {
-                fleet: &files.fleet,
-                changelog: &files.changelog,
-                servers: &servers,
-                selection: &selection,
-            })
-            .await;
-            // A server that does not answer a goodbye notices the end of the connection by itself.
-            timeout(GOODBYE, join_all(servers.iter().map(|server| server.close()))).await.ok();
-            outcome
-        });
-        runtime.shutdown_timeout(THREADS);
-        outcome
+        visit(&files.fleet, &files.changelog, &selection, work)
     }
 }
 
-fn runtime() -> Result<Runtime, Diagnostic> {
+/// Opens the servers, does the work on these tenants, and closes every connection.
+///
+/// # Errors
+/// What the work itself returns.
+pub(super) fn visit(
+    fleet: &Fleet,
+    changelog: &Changelog,
+    selection: &[TenantId],
+    work: impl AsyncFnOnce(Scope<'_>) -> Outcome,
+) -> Outcome {
+    let runtime = runtime().map_err(|one| vec![one])?;
+    let outcome = runtime.block_on(async {
+        let servers = engine::open(fleet).map_err(|one| vec![one])?;
+        let outcome = work(Scope { fleet, changelog, servers: &servers, selection }).await;
+        // A server that does not answer a goodbye notices the end of the connection by itself.
+        timeout(GOODBYE, join_all(servers.iter().map(|server| server.close()))).await.ok();
+        outcome
+    });
+    runtime.shutdown_timeout(THREADS);
+    outcome
+}
+
+/// Makes a runtime of one thread.
+///
+/// # Errors
+/// `MT900`.
+pub(super) fn runtime() -> Result<Runtime, Diagnostic> {
     let made = Builder::new_current_thread().enable_all().build();
     made.map_err(|error| Diagnostic::new(Code::BUG, "cannot start the runtime").cause(error.to_string()))
 }

@@ -4,6 +4,7 @@
 //! its promises: that PostgreSQL and SQLite commit text, history row and journal row together, and that MariaDB's
 //! statements are journalled one by one.
 
+mod examined;
 mod identity;
 mod mysql;
 mod off_runtime;
@@ -31,6 +32,7 @@ use crate::schema::Snapshot;
 use crate::sql::EngineKind;
 use crate::tenant::{Create, Datasource, Fleet, Limits, Tenant};
 
+pub use examined::{Examined, Right, Wire};
 pub use identity::RunIdentity;
 
 /// One database server, or one directory of SQLite files, as the lockstep sees it.
@@ -148,6 +150,16 @@ pub trait Server: Send + Sync {
     fn create<'a>(&'a self, creation: Creation<'a>) -> BoxFuture<'a, Result<Made>> {
         let deaf = Diagnostic::new(Code::BUG, format!("the server of tenant {} makes none", creation.tenant.name));
         async { Err(deaf) }.boxed()
+    }
+
+    /// Looks how these tenants' users come in and what they may do; one answer for each, in order. Writes nothing.
+    ///
+    /// What is true of all tenants of a database or of a server is asked once. For tenants that could be read.
+    fn examine<'a>(&'a self, tenants: &'a [&'a Tenant]) -> BoxFuture<'a, Vec<Result<Examined>>> {
+        let deaf = |tenant: &&Tenant| {
+            Err(Diagnostic::new(Code::BUG, format!("the server of tenant {} cannot be examined", tenant.name)))
+        };
+        async move { tenants.iter().map(deaf).collect() }.boxed()
     }
 
     /// Closes every connection.

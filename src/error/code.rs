@@ -86,6 +86,7 @@ codes! {
     EMPTY_WAVE = 153 "a wave takes no tenant";
     OWN_SETTING = 154 "a setting of server_settings is mtmigrate's own";
     NO_CREATE = 155 "a tenant does not say how it is made";
+    NO_CLIENT = 158 "a client program is missing";
     // 2xx: the run halted
     LOCK_TIMEOUT = 202 "a changeset waited too long for a lock";
     STATEMENT_TIMEOUT = 203 "a statement ran longer than its limit";

@@ -4,13 +4,16 @@
 //! the others of a survey, a plan and journals. The JSON formats are contracts: `docs/formats.md` describes them, the
 //! files in `pinned/` hold them, and each has serialisable types of its own and a schema version.
 
+mod check;
 mod cohorts;
+mod datasource;
 mod drift;
 mod grid;
 mod history;
 mod plan;
 mod run;
 mod status;
+mod tenants;
 mod wire;
 mod words;
 
@@ -19,8 +22,11 @@ mod documented;
 #[cfg(test)]
 mod sample;
 
+pub use check::{CheckFormat, CheckReport};
+pub use datasource::{DatasourceFormat, datasource};
 pub use drift::{DriftFormat, DriftReport, repair_draft};
 pub use history::{HistoryFormat, HistoryReport, TenantHistory};
 pub use plan::{PlanFormat, PlanOptions, PlanReport};
 pub use run::RunReport;
 pub use status::{StatusFormat, StatusReport};
+pub use tenants::{TenantsFormat, TenantsReport};

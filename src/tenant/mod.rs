@@ -14,6 +14,7 @@ mod locate;
 mod mistakes;
 mod names;
 mod nesting;
+mod outward;
 mod password;
 mod password_file;
 mod rollout;
@@ -37,11 +38,12 @@ pub use address::{Address, Endpoint, SessionTarget};
 pub use create::Create;
 pub use interpolate::{Environment, ProcessEnvironment};
 pub use load::{load, migrations_folder, parse};
+pub use outward::{Outward, mysql_mode};
+pub use password::{Given, Late, NoPassword, Password};
+pub use password_file::{Asker, PasswordFile};
 pub use rollout::{
     CHECK_TIMEOUT, Check, OnFailure, REST, Rollout, RolloutOrder, Share, Takes, Wave, WaveCheck, WaveId,
 };
-pub use password::{Given, Late, NoPassword, Password};
-pub use password_file::{Asker, PasswordFile};
 pub use select::Selection;
 pub use session::SessionSettings;
 pub use sources::{Origin, Source, SourceKind};
@@ -132,6 +134,15 @@ impl Fleet {
     /// An id of another fleet may panic: ids are places in a list.
     pub fn tenant(&self, id: TenantId) -> &Tenant {
         &self.tenants[id.0]
+    }
+
+    /// Returns where a tenant is listed, in words: `entry 3 of tenants`, `row 7 of source 2`.
+    pub fn origin(&self, tenant: &Tenant) -> String {
+        let Origin { source, position } = tenant.origin;
+        match source {
+            None => format!("entry {position} of tenants"),
+            Some(source) => format!("row {position} of source {}", source + 1),
+        }
     }
 }
 

@@ -11,9 +11,11 @@ mod connect;
 mod create;
 mod describe;
 mod entry;
+mod examine;
 mod expectation;
 mod fault;
 mod flavor;
+mod grants;
 mod inspect;
 mod link;
 mod lock;
@@ -45,8 +47,8 @@ use crate::tenant::{self, Access, Tenant};
 
 use super::pool::{Close, Lease, Pool};
 use super::{
-    Acceptance, Answer, Begun, Creation, Fate, Gauge, Keep, LockAttempt, Made, Order, Outcome, Reading, Record, Resume,
-    RunIdentity, Server,
+    Acceptance, Answer, Begun, Creation, Examined, Fate, Gauge, Keep, LockAttempt, Made, Order, Outcome, Reading,
+    Record, Resume, RunIdentity, Server,
 };
 
 use connect::Connector;
@@ -158,6 +160,10 @@ impl Server for MySqlServer {
 
     fn create<'a>(&'a self, creation: Creation<'a>) -> BoxFuture<'a, Result<Made>> {
         async move { create::create(self, &creation).await }.boxed()
+    }
+
+    fn examine<'a>(&'a self, tenants: &'a [&'a Tenant]) -> BoxFuture<'a, Vec<Result<Examined>>> {
+        examine::examine(self, tenants).boxed()
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {

@@ -7,6 +7,7 @@ mod again;
 mod apply;
 mod create;
 mod elsewhere;
+mod examine;
 mod fault;
 mod fence;
 mod flush;
@@ -38,8 +39,8 @@ use tokio::time::timeout;
 
 use crate::engine::pool::{Lease, Pool};
 use crate::engine::{
-    Acceptance, Answer, Begun, Creation, Fate, Gauge, Keep, LockAttempt, Made, Order, Outcome, Reading, Record, Resume,
-    RunIdentity, Server,
+    Acceptance, Answer, Begun, Creation, Examined, Fate, Gauge, Keep, LockAttempt, Made, Order, Outcome, Reading,
+    Record, Resume, RunIdentity, Server,
 };
 use crate::error::Result;
 use crate::history::Attempt;
@@ -227,6 +228,10 @@ impl Server for Postgres {
 
     fn create<'a>(&'a self, creation: Creation<'a>) -> BoxFuture<'a, Result<Made>> {
         async move { create::create(self, &creation).await }.boxed()
+    }
+
+    fn examine<'a>(&'a self, tenants: &'a [&'a Tenant]) -> BoxFuture<'a, Vec<Result<Examined>>> {
+        examine::examine(self, tenants).boxed()
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {

@@ -154,6 +154,16 @@ impl<'t> File<'t> {
             || !self.path.exists()
     }
 
+    /// Returns whether this user may make files beside it, as SQLite does while it writes; a folder that is not there yet
+    /// is made with the file.
+    pub fn folder_takes_files(&self) -> bool {
+        let folder = self.path.parent().filter(|folder| folder.exists());
+        #[cfg(unix)]
+        return folder.is_none_or(|folder| rustix::fs::access(folder, rustix::fs::Access::WRITE_OK).is_ok());
+        #[cfg(not(unix))]
+        return folder.is_none_or(|folder| folder.metadata().is_ok_and(|found| !found.permissions().readonly()));
+    }
+
     /// Reads a file that is not in WAL mode, as nearly all are, with one connection; refuses another one at once.
     ///
     /// A connection that wants the file for itself, and may not write to it, gets no lock to open a `-wal` with, and

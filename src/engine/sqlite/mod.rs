@@ -9,6 +9,7 @@ mod apply;
 mod brake;
 mod codes;
 mod create;
+mod examine;
 mod expectation;
 mod fault;
 mod fence;
@@ -42,8 +43,8 @@ use super::stepwise;
 use super::tables::JournalRow;
 use super::traced::{Inquiry, inquire};
 use super::{
-    Acceptance, Answer, Begun, Creation, Failure, Fate, Gauge, Keep, Left, LockAttempt, Made, Moment, Order, Outcome,
-    Reading, Record, Resume, RunIdentity, Server,
+    Acceptance, Answer, Begun, Creation, Examined, Failure, Fate, Gauge, Keep, Left, LockAttempt, Made, Moment, Order,
+    Outcome, Reading, Record, Resume, RunIdentity, Server,
 };
 use crate::error::{Code, Diagnostic, Result};
 use crate::history::Attempt;
@@ -324,6 +325,13 @@ impl Server for Directory {
     fn create<'a>(&'a self, creation: Creation<'a>) -> BoxFuture<'a, Result<Made>> {
         let making = Making::of(&creation);
         Box::pin(self.on_thread(move || making.make()))
+    }
+
+    fn examine<'a>(&'a self, tenants: &'a [&'a Tenant]) -> BoxFuture<'a, Vec<Result<Examined>>> {
+        Box::pin(self.on_threads(tenants.len(), |at| {
+            let (tenant, shelf) = (tenants[at].clone(), self.shelf.clone());
+            move || examine::examine(&tenant, &shelf)
+        }))
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {

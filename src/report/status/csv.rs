@@ -92,7 +92,8 @@ fn finding(drift: &Drift) -> String {
     }
 }
 
-fn record(fields: &[String]) -> String {
+/// Returns one record, ended as RFC 4180 asks.
+pub(in crate::report) fn record(fields: &[String]) -> String {
     let quoted = fields.iter().map(|field| match inert(field) {
         field if field.contains([',', '"', '\n']) => format!("\"{}\"", field.replace('"', "\"\"")),
         field => field,

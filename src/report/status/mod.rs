@@ -1,6 +1,6 @@
 //! Where every tenant stands: a survey as rows, what needs a person first.
 
-mod csv;
+pub(super) mod csv;
 mod json;
 mod markdown;
 mod table;

@@ -1,6 +1,7 @@
 //! `tenants.yaml` as a user meets it: what it becomes, what is wrong with it, and what never shows.
 
 mod mistakes;
+mod outward;
 mod resolving;
 mod secrets;
 mod selecting;
