@@ -76,7 +76,7 @@ impl Fleet {
 
     /// Returns the name of the wave in which changesets reach a tenant.
     pub fn wave_name(&self, tenant: &Tenant) -> &str {
-        self.rollout.waves.get(tenant.wave.0).map_or(REST, |wave| &wave.name)
+        self.rollout.name(tenant.wave)
     }
 }
 
