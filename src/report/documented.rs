@@ -6,12 +6,13 @@ use serde_json::Value;
 
 const FORMATS: &str = include_str!("../../docs/formats.md");
 
-const PINNED: [&str; 5] = [
+const PINNED: [&str; 6] = [
     include_str!("pinned/status.json"),
     include_str!("pinned/run.json"),
     include_str!("pinned/plan.json"),
     include_str!("pinned/history.json"),
     include_str!("pinned/drift.json"),
+    include_str!("pinned/orphans.json"),
 ];
 
 #[test]

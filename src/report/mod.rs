@@ -8,6 +8,7 @@ mod cohorts;
 mod drift;
 mod grid;
 mod history;
+mod orphans;
 mod plan;
 mod run;
 mod status;
@@ -21,6 +22,7 @@ mod sample;
 
 pub use drift::{DriftFormat, DriftReport, repair_draft};
 pub use history::{HistoryFormat, HistoryReport, TenantHistory};
+pub use orphans::OrphansReport;
 pub use plan::{PlanFormat, PlanOptions, PlanReport};
 pub use run::RunReport;
 pub use status::{StatusFormat, StatusReport};
