@@ -16,6 +16,7 @@ mod panics;
 mod plan;
 mod progress;
 mod repair;
+mod resolve;
 mod rules;
 mod screen;
 mod signals;

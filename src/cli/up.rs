@@ -110,7 +110,7 @@ async fn going(scope: Scope<'_>, args: &UpArgs, console: &Console) -> Result<Run
         verify: args.verify.unwrap_or(scope.fleet.verify),
         out_of_order: if args.allow_out_of_order { OutOfOrder::Allow } else { OutOfOrder::Refuse },
     };
-    let identity = RunIdentity::new();
+    let identity = RunIdentity { fleet: scope.fleet.hash.clone(), ..RunIdentity::new() };
     let stop = Stop::default();
     let screen = Screen::new(console);
     let log = RunLog::new(scope, &identity.run_id);

@@ -11,6 +11,7 @@ mod pool;
 mod postgres;
 mod question;
 mod silence;
+mod sources;
 mod sqlite;
 pub(crate) mod stepwise;
 pub(crate) mod tables;
@@ -30,7 +31,10 @@ use crate::schema::Snapshot;
 use crate::sql::EngineKind;
 use crate::tenant::{Fleet, Limits, Tenant};
 
+pub use crate::tenant::Answer;
+
 pub use identity::RunIdentity;
+pub use sources::ask_source;
 
 /// One database server, or one directory of SQLite files, as the lockstep sees it.
 ///
@@ -142,15 +146,6 @@ pub trait Server: Send + Sync {
 
     /// Closes every connection.
     fn close(&self) -> BoxFuture<'_, ()>;
-}
-
-/// The rows of a question, as text.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Answer {
-    /// The columns' names, as the server gives them; none may come where there is no row.
-    pub columns: Vec<String>,
-    /// One value for each column; nothing for NULL.
-    pub rows: Vec<Vec<Option<String>>>,
 }
 
 /// Where a tenant stands, as read from it.

@@ -6,10 +6,10 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::locate::{Locator, Path};
-use super::{RowOf, ServerId};
 use super::interpolate::shown;
+use super::locate::{Locator, Path};
 use super::servers::canonical;
+use super::{RowOf, ServerId};
 
 /// What is taken: names and schemas, with the tenant that has them.
 #[derive(Default)]

@@ -76,6 +76,11 @@ pub struct Draft<'t> {
 }
 
 impl Draft<'_> {
+    /// Returns the folder of changesets.
+    pub fn migrations(&self) -> PathBuf {
+        folder_of(self.config).join(self.top.migrations.as_deref().unwrap_or(MIGRATIONS))
+    }
+
     /// Returns what must be asked, in the order of the sources; nothing for a file that says everything itself.
     pub fn questions(&self) -> Vec<&Question> {
         self.top.entries.iter().filter_map(|entry| entry.question.as_ref()).collect()
@@ -137,8 +142,9 @@ impl Draft<'_> {
     }
 
     fn finish(self) -> Result<Fleet, Vec<Diagnostic>> {
+        let migrations = self.migrations();
         let Self { config, loader, top, of_sources, .. } = self;
-        let Top { migrations, verify, drift, mut tenants, entries, .. } = top;
+        let Top { verify, drift, mut tenants, entries, .. } = top;
         for (entry, of_source) in entries.iter().zip(of_sources) {
             debug_assert!(of_source.iter().all(|tenant| tenant.origin.source == Some(entry.index)));
             tenants.extend(of_source);
@@ -154,7 +160,7 @@ impl Draft<'_> {
         find_tenants(sources.iter_mut().filter_map(|source| source.discovery.as_mut()), &tenants);
         Ok(Fleet {
             config: config.to_owned(),
-            migrations: folder_of(config).join(migrations.as_deref().unwrap_or(MIGRATIONS)),
+            migrations,
             hash: hash(&servers, &tenants),
             servers,
             tenants,

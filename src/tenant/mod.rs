@@ -36,8 +36,8 @@ pub use load::{load, migrations_folder, parse};
 pub use rollout::{OnFailure, Rollout, RolloutOrder, Wave, WaveCheck, WaveId};
 pub use select::Selection;
 pub use session::SessionSettings;
-pub use sources::{Answer, Ask, Discovery, Match, Origin, Question, Reply, Source, SourceKind, Way};
 use sources::RowOf;
+pub use sources::{Answer, Ask, Discovery, Match, Origin, Question, Reply, Source, SourceKind, Way};
 pub use vars::Vars;
 
 use std::collections::BTreeSet;

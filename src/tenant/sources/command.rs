@@ -161,7 +161,9 @@ mod tests {
         assert_eq!(said(r#"["a", {"name": "b", "url": null}]"#), [r#"name=String("a")"#, r#"name=String("b")"#]);
         assert_eq!(
             said(r#"[{"name": 7, "labels": ["x"], "vars": {"n": true}, "schema": ""}]"#),
-            [r#"labels=Sequence([String("x")]) name=String("7") vars=Mapping(Mapping([(String("n"), String("true"))]))"#]
+            [
+                r#"labels=Sequence([String("x")]) name=String("7") vars=Mapping(Mapping([(String("n"), String("true"))]))"#
+            ]
         );
         assert_eq!(rows(Format::Lines, b"a\n\n# no\nb\r\n").unwrap().len(), 2);
     }

@@ -137,7 +137,11 @@ impl Loader<'_> {
         };
         let (what, server, ask) = match key {
             "files" => {
-                self.refuse_keys(fields, &["server", "database"], "files belong to no server: their glob begins at the folder of tenants.yaml");
+                self.refuse_keys(
+                    fields,
+                    &["server", "database"],
+                    "files belong to no server: their glob begins at the folder of tenants.yaml",
+                );
                 (What::Files, None, None)
             }
             _ => {
@@ -176,7 +180,8 @@ impl Loader<'_> {
         let postgres = |database: &str| Datasource::Postgres { database: database.to_owned(), schema: None };
         let (what, ask) = match (definition.engine, schemas, &database) {
             (EngineKind::Sqlite, ..) => {
-                let hint = "write `files: \"data/*.db\"` without `server`: SQLite has neither schemas nor databases to list";
+                let hint =
+                    "write `files: \"data/*.db\"` without `server`: SQLite has neither schemas nor databases to list";
                 self.walk.wrong(Code::BAD_VALUE, at, "the server of a discovery is a directory of files", hint);
                 return None;
             }
@@ -238,7 +243,8 @@ impl Loader<'_> {
         match files::matching(&self.walk.folder, &discover.glob) {
             Ok(found) => Some(found.into_iter().map(Found::File).collect()),
             Err(error) => {
-                let message = format!("the files of a discovery cannot be listed: {}", plain(&discover.glob.to_string()));
+                let message =
+                    format!("the files of a discovery cannot be listed: {}", plain(&discover.glob.to_string()));
                 self.walk.mistakes.add(at, |_| {
                     let hint = "its path begins at the folder of tenants.yaml; may it be read?";
                     Diagnostic::new(Code::BAD_LIST, message).cause(error).hint(hint)

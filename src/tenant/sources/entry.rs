@@ -152,11 +152,8 @@ impl Loader<'_> {
             SourceKind::Discover => self.refuse_place(kind, &fields, &["server", "database", "url"]),
             SourceKind::Registry | SourceKind::Command => {}
         }
-        let question = ask.map(|ask| Question {
-            asker: InLine(kind, line).to_string(),
-            place: self.walk.mistakes.place(at),
-            ask,
-        });
+        let question =
+            ask.map(|ask| Question { asker: InLine(kind, line).to_string(), place: self.walk.mistakes.place(at), ask });
         let gives = match &how {
             How::Files(discover, _) | How::Discovered(discover) => discover.gives_tenants,
             _ => true,

@@ -184,8 +184,8 @@ mod tests {
 
     fn filled(written: &str, kind: Kind, tenant: &str) -> Result<String, String> {
         let env = HashMap::from([("PW", "p@{tenant}/"), ("MARK", "\u{1}")]);
-        let pattern = Pattern::read(written, kind, &env, Path::new("."))
-            .map_err(|mistakes| mistakes[0].message().to_owned())?;
+        let pattern =
+            Pattern::read(written, kind, &env, Path::new(".")).map_err(|mistakes| mistakes[0].message().to_owned())?;
         pattern.filled(tenant).map_err(|unfit| unfit.why.to_owned())
     }
 

@@ -32,7 +32,8 @@ pub(super) const REGISTRY_KEYS: [&str; 12] = [
 
 /// What a row may say of a tenant.
 pub(super) const COLUMNS: [&str; 13] = [
-    "name", "url", "server", "database", "schema", "user", "password", "label", "labels", "wave", "vars", "state", "reason",
+    "name", "url", "server", "database", "schema", "user", "password", "label", "labels", "wave", "vars", "state",
+    "reason",
 ];
 
 /// What a row says of a tenant: some of [`COLUMNS`], each once.
@@ -195,20 +196,17 @@ mod tests {
     fn a_rows_values_are_data_and_nulls_say_nothing() {
         let row = |texts: &[Option<&str>]| texts.iter().map(|text| text.map(str::to_owned)).collect::<Vec<_>>();
         let columns = ["name", "url", "labels", "vars"];
-        let made = cells(&columns, row(&[Some("${HOME}"), None, Some(" a, b,,c "), Some(r#"{"a": 1, "b": "x", "c": null}"#)]));
+        let made =
+            cells(&columns, row(&[Some("${HOME}"), None, Some(" a, b,,c "), Some(r#"{"a": 1, "b": "x", "c": null}"#)]));
         let texts = |texts: &[&str]| Value::Sequence(texts.iter().map(|&text| Value::text(text)).collect());
-        let vars = Mapping::of(vec![
-            (Value::text("a"), Value::text("1")),
-            (Value::text("b"), Value::text("x")),
-        ]);
-        let expected = vec![
-            ("name", Value::text("${HOME}")),
-            ("labels", texts(&["a", "b", "c"])),
-            ("vars", Value::Mapping(vars)),
-        ];
+        let vars = Mapping::of(vec![(Value::text("a"), Value::text("1")), (Value::text("b"), Value::text("x"))]);
+        let expected =
+            vec![("name", Value::text("${HOME}")), ("labels", texts(&["a", "b", "c"])), ("vars", Value::Mapping(vars))];
         assert_eq!(made, Ok(expected));
         assert_eq!(labels(r#"["a,b", "c"]"#), Ok(texts(&["a,b", "c"])));
-        for (column, text) in [("labels", "[1]"), ("labels", "["), ("vars", "[]"), ("vars", "hunter2"), ("vars", r#"{"a":[]}"#)] {
+        for (column, text) in
+            [("labels", "[1]"), ("labels", "["), ("vars", "[]"), ("vars", "hunter2"), ("vars", r#"{"a":[]}"#)]
+        {
             let refused = cells(&[column], row(&[Some(text)])).unwrap_err();
             assert!(!refused.message.contains("hunter2"), "{refused:?}");
         }

@@ -40,7 +40,9 @@ impl Loader<'_> {
                 let rows = names.into_iter().map(|(no, name)| (no, Ok(vec![("name", Value::text(name))])));
                 Some(self.rows(beside, entry, rows))
             }
-            (How::Files(discover, found), _) => Some(self.discovered(beside, entry, discover.sort_out(found, &self.base))),
+            (How::Files(discover, found), _) => {
+                Some(self.discovered(beside, entry, discover.sort_out(found, &self.base)))
+            }
             (How::Discovered(discover), Some(Reply::Rows(answer))) => {
                 let found = discover.found(answer);
                 Some(self.discovered(beside, entry, discover.sort_out(found, &self.base)))
@@ -119,13 +121,7 @@ impl Loader<'_> {
         tenants
     }
 
-    fn row(
-        &mut self,
-        beside: Beside<'_>,
-        entry: &Entry,
-        position: usize,
-        row: Result<Cells, Wrong>,
-    ) -> Option<Tenant> {
+    fn row(&mut self, beside: Beside<'_>, entry: &Entry, position: usize, row: Result<Cells, Wrong>) -> Option<Tenant> {
         let at = entry.path();
         let mut cells = match row {
             Ok(cells) => cells,
@@ -135,12 +131,13 @@ impl Loader<'_> {
             }
         };
         let name = text_of(&cells, "name");
-        let templates = match &name {
-            Some(name) => self.fill(entry, &mut cells, name)?,
-            None => Vec::new(),
+        let Some(name) = name else {
+            self.walk.wrong(Code::BAD_ROW, at, "there is no `name`", "give every tenant a `name` of its own");
+            return None;
         };
+        let templates = self.fill(entry, &mut cells, &name)?;
         give(entry, &mut cells);
-        let index = self.claims.row(beside.listed.len(), name.clone(), entry.row(position));
+        let index = self.claims.row(beside.listed.len(), Some(name), entry.row(position));
         let mapping = Mapping::of(cells.into_iter().map(|(key, value)| (self.key(key), value)).collect());
         let listing = Listing {
             fields: Fields::of_row(&mapping, at, &templates),
@@ -153,12 +150,7 @@ impl Loader<'_> {
 
     /// Fills in what the source says of all its tenants, where the row says nothing itself. Returns what stands in the file
     /// for it.
-    fn fill<'e>(
-        &mut self,
-        entry: &'e Entry,
-        cells: &mut Cells,
-        name: &str,
-    ) -> Option<Vec<(&'static str, &'e str)>> {
+    fn fill<'e>(&mut self, entry: &'e Entry, cells: &mut Cells, name: &str) -> Option<Vec<(&'static str, &'e str)>> {
         let own: Vec<&str> = cells.iter().map(|(key, _)| *key).collect();
         let mut made = Vec::with_capacity(entry.texts.len());
         for text in &entry.texts {
