@@ -121,7 +121,7 @@ pub(super) async fn follow(
     console: &Console,
 ) -> Result<RunReport, Vec<Diagnostic>> {
     let mut signals = Signals::listen().map_err(|one| vec![one])?;
-    let identity = RunIdentity::new();
+    let identity = RunIdentity { fleet: scope.fleet.hash.clone(), ..RunIdentity::new() };
     let stop = Stop::default();
     let screen = Screen::new(console);
     let log = RunLog::new(scope, &identity.run_id);

@@ -46,11 +46,11 @@ impl Walk<'_> {
     /// # Errors
     /// Whatever is wrong before the first connection, and what the work itself returns.
     pub fn run(&self, work: impl AsyncFnOnce(Scope<'_>) -> Outcome) -> Outcome {
-        let files = files::load(self.context)?;
-        let selection = files.fleet.select(&self.selecting.selection()).map_err(|one| vec![one])?;
-        check_target(&files.changelog, self.target).map_err(|one| vec![one])?;
         let runtime = runtime().map_err(|one| vec![one])?;
         let outcome = runtime.block_on(async {
+            let files = files::load(self.context).await?;
+            let selection = files.fleet.select(&self.selecting.selection()).map_err(|one| vec![one])?;
+            check_target(&files.changelog, self.target).map_err(|one| vec![one])?;
             let servers = engine::open(&files.fleet).map_err(|one| vec![one])?;
             let outcome = work(Scope {
                 fleet: &files.fleet,

@@ -78,6 +78,10 @@ codes! {
     ORPHAN_DOWN = 131 "a .down.sql file has no changeset";
     OTHER_DATABASE = 132 "a changeset goes to another database";
     NEIGHBOUR = 133 "a changeset names another tenant's database";
+    BAD_QUESTION = 140 "a source's query or program is wrong";
+    BAD_TEMPLATE = 141 "a template cannot be filled in";
+    BAD_ROW = 142 "a row of a source is not understood";
+    BAD_LIST = 143 "what a source lists cannot be read";
     OWN_SETTING = 154 "a setting of server_settings is mtmigrate's own";
     NO_CREATE = 155 "a tenant does not say how it is made";
     // 2xx: the run halted
@@ -109,6 +113,8 @@ codes! {
     READ_FAILED = 318 "a tenant's history cannot be read";
     CASE_FOLDED = 319 "two tenants' databases are one on this server";
     NO_CONNECTION = 320 "a server has no free connection";
+    SOURCE_FAILED = 321 "a source of tenants cannot be asked";
+    TOO_FEW_TENANTS = 322 "a source gives fewer tenants than it must";
     SESSION_REFUSED = 324 "a session cannot begin as tenants.yaml says";
     NOT_PROVISIONED = 325 "a tenant cannot be provisioned";
     QUESTION_FAILED = 326 "a question to a database was not answered";

@@ -36,6 +36,16 @@ pub(super) struct Text<'v> {
 }
 
 impl<'v> Text<'v> {
+    /// Takes data as it is: no reference in it is filled in.
+    pub(super) fn data(value: &'v str) -> Self {
+        Self { written: value, value: Cow::Borrowed(value) }
+    }
+
+    /// Returns the text with other words for messages to quote.
+    pub(super) fn quoted_as(self, written: &'v str) -> Self {
+        Self { written, ..self }
+    }
+
     /// Returns the value. It may hold secrets: never for a diagnostic.
     pub(super) fn value(&self) -> &str {
         &self.value

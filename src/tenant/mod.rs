@@ -4,7 +4,9 @@
 
 mod claims;
 mod create;
+mod draft;
 mod drift;
+mod hash;
 mod interpolate;
 mod load;
 mod locate;
@@ -28,12 +30,14 @@ mod walk;
 mod yaml;
 
 pub use create::Create;
+pub use draft::{ConfigFile, Draft};
 pub use interpolate::{Environment, ProcessEnvironment};
 pub use load::{load, migrations_folder, parse};
 pub use rollout::{OnFailure, Rollout, RolloutOrder, Wave, WaveCheck, WaveId};
 pub use select::Selection;
 pub use session::SessionSettings;
-pub use sources::{Origin, Source, SourceKind};
+use sources::RowOf;
+pub use sources::{Answer, Ask, Discovery, Match, Origin, Question, Reply, Source, SourceKind, Way};
 pub use vars::Vars;
 
 use std::collections::BTreeSet;

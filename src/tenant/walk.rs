@@ -21,6 +21,8 @@ pub(super) struct Walk<'t> {
     pub(super) env: &'t dyn Environment,
     /// The folder of the file: relative paths begin here.
     pub(super) folder: PathBuf,
+    /// Whether texts are data of strangers, in which no reference is filled in.
+    pub(super) is_data: bool,
 }
 
 /// A mapping whose keys are all known.
@@ -28,9 +30,29 @@ pub(super) struct Walk<'t> {
 pub(super) struct Fields<'v> {
     mapping: &'v Mapping,
     at: Path<'v>,
+    /// The keys that a source made of texts of the file, and those texts.
+    templates: &'v [(&'static str, &'v str)],
 }
 
 impl<'v> Fields<'v> {
+    /// Takes a mapping whose keys were looked at before.
+    pub(super) fn of(mapping: &'v Mapping, at: Path<'v>) -> Self {
+        Self { mapping, at, templates: &[] }
+    }
+
+    /// Takes the row of a source.
+    pub(super) fn of_row(mapping: &'v Mapping, at: Path<'v>, templates: &'v [(&'static str, &'v str)]) -> Self {
+        Self { mapping, at: at.for_all_below(), templates }
+    }
+
+    /// Returns the text of a key as messages quote it: as it stands in the file.
+    pub(super) fn quoted(&self, key: &str, text: Text<'v>) -> Text<'v> {
+        match self.templates.iter().find(|(made, _)| *made == key) {
+            Some((_, written)) => text.quoted_as(written),
+            None => text,
+        }
+    }
+
     /// Returns the value under a key. A key without a value (`labels:`) counts as absent.
     pub(super) fn get(&self, key: &'v str) -> Option<(&'v Value, Path<'v>)> {
         let value = self.mapping.get(key).filter(|value| !value.is_null())?;
@@ -102,7 +124,7 @@ impl Walk<'_> {
                 }),
             }
         }
-        Some(Fields { mapping, at })
+        Some(Fields::of(mapping, at))
     }
 
     /// Returns a text with its references filled in.
@@ -120,6 +142,9 @@ impl Walk<'_> {
             self.wrong_type(at, key, "text", value, "if it is meant as text, put it in quotes");
             return None;
         };
+        if self.is_data {
+            return Some(Text::data(written));
+        }
         match fill(written, kind, self.env, &self.folder) {
             Ok(text) => Some(text),
             Err(mistakes) => {
