@@ -140,7 +140,7 @@ impl Loader<'_> {
         let (own, (how, ask)) = read?;
         match kind {
             SourceKind::Template => {
-                self.refuse_place(kind, &fields, &PLACE);
+                self.refuse_place(kind, &fields, &PLACE)?;
                 texts.as_mut()?.extend(self.texts(&own, &PLACE)?);
                 let names_the_tenant = |text: &Templated| PLACE.contains(&text.key) && text.pattern.names_the_tenant();
                 if !texts.as_ref()?.iter().any(names_the_tenant) {
@@ -149,7 +149,7 @@ impl Loader<'_> {
                     self.walk.wrong(Code::BAD_TEMPLATE, own.at(), message, hint);
                 }
             }
-            SourceKind::Discover => self.refuse_place(kind, &fields, &["server", "database", "url"]),
+            SourceKind::Discover => self.refuse_place(kind, &fields, &["server", "database", "url"])?,
             SourceKind::Registry | SourceKind::Command => {}
         }
         let question =
@@ -234,14 +234,17 @@ impl Loader<'_> {
         Some(made)
     }
 
-    fn refuse_place(&mut self, kind: SourceKind, fields: &Fields<'_>, keys: &[&'static str]) {
+    fn refuse_place(&mut self, kind: SourceKind, fields: &Fields<'_>, keys: &[&'static str]) -> Option<()> {
+        let mut all = Some(());
         for key in keys {
             if let Some((_, at)) = fields.get(key) {
                 let message = format!("`{key}` stands beside `{}`", kind.as_str());
                 let hint = format!("write it inside: `{}: {{ {key}: … }}`", kind.as_str());
                 self.walk.wrong(Code::BAD_VALUE, at.the_key_itself(), message, hint);
+                all = None;
             }
         }
+        all
     }
 }
 
