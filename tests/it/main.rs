@@ -33,6 +33,7 @@ mod round_trips;
 mod schemas;
 mod secrets;
 mod security;
+mod sources;
 mod stopping;
 mod support;
 mod together;

@@ -333,3 +333,40 @@ fn what_must_be_asked_is_not_loaded_without_asking() {
     let unasked = drafted(Path::new(""), REGISTRY, |draft| draft.unasked()).and_then(|fleet| fleet).unwrap();
     assert_eq!((unasked.tenants.len(), unasked.sources.len()), (0, 1));
 }
+
+#[test]
+fn one_list_has_one_hash_however_it_is_described() {
+    let names: Vec<String> = (0..40).map(|no| format!("t{no:02}")).collect();
+    let each = |write: &dyn Fn(&str) -> String, between: &str| {
+        names.iter().map(|name| write(name)).collect::<Vec<_>>().join(between)
+    };
+    let listed =
+        each(&|name| format!("  - {{ name: {name}, server: eu, database: app, schema: tenant_{name} }}"), "\n");
+    let in_place = "    server: eu\n    database: app\n    schema: \"tenant_{tenant}\"\n";
+    let names_of = |row: &dyn Fn(&str) -> Vec<Option<String>>| names.iter().map(|name| row(name)).collect::<Vec<_>>();
+    let answer = |columns: &[&str], rows| {
+        Reply::Rows(Answer { columns: columns.iter().map(|&column| column.to_owned()).collect(), rows })
+    };
+    let ways = [
+        (format!("tenants:\n{listed}\n"), vec![]),
+        (
+            format!(
+                "sources: [{{ template: {{ server: eu, database: app, schema: \"tenant_{{tenant}}\", names: [{}] }} }}]",
+                names.join(", ")
+            ),
+            vec![],
+        ),
+        (format!("{REGISTRY}{in_place}"), vec![answer(&["name"], names_of(&|name| vec![Some(name.to_owned())]))]),
+        (
+            "sources: [{ discover: { server: eu, database: app, schemas: \"tenant_*\", name: \"{1}\" } }]".to_owned(),
+            vec![answer(&["d", "s"], names_of(&|name| vec![Some("app".into()), Some(format!("tenant_{name}"))]))],
+        ),
+        (
+            format!("sources:\n  - command: {{ run: [x] }}\n{in_place}"),
+            vec![printed(&format!("[{}]", each(&|name| format!("\"{name}\""), ",")))],
+        ),
+    ];
+    let hashes: Vec<String> =
+        ways.into_iter().map(|(way, replies)| answered(&format!("{EU}{way}"), replies).unwrap().hash).collect();
+    assert!(hashes.iter().all(|hash| *hash == hashes[0]), "{hashes:?}");
+}
