@@ -64,9 +64,9 @@ pub(super) enum How {
 }
 
 /// A text that is filled in with each name, and how it stands in the file.
-pub(super) struct Templated {
-    pub(super) key: &'static str,
-    pub(super) written: Rc<str>,
+pub(in crate::tenant) struct Templated {
+    pub(in crate::tenant) key: &'static str,
+    pub(in crate::tenant) written: Rc<str>,
     pub(super) pattern: Pattern,
 }
 
