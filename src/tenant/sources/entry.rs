@@ -12,7 +12,8 @@ use super::super::tenants::KEYS;
 use super::super::tree::Value;
 use super::super::walk::Fields;
 use super::command::{COMMAND_KEYS, Format};
-use super::discover::{DISCOVER_KEYS, Discover, Discovery, Found};
+use super::discover::{DISCOVER_KEYS, Discover, Found};
+use super::discovery::Discovery;
 use super::names::Named;
 use super::pattern::Pattern;
 use super::registry::REGISTRY_KEYS;
@@ -158,6 +159,10 @@ impl Loader<'_> {
             How::Files(discover, _) | How::Discovered(discover) => discover.gives_tenants,
             _ => true,
         };
+        if let (false, Some((_, at))) = (gives, fields.get("min_tenants")) {
+            let message = "`min_tenants` stands beside a discovery that gives no tenants";
+            self.walk.wrong(Code::BAD_VALUE, at.the_key_itself(), message, "remove it, or `tenants: false`");
+        }
         Some(Entry {
             index,
             kind,

@@ -6,8 +6,8 @@ use std::rc::Rc;
 
 use super::super::Tenant;
 use super::super::claims::Who;
+use super::super::listing::{Base, Listing};
 use super::super::load::Loader;
-use super::super::tenants::{Base, Listing};
 use super::super::tree::{Mapping, Value};
 use super::super::walk::Fields;
 use super::entry::{Entry, How, Templated};

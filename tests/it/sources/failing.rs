@@ -133,6 +133,9 @@ fn validate_asks_nobody_and_says_whom_it_did_not_ask() {
         out.stderr.contains("not asked") && out.stderr.contains("the registry in line 2, the command in line 3"),
         "{out}"
     );
+    fleet.tenants_yaml(&format!("sources: [{{ registry: {{ url: \"{url}\", query: \"SELECT 1\" }} }}]\n"));
+    let out = fleet.run(&["validate"]).expect(0);
+    assert!(out.stdout.starts_with("ok: 0 tenants on 0 servers, 1 changeset"), "{out}");
     assert_eq!(proxy.connections(), 0);
     assert!(!fleet.folder().join("ran").exists());
 }
