@@ -6,12 +6,12 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::listing::Listing;
 use super::load::Loader;
 use super::locate::Path;
 use super::password::{Late, Part};
 use super::password_file::{PasswordFile, Refused};
 use super::servers::Definition;
-use super::tenants::Listing;
 use super::url::DatasourceUrl;
 use super::walk::Fields;
 use super::{Access, Password};

@@ -11,6 +11,7 @@ mod drift;
 mod hash;
 mod hosts;
 mod interpolate;
+mod listing;
 mod load;
 mod locate;
 mod mistakes;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::interpolate::{Environment, Kind, Text, fill};
 use super::locate::Path;
 use super::mistakes::Mistakes;
-use super::password::Part;
+use super::sources::entry::Templated;
 use super::suggest::did_you_mean;
 use super::tree::{Mapping, Value};
 use crate::error::{Code, Diagnostic, plain};
@@ -31,19 +31,8 @@ pub(super) struct Walk<'t> {
 pub(super) struct Fields<'v> {
     mapping: &'v Mapping,
     at: Path<'v>,
-    /// The keys that a source made of texts of the file, and those texts.
-    templates: &'v [FromFile<'v>],
-}
-
-/// A text of a row that its source made of one in the file.
-#[derive(Clone, Copy)]
-pub(super) struct FromFile<'v> {
-    /// The key under which it stands.
-    pub(super) key: &'static str,
-    /// How it stands in the file.
-    pub(super) written: &'v str,
-    /// What its password is made of, where that is fetched late.
-    pub(super) late: Option<&'v [Part]>,
+    /// The texts of the file of which a source made keys.
+    templates: &'v [&'v Templated],
 }
 
 impl<'v> Fields<'v> {
@@ -53,14 +42,14 @@ impl<'v> Fields<'v> {
     }
 
     /// Takes the row of a source.
-    pub(super) fn of_row(mapping: &'v Mapping, at: Path<'v>, templates: &'v [FromFile<'v>]) -> Self {
+    pub(super) fn of_row(mapping: &'v Mapping, at: Path<'v>, templates: &'v [&'v Templated]) -> Self {
         Self { mapping, at: at.for_all_below(), templates }
     }
 
     /// Returns the text of a key as messages quote it: as it stands in the file.
     pub(super) fn quoted(&self, key: &str, text: Text<'v>) -> Text<'v> {
-        match self.templates.iter().find(|from| from.key == key) {
-            Some(from) => text.from_file(from.written, from.late),
+        match self.templates.iter().find(|made| made.key == key) {
+            Some(made) => text.from_file(&made.written, made.pattern.late()),
             None => text,
         }
     }

@@ -5,6 +5,7 @@ mod outward;
 mod resolving;
 mod secrets;
 mod selecting;
+mod sources;
 
 use std::collections::HashMap;
 use std::path::Path;
