@@ -35,5 +35,6 @@ mod secrets;
 mod security;
 mod stopping;
 mod support;
+mod tenants;
 mod together;
 mod waiting;
