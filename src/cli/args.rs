@@ -8,7 +8,7 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use crate::changeset::Version;
 use crate::tenant::Selection;
 
-use super::{accept, drift, history, init, new, plan, repair, status, tenants, up, validate};
+use super::{accept, drift, history, init, new, plan, repair, schema, status, tenants, up, validate};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -58,6 +58,7 @@ pub(super) enum Verb {
     Accept(accept::AcceptArgs),
     Repair(repair::RepairArgs),
     Tenants(tenants::TenantsArgs),
+    Schema(schema::SchemaArgs),
 }
 
 /// Options that stand before or after the verb.
@@ -172,7 +173,7 @@ mod tests {
 
     use super::*;
 
-    const VERBS: [&str; 15] = [
+    const VERBS: [&str; 16] = [
         "init",
         "new",
         "validate",
@@ -188,6 +189,7 @@ mod tests {
         "tenants check",
         "tenants url",
         "tenants shell",
+        "schema",
     ];
 
     fn parse(line: &str) -> Result<Cli, clap::Error> {

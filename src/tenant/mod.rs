@@ -7,6 +7,7 @@ mod claims;
 mod create;
 mod credentials;
 mod drift;
+mod file_schema;
 mod hosts;
 mod interpolate;
 mod load;
@@ -36,6 +37,7 @@ mod yaml;
 
 pub use address::{Address, Endpoint, SessionTarget};
 pub use create::Create;
+pub use file_schema::FILE_SCHEMA;
 pub use interpolate::{Environment, ProcessEnvironment};
 pub use load::{load, migrations_folder, parse};
 pub use outward::{Outward, mysql_mode};

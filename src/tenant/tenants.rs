@@ -18,7 +18,7 @@ use super::{Address, Datasource, Tenant, TenantId};
 use crate::error::{Code, Diagnostic};
 use crate::sql::EngineKind;
 
-const KEYS: [&str; 29] = [
+pub(super) const KEYS: [&str; 29] = [
     "name",
     "server",
     "database",

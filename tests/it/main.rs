@@ -10,6 +10,7 @@ mod docs;
 mod drift;
 mod drifting;
 mod encryption;
+mod examples;
 mod failing;
 mod failures;
 mod faults;
