@@ -64,6 +64,12 @@ pub(crate) enum Bug {
     HalfExitsAsFailed,
     /// A run that halted says that it is done.
     HaltExitsAsDone,
+    /// The next wave begins whatever became of the one before.
+    WaveBarrierSkipped,
+    /// Of each version the last wave comes first.
+    WavesBackwards,
+    /// Where a wave is to be finished its failures are not counted, and what is half applied stops nobody.
+    FailuresNotCounted,
 }
 
 #[cfg(not(test))]

@@ -74,8 +74,14 @@ async fn plan(scope: Scope<'_>, verify: Verify, clock: &mut Clock<'_>) -> Result
 }
 
 async fn up(scope: Scope<'_>, verify: Verify, clock: &mut Clock<'_>) -> Result<(), String> {
-    let options =
-        UpOptions { target: None, jobs: None, lock_wait: Duration::ZERO, out_of_order: OutOfOrder::Refuse, verify };
+    let options = UpOptions {
+        target: None,
+        jobs: None,
+        lock_wait: Duration::ZERO,
+        out_of_order: OutOfOrder::Refuse,
+        verify,
+        gates: std::sync::Arc::new(mtmigrate::lockstep::NoGates),
+    };
     let report = Mutex::new(RunReport::new(&scope, OffsetDateTime::now_utc()));
     let sink = |event| {
         if let Ok(mut report) = report.lock() {

@@ -8,7 +8,7 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use crate::changeset::Version;
 use crate::tenant::Selection;
 
-use super::{accept, drift, history, init, new, plan, repair, schema, status, tenants, up, validate};
+use super::{accept, drift, history, init, new, plan, provision, repair, schema, status, tenants, up, validate};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -52,6 +52,7 @@ pub(super) enum Verb {
     Validate(validate::ValidateArgs),
     Plan(plan::PlanArgs),
     Up(up::UpArgs),
+    Provision(provision::ProvisionArgs),
     Status(status::StatusArgs),
     History(history::HistoryArgs),
     Drift(drift::DriftArgs),
@@ -173,12 +174,13 @@ mod tests {
 
     use super::*;
 
-    const VERBS: [&str; 16] = [
+    const VERBS: [&str; 17] = [
         "init",
         "new",
         "validate",
         "plan",
         "up",
+        "provision",
         "status",
         "history",
         "drift",

@@ -9,7 +9,8 @@ use crate::error::{Code, Diagnostic, Paint, Severity, render_all};
 use super::args::{Color, Global, LogFormat};
 use super::line::Line;
 
-/// Where a verb prints. Lines of talk never run into the progress line.
+/// Where a verb prints. Lines of talk never run into the progress line. A clone is another handle of it.
+#[derive(Clone)]
 pub(super) struct Console {
     quiet: bool,
     verbose: u8,

@@ -25,8 +25,8 @@ Exit status: 0 read; 2 usage or configuration; 5 a tenant cannot be reached";
 
 /// Shows what happened to tenants, from their journals.
 ///
-/// Writes to tenants: no. An attempt has its run, who ran it, when, how long, and the error. A quarantined tenant is
-/// asked only when --tenant names it.
+/// Writes to tenants: no. An attempt has its run, who ran it, when, how long, and the error. A tenant that is
+/// quarantined or being provisioned is asked only when --tenant names it.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct HistoryArgs {
@@ -70,7 +70,7 @@ async fn read(scope: &Scope<'_>, args: &HistoryArgs) -> Vec<TenantHistory> {
     let named = !args.selecting.tenants.is_empty();
     let mut by_server: BTreeMap<ServerId, Vec<&Tenant>> = BTreeMap::new();
     for tenant in scope.selection.iter().map(|id| &scope.fleet.tenants[id.0]) {
-        if named || tenant.quarantined.is_none() {
+        if named || tenant.is_active() {
             by_server.entry(tenant.server).or_default().push(tenant);
         }
     }

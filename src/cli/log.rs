@@ -122,8 +122,8 @@ impl<'s> RunLog<'s> {
                 let server = plain(server);
                 warn!(target: "mtmigrate::run", run_id, server, from, to, "budget lowered");
             }
-            Event::StepStarted { version, title, tenants, step_no, steps } => {
-                info!(target: "mtmigrate::run", run_id, %version, title, tenants, step_no, steps, "step started");
+            Event::StepStarted { version, title, wave, tenants, step_no, steps, .. } => {
+                info!(target: "mtmigrate::run", run_id, %version, title, wave, tenants, step_no, steps, "step started");
             }
             Event::TenantStarted { tenant, version } => {
                 let tenant = self.name(*tenant);
@@ -154,14 +154,26 @@ impl<'s> RunLog<'s> {
                 let tenant = self.name(*tenant);
                 debug!(target: "mtmigrate::run", run_id, tenant, %version, "not started");
             }
-            Event::Barrier { version, tally, decision, elapsed } => {
+            Event::Barrier { version, wave, tally, decision, elapsed } => {
                 let (applied, failed, ms) = (tally.applied, tally.failed, elapsed.as_millis() as u64);
                 let (half, unknown, not_started) = (tally.half, tally.unknown, tally.not_started);
                 let (diverged, unverified) = (tally.diverged, tally.unverified);
                 info!(
-                    target: "mtmigrate::run", run_id, %version, applied, failed, half, unknown, not_started, diverged,
+                    target: "mtmigrate::run", run_id, %version, wave, applied, failed, half, unknown, not_started, diverged,
                     unverified, elapsed_ms = ms, ?decision, "step ended"
                 );
+            }
+            Event::GateWaiting { version, wave, condition } => {
+                let gate = plain(&condition.to_string());
+                info!(target: "mtmigrate::run", run_id, %version, wave, gate, "waiting at a gate");
+            }
+            Event::GatePassed { version, wave, condition, elapsed } => {
+                let (gate, ms) = (plain(&condition.to_string()), elapsed.as_millis() as u64);
+                info!(target: "mtmigrate::run", run_id, %version, wave, gate, elapsed_ms = ms, "gate passed");
+            }
+            Event::GateShut { version, wave, condition, elapsed } => {
+                let (gate, ms) = (plain(&condition.to_string()), elapsed.as_millis() as u64);
+                warn!(target: "mtmigrate::run", run_id, %version, wave, gate, elapsed_ms = ms, "gate shut");
             }
             Event::Verified { version, tenants, cohorts, elapsed } => {
                 let ms = elapsed.as_millis() as u64;

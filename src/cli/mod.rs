@@ -7,6 +7,7 @@ mod args;
 mod console;
 mod drift;
 mod files;
+mod gates;
 mod history;
 mod init;
 mod line;
@@ -15,6 +16,7 @@ mod new;
 mod panics;
 mod plan;
 mod progress;
+mod provision;
 mod repair;
 mod rules;
 mod schema;
@@ -65,6 +67,7 @@ fn run(cli: Cli) -> ExitStatus {
         Verb::Validate(args) => validate::run(args, &context),
         Verb::Plan(args) => plan::run(args, &context),
         Verb::Up(args) => up::run(args, &context),
+        Verb::Provision(args) => provision::run(args, &context),
         Verb::Status(args) => status::run(args, &context),
         Verb::History(args) => history::run(args, &context),
         Verb::Drift(args) => drift::run(args, &context),

@@ -6,9 +6,10 @@ mod step;
 
 use std::time::{Duration, Instant};
 
-use crate::error::{count, plain};
-use crate::lockstep::Event;
+use crate::changeset::Version;
+use crate::error::{count, plain, short};
 use crate::lockstep::barrier::Decision;
+use crate::lockstep::{Condition, Event};
 
 use super::console::Pace;
 
@@ -17,8 +18,14 @@ use step::{Step, clock, spell};
 /// How long a step stays silent where nothing is rewritten.
 const SILENCE: Duration = Duration::from_secs(30);
 
+/// How long a pause between two waves does.
+const LONG_SILENCE: Duration = Duration::from_secs(600);
+
 /// How many finished steps a log gets where nothing is rewritten.
 const LINES: usize = 40;
+
+/// The longest name of what a gate waits for, in characters.
+const GATE: usize = 100;
 
 /// What ends a run and takes no longer has no line of its own.
 const NOTICED: Duration = Duration::from_secs(1);
@@ -34,9 +41,22 @@ pub(super) struct Progress {
 
 enum Phase {
     Idle,
-    Reading { tenants: usize, since: Instant },
-    Waiting { server: String, since: Instant },
+    Reading {
+        tenants: usize,
+        since: Instant,
+    },
+    Waiting {
+        server: String,
+        since: Instant,
+    },
     Step(Step),
+    /// Between two waves: at which, for what, and until when where that is known.
+    Gate {
+        head: String,
+        until: Option<Instant>,
+        since: Instant,
+        told: Instant,
+    },
 }
 
 impl Progress {
@@ -77,9 +97,32 @@ impl Progress {
                 "server {} has fewer free connections than its budget: going on with {to} at once there instead of {from}",
                 plain(server)
             )),
-            Event::StepStarted { title, tenants, step_no, steps, .. } => {
-                self.phase = Phase::Step(Step::new(title, (*step_no, *steps), *tenants, now));
+            Event::StepStarted { title, wave, tenants, step_no, steps, .. } => {
+                self.phase = Phase::Step(Step::new(title, wave.as_deref(), (*step_no, *steps), *tenants, now));
                 None
+            }
+            Event::GateWaiting { version, wave, condition } => {
+                let head = gate(*version, wave, condition);
+                let until = match condition {
+                    Condition::Pause(time) => now.checked_add(*time),
+                    _ => None,
+                };
+                // A person's answer stands where the rewritten line would be, and a check may print a lot below its name.
+                self.phase = match condition {
+                    Condition::Confirmation => Phase::Idle,
+                    _ => Phase::Gate { head: head.clone(), until, since: now, told: now },
+                };
+                match condition {
+                    Condition::Pause(_) if self.pace == Pace::Live => None,
+                    Condition::Confirmation => None,
+                    _ => Some(head),
+                }
+            }
+            Event::GatePassed { version, wave, condition, elapsed } => {
+                self.gate_over(*version, wave, condition, "passed", *elapsed)
+            }
+            Event::GateShut { version, wave, condition, elapsed } => {
+                self.gate_over(*version, wave, condition, "not passed", *elapsed)
             }
             Event::TenantStarted { .. } => self.step(Step::tenant_started),
             Event::TenantApplied { .. } => self.step(Step::tenant_applied),
@@ -122,17 +165,43 @@ impl Progress {
                 format!("waiting for the lock on server {server}  {}", clock(now - *since))
             }
             Phase::Step(step) => step.live(now),
+            Phase::Gate { head, until: Some(until), .. } => {
+                format!("{head}  {} left", clock(until.saturating_duration_since(now)))
+            }
+            Phase::Gate { head, since, .. } => format!("{head}  {}", clock(now - *since)),
         };
         Some(format!("{}{line}", self.stopping.unwrap_or_default()))
     }
 
     /// Returns a sign of life, where nothing is rewritten and a step has been silent for long.
     pub fn tick(&mut self, now: Instant) -> Option<String> {
+        if let (Phase::Gate { head, until, since, told }, Pace::Sparse) = (&mut self.phase, self.pace) {
+            // A pause may last for days.
+            let silence = if until.is_some() { LONG_SILENCE } else { SILENCE };
+            if now - *told < silence {
+                return None;
+            }
+            *told = now;
+            return Some(format!("{head}, since {}", clock(now - *since)));
+        }
         let Phase::Step(step) = &mut self.phase else { return None };
         if self.pace != Pace::Sparse || step.silent_for(now) < SILENCE {
             return None;
         }
         Some(step.sign_of_life(now))
+    }
+
+    /// Says how a gate went.
+    fn gate_over(
+        &mut self,
+        version: Version,
+        wave: &str,
+        condition: &Condition,
+        how: &str,
+        elapsed: Duration,
+    ) -> Option<String> {
+        self.phase = Phase::Idle;
+        Some(format!("{}: {how} after {}", gate(version, wave, condition), spell(elapsed)))
     }
 
     fn step(&mut self, change: impl FnOnce(&mut Step)) -> Option<String> {
@@ -164,9 +233,13 @@ impl Progress {
     }
 }
 
+/// `V3  after wave canary  check ./smoke-test`.
+fn gate(version: Version, wave: &str, condition: &Condition) -> String {
+    format!("V{version}  after wave {}  {}", plain(wave), short(&plain(&condition.to_string()), GATE))
+}
+
 #[cfg(test)]
 mod tests {
-    use crate::changeset::Version;
     use crate::engine::{Applied, Failure, Left, Moment};
     use crate::error::{Code, Diagnostic};
     use crate::lockstep::barrier::{Reason, Tally};
@@ -205,11 +278,12 @@ mod tests {
         fn step(&mut self, step_no: usize, steps: usize, tenants: usize) -> &mut Self {
             let version = Version(step_no as i64);
             let title = format!("V{step_no}__x");
-            self.fold(Event::StepStarted { version, title, tenants, step_no, steps })
+            self.fold(Event::StepStarted { version, title, wave: None, tenants, later: 0, step_no, steps })
         }
 
         fn barrier(&mut self, tally: Tally, decision: Decision) -> &mut Self {
-            self.fold(Event::Barrier { version: Version(1), tally, decision, elapsed: Duration::from_secs(12) })
+            let elapsed = Duration::from_secs(12);
+            self.fold(Event::Barrier { version: Version(1), wave: None, tally, decision, elapsed })
         }
     }
 
@@ -356,6 +430,67 @@ mod tests {
         assert_eq!(told.live().unwrap(), "stopping: reading 3 tenants  0 s");
         told.fold(Event::Stopping { hard: true });
         assert_eq!(told.live().unwrap(), "rolling back: reading 3 tenants  0 s");
+    }
+
+    fn pause(minutes: u64) -> Condition {
+        Condition::Pause(Duration::from_secs(60 * minutes))
+    }
+
+    fn waits(condition: Condition) -> Event {
+        Event::GateWaiting { version: Version(1), wave: "canary".into(), condition }
+    }
+
+    fn passes(condition: Condition) -> Event {
+        Event::GatePassed { version: Version(1), wave: "canary".into(), condition, elapsed: Duration::from_secs(600) }
+    }
+
+    #[test]
+    fn a_wave_stands_in_the_line_of_its_step_and_a_pause_counts_down() {
+        let mut told = Told::at(Pace::Live);
+        let (version, title, wave) = (Version(1), "V1__x".to_owned(), Some("canary".to_owned()));
+        told.fold(started()).fold(Event::StepStarted {
+            version,
+            title,
+            wave,
+            tenants: 1,
+            later: 2,
+            step_no: 1,
+            steps: 2,
+        });
+        assert_eq!(
+            told.live().unwrap(),
+            "V1__x  step 1 of 2  wave canary  [--------------------] 0/1 tenants, 0 in flight  0 s"
+        );
+        told.fold(starts(0)).fold(applied(0)).barrier(Tally { applied: 1, ..Tally::default() }, Decision::Proceed);
+        told.fold(waits(pause(10))).later(90);
+        assert_eq!(told.live().unwrap(), "V1  after wave canary  pause 10m  8 min 30 s left");
+        told.fold(passes(pause(10))).fold(waits(Condition::Confirmation));
+        assert_eq!(told.live(), None, "the answer stands there");
+        told.fold(passes(Condition::Confirmation));
+        assert_eq!(
+            told.lines,
+            [
+                "V1__x  step 1 of 2  wave canary  1 applied in 12 s",
+                "V1  after wave canary  pause 10m: passed after 10 min 0 s",
+                "V1  after wave canary  confirm: passed after 10 min 0 s",
+            ]
+        );
+    }
+
+    #[test]
+    fn without_a_terminal_a_gate_says_that_it_waits_and_a_check_every_30_seconds() {
+        let check = Condition::Check { sql: false, words: "./smoke \u{1b}".into(), timeout: Duration::from_secs(600) };
+        let mut told = Told::at(Pace::Sparse);
+        told.fold(waits(pause(20))).later(599).later(1).fold(waits(check)).later(29).later(1);
+        assert_eq!(
+            told.lines,
+            [
+                "V1  after wave canary  pause 20m",
+                "V1  after wave canary  pause 20m, since 10 min 0 s",
+                "V1  after wave canary  check ./smoke \\u{1b}",
+                "V1  after wave canary  check ./smoke \\u{1b}, since 30 s",
+            ]
+        );
     }
 
     #[test]

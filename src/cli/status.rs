@@ -27,7 +27,7 @@ Exit status: 0 read; 2 usage or configuration; 3 drift; 4 changesets are pending
 ///
 /// Writes to tenants: no. It reads histories and live schemas, works under a role that may only read, and on a standby.
 /// States: half-applied, failed,
-/// drifted, unreachable, ahead, behind, new, quarantined, current.
+/// drifted, unreachable, ahead, behind, new, quarantined, provisioning, current.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct StatusArgs {

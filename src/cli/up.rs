@@ -1,7 +1,7 @@
 //! `up`: brings the fleet to the target in lockstep.
 
 use std::num::NonZeroUsize;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use clap::builder::PossibleValue;
@@ -18,6 +18,7 @@ use crate::tenant::Verify;
 
 use super::args::{Selecting, duration, version};
 use super::console::Console;
+use super::gates::Keeper;
 use super::log::RunLog;
 use super::rules;
 use super::screen::Screen;
@@ -31,20 +32,21 @@ Examples:
   mtmigrate up --label canary                  some tenants first
   mtmigrate up --to 42 --jobs 4                to V42, at most 4 tenants at once
   mtmigrate up --lock-wait 10m --format json > run.json
+  mtmigrate up --yes                           in CI: go on where a wave must be confirmed
   mtmigrate up --verify run                    compare schemas before and after, not at each step
 
 A run that halted or was killed is continued by the same command: only what is missing runs.
 The first Ctrl-C or SIGTERM finishes what is in flight, the second (or 10 s) rolls it back.
 
-Exit status: 0 done, or nothing to do; 1 a changeset failed, halted at its barrier; 2 usage or
-  configuration; 3 drift: nothing was changed, or a changeset had not the same effect everywhere and
+Exit status: 0 done, or nothing to do; 1 a changeset or a check between waves failed, or a wave was
+  not confirmed; 2 usage or configuration; 3 drift: nothing was changed, or a changeset had not the same effect everywhere and
   nobody got the next one; 5 a tenant cannot be reached or another run holds the lock, nothing was
   changed; 6 a tenant is half applied; 130, 143 interrupted";
 
 /// Brings every tenant to the newest version, in lockstep.
 ///
 /// Writes to tenants: yes. No tenant gets changeset k+1 before every tenant has changeset k and all with the same
-/// changesets have the same schema. Nothing is changed anywhere while any selected tenant has drifted, is half applied
+/// changesets have the same schema; with waves, `rollout:` in the fleet's file, each in its turn. Nothing is changed anywhere while any selected tenant has drifted, is half applied
 /// or cannot be reached.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
@@ -65,6 +67,9 @@ pub(super) struct UpArgs {
     /// never [default: `verify:` in the fleet's file, else step]
     #[arg(long, value_name = "WHEN")]
     verify: Option<Verify>,
+    /// Say yes to every wave that must be confirmed (`confirm: true`)
+    #[arg(long)]
+    yes: bool,
     /// How the final report is written
     #[arg(long, value_name = "FORMAT", default_value = "human")]
     format: RunFormat,
@@ -74,7 +79,7 @@ pub(super) struct UpArgs {
 
 /// How the final report is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum RunFormat {
+pub(super) enum RunFormat {
     Human,
     Json,
 }
@@ -100,17 +105,29 @@ pub(super) fn run(args: &UpArgs, context: &Context) -> Outcome {
     })
 }
 
-/// Runs under the process's signals; screen, log and report are folds of one stream of events.
+/// Runs as the command line says.
+///
+/// Under the process's signals; screen, log and report are folds of one stream of events.
 async fn going(scope: Scope<'_>, args: &UpArgs, console: &Console) -> Result<RunReport, Vec<Diagnostic>> {
-    let mut signals = Signals::listen().map_err(|one| vec![one])?;
     let options = UpOptions {
         target: args.to,
         jobs: args.jobs,
         lock_wait: args.lock_wait,
         verify: args.verify.unwrap_or(scope.fleet.verify),
         out_of_order: if args.allow_out_of_order { OutOfOrder::Allow } else { OutOfOrder::Refuse },
+        gates: Arc::new(Keeper::new(console, &scope.fleet.config, args.yes)),
     };
-    let identity = RunIdentity::new();
+    follow(scope, &options, console).await
+}
+
+/// Runs with these options.
+pub(super) async fn follow(
+    scope: Scope<'_>,
+    options: &UpOptions,
+    console: &Console,
+) -> Result<RunReport, Vec<Diagnostic>> {
+    let mut signals = Signals::listen().map_err(|one| vec![one])?;
+    let identity = RunIdentity::of(&scope.fleet.hash);
     let stop = Stop::default();
     let screen = Screen::new(console);
     let log = RunLog::new(scope, &identity.run_id);
@@ -132,7 +149,7 @@ async fn going(scope: Scope<'_>, args: &UpArgs, console: &Console) -> Result<Run
         },
     );
     tokio::select! {
-        _ending = lockstep::up(scope, &options, &identity, &stop, &sink) => {}
+        _ending = lockstep::up(scope, options, &identity, &stop, &sink) => {}
         never = watching => match never {},
         never = screen.keep_drawing() => match never {},
     }
@@ -142,7 +159,7 @@ async fn going(scope: Scope<'_>, args: &UpArgs, console: &Console) -> Result<Run
 }
 
 /// Prints the report. The run is over and its exit status stands, so a full disk under stdout is only told.
-fn print(report: &RunReport, format: RunFormat, console: &Console) {
+pub(super) fn print(report: &RunReport, format: RunFormat, console: &Console) {
     let done = report.exit() == ExitStatus::Done;
     let written = match format {
         RunFormat::Human if done || console.json_talk() => console.data(&report.human(console.paint_out())),

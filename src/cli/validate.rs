@@ -7,7 +7,7 @@ use clap::Args;
 use crate::changeset::Changelog;
 use crate::error::{ExitStatus, count};
 use crate::sql::EngineKind;
-use crate::tenant::Fleet;
+use crate::tenant::{Fleet, LeftOut};
 
 use super::{Context, Outcome, files};
 
@@ -47,6 +47,10 @@ fn told(fleet: &Fleet, changelog: &Changelog) -> String {
     let quarantined = fleet.tenants.iter().filter(|t| t.quarantined.is_some()).count();
     if quarantined > 0 {
         said.push_str(&format!(", {quarantined} quarantined"));
+    }
+    let provisioning = fleet.tenants.iter().filter(|tenant| tenant.left_out() == Some(LeftOut::Provisioning)).count();
+    if provisioning > 0 {
+        said.push_str(&format!(", {provisioning} being provisioned"));
     }
     said.push_str(&format!(", {}", count(changelog.changesets().len(), "changeset")));
     if let Some(newest) = changelog.newest() {

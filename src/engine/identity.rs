@@ -32,6 +32,11 @@ impl RunIdentity {
         }
     }
 
+    /// As [`RunIdentity::new`], for a fleet whose resolved list has this hash.
+    pub fn of(fleet: &str) -> Self {
+        Self { fleet: fleet.to_owned(), ..Self::new() }
+    }
+
     /// Names the session to the server: at most 63 bytes, the run id first so that it is never cut.
     pub fn session_name(&self) -> String {
         let name = format!("mtmigrate {} {}@{}", self.run_id, self.pid, self.host);

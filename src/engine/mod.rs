@@ -17,6 +17,7 @@ pub(crate) mod stepwise;
 pub(crate) mod tables;
 pub(crate) mod traced;
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,7 +30,7 @@ use crate::error::{Code, Diagnostic, Result};
 use crate::history::{Attempt, Row};
 use crate::schema::Snapshot;
 use crate::sql::EngineKind;
-use crate::tenant::{Fleet, Limits, Tenant};
+use crate::tenant::{Create, Datasource, Fleet, Limits, Tenant};
 
 pub use examined::{Examined, Right, Wire};
 pub use identity::RunIdentity;
@@ -142,6 +143,15 @@ pub trait Server: Send + Sync {
         async { Err(deaf) }.boxed()
     }
 
+    /// Makes a tenant's schema, database or file; what is there already is left as it is. The caller holds the lock.
+    ///
+    /// # Errors
+    /// `MT325` when the server refuses to make it; the server's own otherwise.
+    fn create<'a>(&'a self, creation: Creation<'a>) -> BoxFuture<'a, Result<Made>> {
+        let deaf = Diagnostic::new(Code::BUG, format!("the server of tenant {} makes none", creation.tenant.name));
+        async { Err(deaf) }.boxed()
+    }
+
     /// Looks how these tenants' users come in and what they may do; one answer for each, in order. Writes nothing.
     ///
     /// What is true of all tenants of a database or of a server is asked once. For tenants that could be read.
@@ -154,6 +164,40 @@ pub trait Server: Send + Sync {
 
     /// Closes every connection.
     fn close(&self) -> BoxFuture<'_, ()>;
+}
+
+/// What is to be made for a tenant.
+#[derive(Clone, Copy, Debug)]
+pub struct Creation<'a> {
+    /// Whose schema, database or file it is.
+    pub tenant: &'a Tenant,
+    /// How it is made.
+    pub how: &'a Create,
+    /// SQLite: where the template is, absolute.
+    pub template: Option<&'a Path>,
+}
+
+/// What was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Made {
+    /// What was asked for.
+    New,
+    /// Nothing: it was there.
+    There,
+}
+
+/// Begins the diagnostic of what could not be made.
+pub(crate) fn not_made(tenant: &Tenant, why: &str) -> Diagnostic {
+    let what = match &tenant.datasource {
+        Datasource::Postgres { schema: Some(schema), database } => {
+            format!("schema `{schema}` in database `{database}`")
+        }
+        Datasource::Sqlite { shown, .. } => format!("file {shown}"),
+        other => format!("database `{}`", other.database()),
+    };
+    Diagnostic::new(Code::NOT_PROVISIONED, format!("the {what} of tenant {} cannot be made", tenant.name))
+        .cause(why)
+        .state("nothing was made")
 }
 
 /// The rows of a question, as text.
@@ -200,6 +244,8 @@ pub enum JournalFormat {
     Two,
     /// With `trace`.
     Three,
+    /// With `skipped` and `fleet`.
+    Four,
 }
 
 /// A measure of a tenant's schema.
@@ -245,6 +291,8 @@ pub struct Acceptance<'a> {
     pub record: &'a str,
     /// The differences that are accepted now and were before, as JSON.
     pub accepted: Option<&'a str>,
+    /// The versions that were skipped before; the row says so again.
+    pub skipped: &'a [Version],
     /// Why, and which differences, for people.
     pub words: &'a str,
 }
@@ -256,6 +304,8 @@ pub struct Known {
     pub fingerprint: Option<String>,
     /// The accepted differences, as JSON.
     pub accepted: Option<String>,
+    /// The versions that were skipped, in order.
+    pub skipped: Vec<Version>,
     /// The number of its journal's last row when the run read it; nothing without one.
     pub journal_end: Option<i64>,
 }
@@ -269,6 +319,8 @@ pub struct Order<'a> {
     pub changeset: &'a Changeset,
     /// The changeset's text for the tenant's engine.
     pub text: &'a Text,
+    /// Whether the changeset is not for the tenant: it is recorded as skipped. The text then has no statement.
+    pub skips: bool,
     /// The width in which the history row is written.
     pub width: Width,
     /// In whose name.
@@ -340,6 +392,8 @@ pub struct Record<'a> {
     pub reason: &'a str,
     /// The differences that were accepted before, as JSON; the row says so again.
     pub accepted: Option<&'a str>,
+    /// The versions that were skipped before; the row says so again.
+    pub skipped: &'a [Version],
 }
 
 /// Who found out what became of a statement.

@@ -19,10 +19,10 @@ pub(crate) const HISTORY: &str = "refinery_schema_history";
 pub(crate) const JOURNAL: &str = "mtmigrate_journal";
 
 /// The journal's format, in every row.
-pub(crate) const JOURNAL_FORMAT: i16 = 3;
+pub(crate) const JOURNAL_FORMAT: i16 = 4;
 
 /// The journal's columns but for its number, in the order in which all engines read them.
-pub(crate) const JOURNAL_COLUMNS: [&str; 20] = [
+pub(crate) const JOURNAL_COLUMNS: [&str; 22] = [
     "format",
     "run_id",
     "action",
@@ -43,29 +43,42 @@ pub(crate) const JOURNAL_COLUMNS: [&str; 20] = [
     "fingerprint",
     "accepted",
     TRACE,
+    SKIPPED,
+    FLEET,
 ];
 
-/// What formats 2 and 3 added to the journal's table, in the order of its columns; all of them texts that may be NULL.
-pub(crate) const JOURNAL_ADDED: [&str; 4] = ["fingerprint", "accepted", SNAPSHOT, TRACE];
+/// What formats 2, 3 and 4 added to the journal's table, in the order of its columns; all of them texts that may be NULL.
+pub(crate) const JOURNAL_ADDED: [&str; 6] = ["fingerprint", "accepted", SNAPSHOT, TRACE, SKIPPED, FLEET];
 
 /// The journal's column with what tells afterwards whether a statement took effect: in `started` rows.
 pub(crate) const TRACE: &str = "trace";
+
+/// The journal's column with the versions that were skipped on the tenant: ascending, with commas; in every row.
+pub(crate) const SKIPPED: &str = "skipped";
+
+/// The journal's column with the hash of the list of tenants that the run was for.
+pub(crate) const FLEET: &str = "fleet";
 
 /// Returns what a journal of this format lacks.
 pub(crate) fn lacking(format: JournalFormat) -> &'static [&'static str] {
     match format {
         JournalFormat::One => &JOURNAL_ADDED,
-        JournalFormat::Two => &[TRACE],
-        JournalFormat::Three => &[],
+        JournalFormat::Two => &[TRACE, SKIPPED, FLEET],
+        JournalFormat::Three => &[SKIPPED, FLEET],
+        JournalFormat::Four => &[],
     }
 }
 
-/// Tells a journal's format by which of the columns it has that format 2 and format 3 added.
+/// The columns that tell a journal's format: one that each of the formats 2 to 4 added.
+pub(crate) const TELLING: [&str; 3] = [JOURNAL_ADDED[0], TRACE, SKIPPED];
+
+/// Tells a journal's format by which of [`TELLING`] it has.
 pub(crate) fn journal_format(has: impl Fn(&str) -> bool) -> JournalFormat {
-    match (has(JOURNAL_ADDED[0]), has(TRACE)) {
-        (true, true) => JournalFormat::Three,
-        (true, false) => JournalFormat::Two,
-        (false, _) => JournalFormat::One,
+    match TELLING.iter().take_while(|column| has(column)).count() {
+        0 => JournalFormat::One,
+        1 => JournalFormat::Two,
+        2 => JournalFormat::Three,
+        _ => JournalFormat::Four,
     }
 }
 
@@ -125,6 +138,8 @@ pub(crate) struct JournalRow<'a> {
     pub accepted: Option<&'a str>,
     /// Of an intent.
     pub trace: Option<Traced>,
+    /// The versions that were skipped on the tenant, this one's included.
+    pub skipped: Option<String>,
 }
 
 /// Which statement a journal row is about.
@@ -148,6 +163,10 @@ impl<'a> JournalRow<'a> {
     pub fn of(order: &'a Order<'_>, outcome: AttemptOutcome) -> Self {
         // What failed as a whole has left the schema as it was.
         let unchanged = outcome == AttemptOutcome::Failed;
+        let outcome = match outcome {
+            AttemptOutcome::Applied if order.skips => AttemptOutcome::Skipped,
+            outcome => outcome,
+        };
         Self {
             run: order.run,
             action: ACTION_UP,
@@ -160,6 +179,7 @@ impl<'a> JournalRow<'a> {
             fingerprint: order.known.fingerprint.as_deref().filter(|_| unchanged),
             accepted: order.known.accepted.as_deref(),
             trace: None,
+            skipped: skipped_after(&order.known.skipped, order.changeset.version, outcome),
         }
     }
 
@@ -181,6 +201,7 @@ impl<'a> JournalRow<'a> {
             fingerprint: None,
             accepted: record.accepted,
             trace: None,
+            skipped: written(record.skipped),
         }
         .error(&error)
     }
@@ -200,6 +221,7 @@ impl<'a> JournalRow<'a> {
             fingerprint: Some(acceptance.record),
             accepted: acceptance.accepted,
             trace: None,
+            skipped: written(acceptance.skipped),
         }
         .error(acceptance.words)
     }
@@ -222,11 +244,39 @@ impl<'a> JournalRow<'a> {
         self.trace.as_ref().is_some_and(Traced::is_atomic)
     }
 
+    /// Returns the hash of the list of tenants that the run is for; nothing where there is none.
+    pub fn fleet(&self) -> Option<&'a str> {
+        Some(self.run.fleet.as_str()).filter(|hash| !hash.is_empty())
+    }
+
     /// Adds the error, cut to [`ERROR_LIMIT`].
     pub fn error(mut self, error: &str) -> Self {
         self.error = Some(crate::error::short(error, ERROR_LIMIT));
         self
     }
+}
+
+/// Returns what stands in [`SKIPPED`] after this outcome of a version; nothing where nothing was skipped.
+fn skipped_after(before: &[Version], version: Version, outcome: AttemptOutcome) -> Option<String> {
+    let mut versions = before.to_vec();
+    match (versions.binary_search(&version), outcome) {
+        (Err(at), AttemptOutcome::Skipped) => versions.insert(at, version),
+        (Ok(at), AttemptOutcome::Applied) => drop(versions.remove(at)),
+        _ => {}
+    }
+    written(&versions)
+}
+
+fn written(skipped: &[Version]) -> Option<String> {
+    let versions: Vec<String> = skipped.iter().map(ToString::to_string).collect();
+    (!versions.is_empty()).then(|| versions.join(","))
+}
+
+/// Reads what stands in [`SKIPPED`]; nothing where it is no ascending list of versions.
+fn skipped(text: &str) -> Option<Vec<Version>> {
+    let read = text.split(',').map(|version| version.parse().ok().filter(|&version| version >= 0).map(Version));
+    let read: Vec<Version> = read.collect::<Option<_>>()?;
+    read.windows(2).all(|pair| pair[0] < pair[1]).then_some(read)
 }
 
 /// Reads a row of the journal `of` this tenant: its number, then [`JOURNAL_COLUMNS`] as text, times in RFC 3339.
@@ -277,6 +327,7 @@ fn parse(cells: &[Option<String>]) -> Result<Attempt, String> {
         fingerprint: cell(18).map(str::to_owned),
         accepted: cell(19).map(str::to_owned),
         trace: cell(20).map(str::to_owned),
+        skipped: cell(21).map_or(Ok(Vec::new()), |text| skipped(text).ok_or_else(|| strange(21)(text)))?,
     })
 }
 
@@ -322,6 +373,8 @@ mod tests {
             "1/postgres-15/0123456789abcdef0123456789abcdef",
             "[]",
             "1 d1fba762150c532c atomic",
+            "7,9",
+            "00ff",
         ];
         cells.map(|cell| Some(cell.to_owned())).to_vec()
     }
@@ -332,17 +385,40 @@ mod tests {
         assert_eq!((read.id, read.version, read.outcome), (7, Version(42), AttemptOutcome::Failed));
         assert_eq!((read.statement_no, read.statements, read.duration_ms), (Some(2), Some(3), 1000));
         assert_eq!(read.trace.as_deref(), Some("1 d1fba762150c532c atomic"));
+        assert_eq!(read.skipped, [Version(7), Version(9)]);
+    }
+
+    #[test]
+    fn a_version_is_among_the_skipped_ones_until_its_text_runs() {
+        use AttemptOutcome::{Applied, Failed, Skipped};
+        let after = |before: &[i64], outcome| {
+            let before: Vec<Version> = before.iter().copied().map(Version).collect();
+            skipped_after(&before, Version(7), outcome)
+        };
+        for (before, outcome, expected) in [
+            (&[][..], Applied, None),
+            (&[], Skipped, Some("7")),
+            (&[3, 12], Skipped, Some("3,7,12")),
+            (&[3, 12], Applied, Some("3,12")),
+            (&[7], Skipped, Some("7")),
+            (&[7], Failed, Some("7")),
+            (&[7], Applied, None),
+        ] {
+            assert_eq!(after(before, outcome).as_deref(), expected, "{before:?} {outcome:?}");
+        }
     }
 
     #[test]
     fn a_strange_journal_row_is_shown_and_never_believed() {
         for (column, value, said) in [
             (0, Some("x"), "id is `x`"),
-            (1, Some("4"), "its format is 4"),
+            (1, Some("5"), "its format is 5"),
             (1, None, "format is NULL"),
             (7, Some("maybe"), "outcome is `maybe`"),
             (8, Some("-1"), "statement_no is `-1`"),
             (14, Some("yesterday"), "started_at is `yesterday`"),
+            (21, Some("9,7"), "skipped is `9,7`"),
+            (21, Some("7,"), "skipped is `7,`"),
         ] {
             let mut cells = row();
             cells[column] = value.map(str::to_owned);

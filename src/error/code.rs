@@ -80,6 +80,12 @@ codes! {
     ORPHAN_DOWN = 131 "a .down.sql file has no changeset";
     OTHER_DATABASE = 132 "a changeset goes to another database";
     NEIGHBOUR = 133 "a changeset names another tenant's database";
+    NOT_CONFIRMED = 150 "a wave must be confirmed, and nobody can be asked";
+    UNKNOWN_WAVE = 151 "a wave is not in tenants.yaml";
+    BAD_WAVE = 152 "waves cannot be as rollout: says";
+    EMPTY_WAVE = 153 "a wave takes no tenant";
+    OWN_SETTING = 154 "a setting of server_settings is mtmigrate's own";
+    NO_CREATE = 155 "a tenant does not say how it is made";
     NO_CLIENT = 158 "a client program is missing";
     // 2xx: the run halted
     LOCK_TIMEOUT = 202 "a changeset waited too long for a lock";
@@ -95,6 +101,8 @@ codes! {
     JOURNAL_NOT_WRITTEN = 212 "the journal could not be written";
     LOCK_LOST = 213 "the run lock was lost";
     OUTSIDE = 214 "a changeset reaches outside its tenant";
+    CHECK_FAILED = 215 "a check between two waves failed";
+    REFUSED_BY_PERSON = 216 "a wave was not confirmed";
     // 3xx: nothing was changed, try again
     LOCK_HELD = 301 "another run holds the lock";
     LOCK_FAILED = 302 "the run lock cannot be taken";
@@ -111,6 +119,8 @@ codes! {
     CASE_FOLDED = 319 "two tenants' databases are one on this server";
     NO_CONNECTION = 320 "a server has no free connection";
     NO_HOST = 323 "no host of a server is what is asked for";
+    SESSION_REFUSED = 324 "a session cannot begin as tenants.yaml says";
+    NOT_PROVISIONED = 325 "a tenant cannot be provisioned";
     QUESTION_FAILED = 326 "a question to a database was not answered";
     // 4xx: drift
     CHANGED_TEXT = 401 "an applied changeset's text was changed";

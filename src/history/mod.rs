@@ -67,6 +67,8 @@ pub struct Attempt {
     pub accepted: Option<String>,
     /// Of a statement that was begun: what tells afterwards whether it took effect.
     pub trace: Option<String>,
+    /// The versions that were skipped on the tenant, in order: its history has them, and their texts did not run.
+    pub skipped: Vec<Version>,
 }
 
 /// What a journal row says. The words are persisted, and never change.
@@ -80,6 +82,8 @@ pub enum AttemptOutcome {
     Failed,
     /// A person accepted the tenant's schema as it was; no text ran.
     Accepted,
+    /// The changeset is not for the tenant: its history row stands, and no text ran.
+    Skipped,
 }
 
 impl AttemptOutcome {
@@ -90,12 +94,14 @@ impl AttemptOutcome {
             Self::Applied => "applied",
             Self::Failed => "failed",
             Self::Accepted => "accepted",
+            Self::Skipped => "skipped",
         }
     }
 
     /// Reads the persisted word.
     pub fn parse(word: &str) -> Option<Self> {
-        [Self::Started, Self::Applied, Self::Failed, Self::Accepted].into_iter().find(|o| o.as_str() == word)
+        let all = [Self::Started, Self::Applied, Self::Failed, Self::Accepted, Self::Skipped];
+        all.into_iter().find(|outcome| outcome.as_str() == word)
     }
 }
 
@@ -115,7 +121,7 @@ pub enum Unfinished {
 pub fn unfinished(last: &Attempt) -> Option<Unfinished> {
     let statement_no = last.statement_no?;
     match last.outcome {
-        AttemptOutcome::Applied | AttemptOutcome::Accepted => None,
+        AttemptOutcome::Applied | AttemptOutcome::Accepted | AttemptOutcome::Skipped => None,
         AttemptOutcome::Started => Some(Unfinished::Uncertain {
             version: last.version,
             statement_no,
@@ -186,6 +192,7 @@ mod tests {
             fingerprint: None,
             accepted: None,
             trace: Some("t".into()),
+            skipped: Vec::new(),
         }
     }
 
@@ -198,6 +205,7 @@ mod tests {
         let uncertain = Unfinished::Uncertain { version, statement_no: 3, statements: 5, prefix, trace };
         for (outcome, statement_no, left) in [
             (AttemptOutcome::Applied, Some(5), None),
+            (AttemptOutcome::Skipped, None, None),
             (AttemptOutcome::Failed, None, None),
             (AttemptOutcome::Failed, Some(1), None),
             (AttemptOutcome::Failed, Some(3), Some(failed)),

@@ -88,11 +88,15 @@ async fn under_lock(scope: Scope<'_>, accept: &Accept<'_>, run: &RunIdentity) ->
         snapshot: &case.live,
         record: &record(case.live.fingerprint(), &position.applied),
         accepted: accepted.as_deref(),
+        skipped: position.last.as_ref().map_or(&[], |last| &last.skipped),
         words: &words,
     };
     scope.servers[tenant.server.0].accept(acceptance).await?;
     Ok(Accepted { fingerprint: case.live.fingerprint().clone(), differences })
 }
+
+/// What to do about a tenant that is being made.
+pub(super) const PROVISION: &str = "finish it with `mtmigrate provision`, then write `state: active` in tenants.yaml";
 
 /// Returns where the tenant stands, if its schema can be accepted there.
 fn position<'s>(scope: &Scope<'_>, survey: &'s Survey, id: TenantId) -> Result<&'s Position> {
@@ -103,6 +107,9 @@ fn position<'s>(scope: &Scope<'_>, survey: &'s Survey, id: TenantId) -> Result<&
         Some(Found::Quarantined(reason)) => {
             let message = format!("tenant {} is quarantined: {reason}", tenant.name);
             return Err(refused(message, "take `quarantined:` out of tenants.yaml first"));
+        }
+        Some(Found::Provisioning) => {
+            return Err(refused(format!("tenant {} is being provisioned", tenant.name), PROVISION));
         }
         None => return Err(refused(format!("tenant {} is not among those that are meant", tenant.name), WHO)),
     };

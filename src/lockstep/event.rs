@@ -1,5 +1,6 @@
 //! What happens in a run, as it happens. The console, the report and the report after an interrupt are folds of it.
 
+use std::fmt;
 use std::time::Duration;
 
 use crate::changeset::Version;
@@ -24,8 +25,16 @@ pub enum Event {
     TenantSettled { tenant: TenantId, version: Version, statement_no: u32, statements: u32, mark: Mark, words: String },
     /// A server has fewer free connections than its budget: this run makes do with fewer from now on.
     BudgetLowered { server: String, from: usize, to: usize },
-    /// A step began.
-    StepStarted { version: Version, title: String, tenants: usize, step_no: usize, steps: usize },
+    /// A step began; where the fleet goes in waves, for one of these. `later` tenants of later waves lack the version too.
+    StepStarted {
+        version: Version,
+        title: String,
+        wave: Option<String>,
+        tenants: usize,
+        later: usize,
+        step_no: usize,
+        steps: usize,
+    },
     /// A tenant's changeset was given to its server.
     TenantStarted { tenant: TenantId, version: Version },
     /// It failed in a way that may pass, and is tried again.
@@ -36,8 +45,14 @@ pub enum Event {
     TenantFailed { tenant: TenantId, version: Version, failure: Failure },
     /// The step halted before it was this tenant's turn.
     TenantNotStarted { tenant: TenantId, version: Version },
-    /// All outcomes of a step are in.
-    Barrier { version: Version, tally: Tally, decision: Decision, elapsed: Duration },
+    /// All outcomes of a step are in; where the fleet goes in waves, those of one of these.
+    Barrier { version: Version, wave: Option<String>, tally: Tally, decision: Decision, elapsed: Duration },
+    /// Before the next wave begins the run waits, or asks; the wave is the one that has the version.
+    GateWaiting { version: Version, wave: String, condition: Condition },
+    /// It has waited, or the answer is yes.
+    GatePassed { version: Version, wave: String, condition: Condition, elapsed: Duration },
+    /// The next wave does not begin.
+    GateShut { version: Version, wave: String, condition: Condition, elapsed: Duration },
     /// After a step: the schemas of those that got the version are alike, and like those that had it before.
     Verified { version: Version, tenants: usize, cohorts: usize, elapsed: Duration },
     /// After a step: a tenant's schema is not what its cohort has. It comes before the step's barrier.
@@ -48,6 +63,41 @@ pub enum Event {
     Stopping { hard: bool },
     /// The run is over.
     RunFinished(Ending),
+}
+
+/// What must be met between two waves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Condition {
+    /// Some time.
+    Pause(Duration),
+    /// A command or a query that must succeed within a time.
+    Check { sql: bool, words: String, timeout: Duration },
+    /// A person's yes.
+    Confirmation,
+}
+
+impl Condition {
+    /// Returns the word in reports.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Pause(_) => "pause",
+            Self::Check { sql: false, .. } => "command",
+            Self::Check { sql: true, .. } => "sql",
+            Self::Confirmation => "confirm",
+        }
+    }
+}
+
+/// For a person: `pause 10m`, `check ./smoke-test --fast`.
+impl fmt::Display for Condition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Pause(time) => write!(f, "pause {}", humantime::format_duration(*time)),
+            Self::Check { sql: false, words, .. } => write!(f, "check {words}"),
+            Self::Check { sql: true, words, .. } => write!(f, "SQL check {words}"),
+            Self::Confirmation => f.write_str("confirm"),
+        }
+    }
 }
 
 /// How a run ended.

@@ -82,7 +82,7 @@ pub fn drift(scope: &Scope<'_>, survey: &Survey) -> Vec<Diagnostic> {
 pub fn unreadable(scope: &Scope<'_>, survey: &Survey) -> Vec<Diagnostic> {
     let unreadable = survey.standings.iter().filter_map(|Standing { tenant, found }| match found {
         Found::Unreadable(diagnostic) => Some((*tenant, diagnostic)),
-        Found::Read(_) | Found::Quarantined(_) => None,
+        Found::Read(_) | Found::Quarantined(_) | Found::Provisioning => None,
     });
     let said = together(scope, unreadable).into_iter().map(|(diagnostic, tenants)| {
         let who = count(tenants.len(), "tenant");

@@ -33,7 +33,8 @@ impl Ledger {
             // left everything as it was must not make a tenant one of which nothing is recorded.
             let fingerprint = last.fingerprint.clone().filter(|_| hashes.recorded(position).is_some());
             let accepted = last.accepted.clone();
-            Some((tenant, Known { fingerprint, accepted, journal_end: Some(last.id) }))
+            let skipped = last.skipped.clone();
+            Some((tenant, Known { fingerprint, accepted, skipped, journal_end: Some(last.id) }))
         });
         Self {
             tables: Mutex::new(tables),
@@ -54,7 +55,7 @@ impl Ledger {
         let mut tables = self.tables.lock().unwrap_or_else(PoisonError::into_inner);
         let history = tables.get(tenant).and_then(|known| known.history);
         let history = Some(history.map_or(width, |had| had.max(width)));
-        tables.insert(tenant, Tables { history, journal: Some(JournalFormat::Three) });
+        tables.insert(tenant, Tables { history, journal: Some(JournalFormat::Four) });
         drop(tables);
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = known.get_mut(tenant) {

@@ -14,11 +14,13 @@ mod drift;
 mod durable;
 mod event;
 mod expected;
+mod gates;
 mod jitter;
 mod judge;
 mod lanes;
 mod ledger;
 mod locks;
+mod provision;
 mod repair;
 mod run;
 mod schemas;
@@ -36,12 +38,14 @@ pub use budgets::Budgets;
 pub(crate) use by_tenant::ByTenant;
 pub use check::{Checked, Read, Tried, check, check_findings, finding};
 pub use drift::{FleetCohort, Incomparable, SchemaDrift, schema_drift};
-pub use event::{Ending, Event, RunOutcome, Sink};
+pub use event::{Condition, Ending, Event, RunOutcome, Sink};
 pub use expected::expired;
+pub use gates::{Between, Failing, Gates, NoGates};
 pub use jitter::Jitter;
 pub use judge::{Refusal, drift, half_applied, judge, unreadable};
 #[cfg(test)]
 pub(crate) use locks::FRESH;
+pub use provision::{Provision, Provisioned, against_others, provision};
 pub use repair::{Repair, Repaired, repair};
 pub use standing::{Found, Position, Standing, State};
 pub use stop::{Signal, Stop};
@@ -49,6 +53,7 @@ pub use survey::{Depth, Scope, Survey, survey};
 pub use uncertain::{Account, look};
 
 use std::num::NonZeroUsize;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -75,6 +80,8 @@ pub struct UpOptions {
     pub out_of_order: OutOfOrder,
     /// When schemas are compared.
     pub verify: Verify,
+    /// What opens the gates between waves.
+    pub gates: Arc<dyn Gates>,
 }
 
 /// Checks that a target is in the changelog.
@@ -107,7 +114,7 @@ pub async fn up(scope: Scope<'_>, options: &UpOptions, run: &RunIdentity, stop: 
     let quarantined = scope.tenants().filter(|t| t.quarantined.is_some()).count();
     events(Event::RunStarted {
         run_id: run.run_id.clone(),
-        tenants: scope.selection.len() - quarantined,
+        tenants: scope.tenants().filter(|tenant| tenant.is_active()).count(),
         quarantined,
         target: options.target.or(scope.changelog.newest()),
     });

@@ -7,6 +7,7 @@ use crate::error::{Code, Diagnostic, Result};
 use crate::history::{OutOfOrder, Unfinished};
 use crate::tenant::TenantId;
 
+use super::accept::PROVISION;
 use super::event::Sink;
 use super::jitter::Jitter;
 use super::locks::{Locks, Waiting};
@@ -64,6 +65,11 @@ async fn under_lock(scope: Scope<'_>, repair: &Repair<'_>, run: &RunIdentity) ->
     let (open, last) = match survey.standings.into_iter().next().map(|standing| standing.found) {
         Some(Found::Read(position)) => (position.unfinished, position.last),
         Some(Found::Unreadable(diagnostic)) => return Err(diagnostic),
+        Some(Found::Provisioning) => {
+            return Err(Diagnostic::new(Code::USAGE, format!("tenant {} is being provisioned", tenant.name))
+                .state("nothing was recorded")
+                .hint(PROVISION));
+        }
         Some(Found::Quarantined(_)) | None => (None, None),
     };
     let Some(open) = open else {
@@ -109,6 +115,7 @@ async fn under_lock(scope: Scope<'_>, repair: &Repair<'_>, run: &RunIdentity) ->
         finder: Finder::Person,
         reason: repair.reason,
         accepted: last.as_ref().and_then(|last| last.accepted.as_deref()),
+        skipped: last.as_ref().map_or(&[], |last| &last.skipped),
     };
     let at = scope.servers[tenant.server.0].record(record).await?;
     Ok(Repaired { changeset: changeset.to_string(), continues_at: at.statement_no })

@@ -56,6 +56,9 @@ impl Run<'_> {
             Err(refusal) if refusal.exit == ExitStatus::HalfApplied => {}
             Err(refusal) => return Err(refusal.clone()),
         }
+        if let Ok(plan) = &first.judged {
+            self.can_be_confirmed(&first.survey, plan)?;
+        }
         self.not_stopped()?;
         let pending: Vec<TenantId> = first
             .survey
@@ -104,6 +107,7 @@ impl Run<'_> {
         if plan.is_empty() {
             return Ok(ended(RunOutcome::UpToDate, ExitStatus::Done));
         }
+        self.can_be_confirmed(&survey, &plan)?;
         self.not_stopped()?;
         let looks = self.options.verify != Verify::Off;
         let mut watch = looks.then(|| Watch::new(self.scope, &survey, schemas, gauges));

@@ -23,6 +23,8 @@ pub struct Standing {
 pub enum Found {
     /// It is left out on purpose, and was not asked.
     Quarantined(String),
+    /// It is being made, and was not asked.
+    Provisioning,
     /// It could not be read.
     Unreadable(Diagnostic),
     /// It was read.
@@ -77,13 +79,15 @@ pub enum State {
     New,
     /// It is left out on purpose.
     Quarantined,
+    /// It is being made.
+    Provisioning,
     /// It has every changeset.
     Current,
 }
 
 impl State {
     /// Every state, the most urgent first.
-    pub const ALL: [State; 9] = [
+    pub const ALL: [State; 10] = [
         Self::HalfApplied,
         Self::Failed,
         Self::Drifted,
@@ -92,6 +96,7 @@ impl State {
         Self::Behind,
         Self::New,
         Self::Quarantined,
+        Self::Provisioning,
         Self::Current,
     ];
 
@@ -106,6 +111,7 @@ impl State {
             Self::Behind => "behind",
             Self::New => "new",
             Self::Quarantined => "quarantined",
+            Self::Provisioning => "provisioning",
             Self::Current => "current",
         }
     }
@@ -116,6 +122,7 @@ impl Standing {
     pub fn state(&self) -> State {
         match &self.found {
             Found::Quarantined(_) => State::Quarantined,
+            Found::Provisioning => State::Provisioning,
             Found::Unreadable(_) => State::Unreachable,
             Found::Read(position) => position.state(),
         }

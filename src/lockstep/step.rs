@@ -14,7 +14,7 @@ use crate::engine::{Applied, Failure, Left, Order, Outcome, Resume, RunIdentity}
 use crate::error::{Code, Diagnostic};
 use crate::history::Unfinished;
 use crate::planted::{self, Bug};
-use crate::tenant::{ServerId, Tenant, TenantId};
+use crate::tenant::{OnFailure, Rollout, ServerId, Tenant, TenantId};
 
 use super::barrier::Tally;
 use super::budgets::Budgets;
@@ -43,6 +43,37 @@ pub(crate) struct Stepping<'s> {
     pub begun: AtomicUsize,
 }
 
+/// What the failures of a step mean for those who wait for their turn.
+struct Halting {
+    halts: AtomicBool,
+    failed: AtomicUsize,
+    /// So many that leave their tenants unchanged stop nobody.
+    most: usize,
+}
+
+impl Halting {
+    fn new(rollout: &Rollout) -> Self {
+        let most = match rollout.on_failure {
+            OnFailure::Halt => 0,
+            OnFailure::FinishWave => rollout.max_failures.unwrap_or(usize::MAX),
+        };
+        Self { halts: AtomicBool::new(false), failed: AtomicUsize::new(0), most }
+    }
+
+    fn take(&self, failure: &Failure) {
+        let failed = self.failed.fetch_add(1, Ordering::SeqCst) + 1;
+        // Nobody knows how bad it is where a tenant is not as it was: a person must look before others get it.
+        let bad = failure.left != Left::Unchanged || failed > self.most;
+        if bad && !(self.most > 0 && planted::is(Bug::FailuresNotCounted)) {
+            self.halts.store(true, Ordering::SeqCst);
+        }
+    }
+
+    fn halts(&self) -> bool {
+        self.halts.load(Ordering::SeqCst)
+    }
+}
+
 /// What came of a step.
 #[derive(Debug, Default)]
 pub(crate) struct StepResult {
@@ -63,10 +94,10 @@ enum Turn {
 }
 
 impl Stepping<'_> {
-    /// Applies the changeset to these tenants. After a failure nobody else is started; those in flight finish. Notifies
-    /// when nobody waits for a turn any more.
+    /// Applies the changeset to these tenants. After a failure nobody else is started, unless the wave is to be finished;
+    /// those in flight finish. Notifies when nobody waits for a turn any more.
     pub async fn run(&self, changeset: &Changeset, tenants: &[TenantId], last_turn: &Notify) -> StepResult {
-        let halting = AtomicBool::new(false);
+        let halting = Halting::new(&self.scope.fleet.rollout);
         let waiting = &AtomicUsize::new(tenants.len());
         if tenants.is_empty() {
             last_turn.notify_one();
@@ -121,10 +152,10 @@ impl Stepping<'_> {
         result
     }
 
-    async fn turn(&self, changeset: &Changeset, tenant: &Tenant, lane: usize, halting: &AtomicBool) -> Turn {
+    async fn turn(&self, changeset: &Changeset, tenant: &Tenant, lane: usize, halting: &Halting) -> Turn {
         let version = changeset.version;
         let Ok(_job) = self.jobs.acquire().await else { return Turn::NotStarted };
-        let halts = halting.load(Ordering::SeqCst) && !planted::is(Bug::HaltingIgnored);
+        let halts = halting.halts() && !planted::is(Bug::HaltingIgnored);
         if halts || self.stop.asked() && !planted::is(Bug::StopIgnored) {
             (self.events)(Event::TenantNotStarted { tenant: tenant.id, version });
             return Turn::NotStarted;
@@ -138,7 +169,7 @@ impl Stepping<'_> {
                 (self.events)(Event::TenantApplied { tenant: tenant.id, version, applied: applied.clone() });
             }
             Outcome::Failed(failure) => {
-                halting.store(true, Ordering::SeqCst);
+                halting.take(failure);
                 (self.events)(Event::TenantFailed { tenant: tenant.id, version, failure: failure.clone() });
             }
         }
@@ -146,7 +177,7 @@ impl Stepping<'_> {
     }
 
     /// Gives the order to the server, again for a moment's trouble.
-    async fn order(&self, changeset: &Changeset, tenant: &Tenant, lane: usize, halting: &AtomicBool) -> Outcome {
+    async fn order(&self, changeset: &Changeset, tenant: &Tenant, lane: usize, halting: &Halting) -> Outcome {
         let Some(text) = changeset.text(tenant.datasource.engine()) else {
             return Outcome::Failed(no_text(changeset, tenant));
         };
@@ -159,6 +190,7 @@ impl Stepping<'_> {
                 tenant,
                 changeset,
                 text,
+                skips: false,
                 width: self.width(tenant),
                 run: self.run,
                 tables: self.ledger.tables(tenant.id),
@@ -172,7 +204,7 @@ impl Stepping<'_> {
             let outcome = self.scope.servers[tenant.server.0].apply(order).await;
             let Outcome::Failed(failure) = &outcome else { return outcome };
             attempt += 1;
-            let give_up = halting.load(Ordering::SeqCst) || self.stop.asked();
+            let give_up = halting.halts() || self.stop.asked();
             if !(failure.retry || planted::is(Bug::EverythingRetried)) || attempt > limits.retries || give_up {
                 return outcome;
             }
@@ -184,7 +216,7 @@ impl Stepping<'_> {
                 () = tokio::time::sleep(self.jitter.around(pause(limits.retry_pause, attempt))) => {}
                 () = self.stop.wait() => return outcome,
             }
-            if halting.load(Ordering::SeqCst) {
+            if halting.halts() {
                 return outcome;
             }
         }

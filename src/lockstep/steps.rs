@@ -1,4 +1,5 @@
-//! The steps of a run: one version after the other, each with its check and its barrier.
+//! The steps of a run: one version after the other, each with its check and its barrier; where the fleet goes in waves, in
+//! legs, each with a barrier of its own, and with the gates of the waves before it.
 
 use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
@@ -24,7 +25,7 @@ use super::locks::Locks;
 use super::run::{Run, ended, refused};
 use super::step::{StepResult, Stepping};
 use super::survey::Survey;
-use super::verdict::Verdict;
+use super::verdict::{Gained, Verdict};
 use super::words::{Telling, When};
 
 /// How the steps went.
@@ -77,30 +78,41 @@ impl Run<'_> {
             let state = "nothing was changed; whether what an earlier run committed is durable is not known";
             refused(why.state(state).hint("run `mtmigrate up` again"))
         })?;
+        let legs = self.legs(survey, plan);
+        let mut gained = Gained::new();
         let mut done = None;
         let mut checked = None;
-        for (idx, &version) in plan.steps().iter().enumerate() {
+        for (idx, leg) in legs.iter().enumerate() {
+            let version = leg.version;
             let Some(changeset) = self.scope.changelog.get(version) else {
                 return Err(refused(Diagnostic::new(Code::BUG, format!("step {version} is not in the changelog"))));
             };
-            let tenants = plan.tenants_at(version);
-            let began = Instant::now();
+            let verdict = Verdict { scope: self.scope, survey, plan, version, gained: &gained };
+            if let Err(ending) = self.pass(locks, leg, &verdict).await {
+                let (fleet, told) = (verdict.fleet(&StepResult::default()), BTreeSet::new());
+                return Ok(Steps { ending: *ending, last: done, fleet, told });
+            }
+            let (tenants, began) = (plan.tenants_of(leg, self.scope.fleet), Instant::now());
+            let wave = leg.wave.map(|wave| self.scope.fleet.rollout.name(wave).to_owned());
             (self.events)(Event::StepStarted {
                 version,
                 title: changeset.to_string(),
+                wave: wave.clone(),
                 tenants: tenants.len(),
-                step_no: idx + 1,
+                later: leg.later,
+                step_no: plan.steps().partition_point(|step| *step < version) + 1,
                 steps: plan.steps().len(),
             });
             let lock = locks.check_after(checked.take()).await;
-            let last = idx + 1 == plan.steps().len();
+            let last = idx + 1 == legs.len();
             let mut result = match &lock {
                 Ok(()) => {
-                    // The question before the next step travels with the last orders of this one.
+                    // The question before the next leg travels with the last orders of this one. After a gate it is asked anew.
+                    let next = legs.get(idx + 1).is_some_and(|next| next.gates.is_empty());
                     let last_turn = Notify::new();
                     let ahead = async {
                         last_turn.notified().await;
-                        if last { None } else { Some(locks.check_ahead().await) }
+                        if next { Some(locks.check_ahead().await) } else { None }
                     };
                     let ahead = async {
                         tokio::select! {
@@ -118,7 +130,6 @@ impl Run<'_> {
             stepping.flush(changeset, &mut result).await;
             result.tally.lock_lost = lock.is_err();
             result.tally.interrupted &= !last;
-            let verdict = Verdict { scope: self.scope, survey, plan, version };
             let mut apart = Apart::default();
             if let Some(watch) = watch.as_deref_mut() {
                 watch.applied(version, &result.applied);
@@ -129,8 +140,9 @@ impl Run<'_> {
                 }
             }
             let decision = barrier::decide(&result.tally);
-            (self.events)(Event::Barrier { version, tally: result.tally, decision, elapsed: began.elapsed() });
-            if let Decision::Halt(reason) = decision {
+            (self.events)(Event::Barrier { version, wave, tally: result.tally, decision, elapsed: began.elapsed() });
+            let skipped = leg.later > 0 && planted::is(Bug::WaveBarrierSkipped);
+            if let (Decision::Halt(reason), false) = (decision, skipped) {
                 let said = match reason {
                     Reason::Diverged | Reason::Unverified => apart.said,
                     _ => verdict.diagnostics(&result, lock.err()),
@@ -138,6 +150,7 @@ impl Run<'_> {
                 let (ending, fleet) = (self.halted(reason, said), verdict.fleet(&result));
                 return Ok(Steps { ending, last: Some((version, result)), fleet, told: apart.tenants });
             }
+            *gained.entry(version).or_default() += result.tally.applied;
             done = Some((version, result));
         }
         let ending = ended(RunOutcome::Applied, ExitStatus::Done);

@@ -11,7 +11,7 @@ use crate::engine::{Reading, Servers};
 use crate::error::Result;
 use crate::history::{self, OutOfOrder, Unfinished};
 use crate::planted::{self, Bug};
-use crate::tenant::{Fleet, ServerId, Tenant, TenantId, Verify};
+use crate::tenant::{Fleet, LeftOut, ServerId, Tenant, TenantId, Verify};
 
 use super::by_tenant::ByTenant;
 use super::drift::SchemaDrift;
@@ -48,14 +48,14 @@ pub struct Scope<'a> {
     pub changelog: &'a Changelog,
     /// Its servers, in the fleet's order.
     pub servers: &'a Servers,
-    /// The tenants that are meant, quarantined ones too, in the fleet's order.
+    /// The tenants that are meant, those that are left out too, in the fleet's order.
     pub selection: &'a [TenantId],
 }
 
 impl<'a> Scope<'a> {
     /// Returns the tenants that are not left out, by server.
     pub(crate) fn by_server(&self) -> BTreeMap<ServerId, Vec<&'a Tenant>> {
-        by_server(self.tenants().filter(|tenant| tenant.quarantined.is_none()))
+        by_server(self.tenants().filter(|tenant| tenant.is_active()))
     }
 
     /// Returns the selected tenants.
@@ -106,7 +106,7 @@ impl Survey {
     }
 }
 
-/// Reads every selected tenant that is not quarantined. A tenant that cannot be read does not stop the others.
+/// Reads every selected tenant that is not left out. A tenant that cannot be read does not stop the others.
 ///
 /// Unless it reads [`Depth::Histories`] alone it judges them too. Where that finds drift, the histories of the cohort are read once more:
 /// another run may have gone a step between the reading of a history and that of the schema. A tenant whose history
@@ -119,12 +119,14 @@ pub async fn survey(scope: &Scope<'_>, out_of_order: OutOfOrder, depth: Depth) -
 pub(crate) async fn survey_with(scope: &Scope<'_>, out_of_order: OutOfOrder, depth: Depth) -> (Survey, Schemas) {
     let mut found: ByTenant<Found> = ByTenant::default();
     for tenant in scope.tenants() {
-        if let Some(reason) = &tenant.quarantined {
-            found.insert(tenant.id, Found::Quarantined(reason.clone()));
+        match tenant.left_out() {
+            Some(LeftOut::Quarantined(reason)) => found.insert(tenant.id, Found::Quarantined(reason)),
+            Some(LeftOut::Provisioning) => found.insert(tenant.id, Found::Provisioning),
+            None => {}
         }
     }
     let asked: Vec<&Tenant> =
-        scope.tenants().filter(|tenant| tenant.quarantined.is_none() || planted::is(Bug::QuarantineIgnored)).collect();
+        scope.tenants().filter(|tenant| tenant.is_active() || planted::is(Bug::QuarantineIgnored)).collect();
     found.extend(read(scope, &asked, out_of_order).await);
     let standings = scope.selection.iter().filter_map(|&tenant| {
         let found = found.remove(tenant)?;

@@ -127,6 +127,7 @@ async fn record(
         finder: Finder::Run,
         reason: &words,
         accepted: position.last.as_ref().and_then(|last| last.accepted.as_deref()),
+        skipped: position.last.as_ref().map_or(&[], |last| &last.skipped),
     };
     let Resume { statement_no: at, prefix } = scope.servers[tenant.server.0].record(record).await?;
     position.unfinished = (at > 1).then_some(Unfinished::FailedAt { version, statement_no: at, prefix });

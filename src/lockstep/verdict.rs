@@ -1,5 +1,7 @@
 //! What a halted step means for the whole fleet, in words: who has what, and what to type next.
 
+use std::collections::BTreeMap;
+
 use crate::changeset::Version;
 use crate::engine::{Failure, Left};
 use crate::error::{Code, Diagnostic, count, names};
@@ -13,12 +15,17 @@ use super::survey::{Scope, Survey};
 /// How many tenants one message names.
 const NAMES: usize = 5;
 
+/// How many tenants got each version in the legs of this run that are over.
+pub(crate) type Gained = BTreeMap<Version, usize>;
+
 /// A halted step, and what was known before it.
+#[derive(Clone, Copy)]
 pub(crate) struct Verdict<'v> {
     pub scope: Scope<'v>,
     pub survey: &'v Survey,
     pub plan: &'v Plan,
     pub version: Version,
+    pub gained: &'v Gained,
 }
 
 impl Verdict<'_> {
@@ -92,22 +99,23 @@ impl Verdict<'_> {
         failure.diagnostic.clone().state(format!("{state}; {fleet}")).hint(hint)
     }
 
+    fn gained(&self, version: Version) -> usize {
+        self.gained.get(&version).copied().unwrap_or(0)
+    }
+
     /// `41 tenants have V42; 212 do not; nobody has V43`.
     pub fn fleet(&self, result: &StepResult) -> String {
         let version = self.version;
         let before = self.survey.positions().filter(|(_, p)| p.applied.contains(&version)).count();
-        let have = before + result.tally.applied;
+        let have = before + self.gained(version) + result.tally.applied;
         let lack = self.survey.positions().count().saturating_sub(have);
-        let verb = if have == 1 { "has" } else { "have" };
-        let mut said = format!(
-            "{} {verb} V{version}; {lack} {}",
-            count(have, "tenant"),
-            if lack == 1 { "does not" } else { "do not" }
-        );
+        let mut said =
+            format!("{} V{version}; {lack} {}", have_it(have), if lack == 1 { "does not" } else { "do not" });
         if let Some(next) = self.plan.steps().iter().find(|step| **step > version) {
             let beyond = self.survey.positions().filter(|(_, p)| p.applied.contains(next)).count();
-            said.push_str(&match beyond {
+            said.push_str(&match beyond + self.gained(*next) {
                 0 => format!("; nobody has V{next}"),
+                1.. if self.gained(*next) > 0 => format!("; {} V{next}", have_it(beyond + self.gained(*next))),
                 1 => format!("; 1 had V{next} before, and nobody else has it"),
                 n => format!("; {n} had V{next} before, and nobody else has it"),
             });
@@ -118,6 +126,11 @@ impl Verdict<'_> {
         }
         said
     }
+}
+
+/// `1 tenant has`, `2 tenants have`.
+fn have_it(tenants: usize) -> String {
+    format!("{} {}", count(tenants, "tenant"), if tenants == 1 { "has" } else { "have" })
 }
 
 fn urgency(failure: &Failure) -> u8 {

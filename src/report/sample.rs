@@ -78,7 +78,7 @@ impl Sample {
             findings: Vec::new(),
             last: applied.last().map(|version| attempt(version.0, AttemptOutcome::Applied)),
             unfinished: None,
-            tables: Tables { history: Some(Width::Int4), journal: Some(crate::engine::JournalFormat::Three) },
+            tables: Tables { history: Some(Width::Int4), journal: Some(crate::engine::JournalFormat::Four) },
             server_version: Arc::from("15.8"),
             read_only: None,
             folds_case: false,
@@ -106,6 +106,12 @@ impl Sample {
     pub fn quarantined(mut self, tenant: usize, reason: &str) -> Self {
         self.fleet.tenants[tenant].quarantined = Some(reason.into());
         self.found(tenant, Found::Quarantined(reason.into()))
+    }
+
+    /// Leaves a tenant out that is being made.
+    pub fn provisioning(mut self, tenant: usize) -> Self {
+        self.fleet.tenants[tenant].provisioning = true;
+        self.found(tenant, Found::Provisioning)
     }
 
     pub fn scope(&self) -> Scope<'_> {
@@ -244,6 +250,7 @@ pub(super) fn attempt(version: i64, outcome: AttemptOutcome) -> Attempt {
         fingerprint: None,
         accepted: None,
         trace: None,
+        skipped: Vec::new(),
     }
 }
 

@@ -342,7 +342,13 @@ fn line(event: &Event) -> String {
         Event::TenantSettled { tenant, version, statement_no, mark, .. } => {
             format!("t{} V{version} statement {statement_no}: {}", tenant.0, mark.as_str())
         }
-        Event::StepStarted { version, tenants, .. } => format!("step V{version}, {tenants} tenants"),
+        Event::StepStarted { version, tenants, wave, .. } => {
+            let wave = wave.as_ref().map_or_else(String::new, |wave| format!(", wave {wave}"));
+            format!("step V{version}{wave}, {tenants} tenants")
+        }
+        Event::GateWaiting { version, wave, condition } => format!("V{version} after {wave}: {condition} …"),
+        Event::GatePassed { version, wave, condition, .. } => format!("V{version} after {wave}: {condition} passed"),
+        Event::GateShut { version, wave, condition, .. } => format!("V{version} after {wave}: {condition} not passed"),
         Event::TenantStarted { tenant, version } => format!("t{} V{version} …", tenant.0),
         Event::TenantRetried { tenant, version, attempt, .. } => format!("t{} V{version} retry {attempt}", tenant.0),
         Event::TenantApplied { tenant, version, applied } => {

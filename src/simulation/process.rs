@@ -13,7 +13,7 @@ use tokio::time::sleep;
 use crate::changeset::{Changelog, Version};
 use crate::engine::{RunIdentity, Server, Servers};
 use crate::history::OutOfOrder;
-use crate::lockstep::{self, Ending, Event, Scope, Signal, Stop, UpOptions};
+use crate::lockstep::{self, Ending, Event, NoGates, Scope, Signal, Stop, UpOptions};
 use crate::tenant::{Fleet, TenantId, Verify};
 
 use super::runs::RunView;
@@ -108,7 +108,7 @@ impl Process {
         sleep(self.starts_after).await;
         let dead = Arc::new(AtomicBool::new(false));
         let servers = self.servers(&world, &dead);
-        let meant = self.selection.iter().filter(|id| self.fleet.tenants[id.0].quarantined.is_none());
+        let meant = self.selection.iter().filter(|id| self.fleet.tenants[id.0].is_active());
         let scope: BTreeSet<usize> = meant.map(|id| id.0).collect();
         let view = RunView::new(self.fleet.clone(), self.changelog.clone(), scope);
         let view = RunView { target: self.target, verify: self.verify, ..view };
@@ -120,6 +120,7 @@ impl Process {
             lock_wait: self.lock_wait,
             out_of_order: self.out_of_order,
             verify: self.verify,
+            gates: Arc::new(NoGates),
         };
         let stopping = self.stops.map(|stops| tokio::spawn(stopper(world.clone(), self.id, stop.clone(), stops)));
         let told = world.clone();

@@ -288,7 +288,7 @@ fn reading(world: &mut World, tenant: usize) -> Reading {
     Reading {
         tables: Tables {
             history: (!state.rows.is_empty()).then_some(Width::Int4),
-            journal: state.last.as_ref().map(|_| JournalFormat::Three),
+            journal: state.last.as_ref().map(|_| JournalFormat::Four),
         },
         rows: state.rows.clone(),
         last: state.last.clone(),

@@ -173,7 +173,12 @@ pub(super) fn attempt(row: &JournalRow<'_>, trace: Option<String>) -> Attempt {
         fingerprint: row.fingerprint.map(str::to_owned),
         accepted: row.accepted.map(str::to_owned),
         trace: trace.filter(|_| row.outcome == AttemptOutcome::Started),
+        skipped: row.skipped.as_deref().map(skipped).unwrap_or_default(),
     }
+}
+
+fn skipped(versions: &str) -> Vec<crate::changeset::Version> {
+    versions.split(',').filter_map(|version| version.parse().ok().map(crate::changeset::Version)).collect()
 }
 
 /// Makes a history row.

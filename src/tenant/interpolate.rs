@@ -118,6 +118,9 @@ pub(super) fn fill<'v>(
     let mut filling = Filling { written, value: String::with_capacity(written.len()), parts: Vec::new(), done: 0 };
     let mut mistakes = Vec::new();
     for (at, reference) in references {
+        if later && at.start >= secret.end {
+            filling.literal(secret.end, kind);
+        }
         if later && secret.contains(&at.start) {
             match reference.part(env, folder) {
                 Ok(part) => filling.part(at, part, &secret, kind),
@@ -174,8 +177,8 @@ impl Filling<'_> {
 
     /// Adds what the file itself says of the password, up to there.
     fn literal(&mut self, end: usize, kind: Kind) {
-        let written = &self.written[self.done..end];
-        self.done = end;
+        let written = self.written.get(self.done..end).unwrap_or_default();
+        self.done = self.done.max(end);
         let text = match kind {
             Kind::Url => percent_decode_str(written).decode_utf8_lossy(),
             _ => Cow::Borrowed(written),
@@ -418,6 +421,7 @@ mod tests {
             ("mysql://${A}:x%40${cmd:a}%2Fy@h", "mysql://a:later@h", "x@|cmd:a|/y"),
             ("mysql://u:${PW}${cmd:a}@h", "mysql://u:later@h", "p@|cmd:a"),
             ("postgres://u:${PW}@h/d", "postgres://u:p%40@h/d", ""),
+            ("postgres://u:x${cmd:a}@${A}/${PW}?x=${A}", "postgres://u:later@a/p@?x=a", "x|cmd:a"),
         ] {
             assert_eq!(later(written, Kind::Url), Ok((value.to_owned(), parts.to_owned())), "{written}");
         }

@@ -10,6 +10,7 @@ use super::credentials::Credentials;
 use super::interpolate::{Environment, shown};
 use super::locate::Path;
 use super::mistakes::Mistakes;
+use super::rollout::{self, OwnWave, Rollout};
 use super::servers::{Definition, Servers};
 use super::settings::Settings;
 use super::tree::Value;
@@ -117,17 +118,22 @@ pub fn parse(config: &FilePath, text: &str, env: &dyn Environment) -> Result<Fle
     let (mut tree, mut loader) = begin(config, text, env)?;
     yaml::merge(&mut tree, &mut loader.walk.mistakes);
     let fleet = loader.fleet(&tree);
-    let Loader { walk, servers, defaults, .. } = loader;
+    let Loader { walk, servers, defaults, rollout, .. } = loader;
     match fleet {
-        Some(Top { migrations, verify, drift, tenants }) if walk.mistakes.count() == 0 => Ok(Fleet {
-            config: config.to_owned(),
-            migrations: folder_of(config).join(migrations.as_deref().unwrap_or(MIGRATIONS)),
-            servers: servers.finish(&defaults),
-            tenants,
-            drift,
-            verify,
-            ..Fleet::default()
-        }),
+        Some(Top { migrations, verify, drift, tenants }) if walk.mistakes.count() == 0 => {
+            let mut fleet = Fleet {
+                config: config.to_owned(),
+                migrations: folder_of(config).join(migrations.as_deref().unwrap_or(MIGRATIONS)),
+                servers: servers.finish(&defaults),
+                tenants,
+                drift,
+                verify,
+                rollout,
+                ..Fleet::default()
+            };
+            fleet.assign_waves();
+            Ok(fleet)
+        }
         _ => Err(walk.mistakes.into_diagnostics()),
     }
 }
@@ -148,6 +154,7 @@ fn begin<'t>(
         servers: Servers::default(),
         named: HashMap::new(),
         claims: Claims::default(),
+        rollout: Rollout::default(),
         credentials: Credentials::default(),
     };
     Ok((tree, loader))
@@ -163,6 +170,7 @@ pub(super) struct Loader<'t> {
     /// The servers by name; `None` for one whose definition is wrong.
     pub(super) named: HashMap<String, Option<Rc<Definition>>>,
     pub(super) claims: Claims,
+    pub(super) rollout: Rollout,
     pub(super) credentials: Credentials,
 }
 
@@ -206,6 +214,9 @@ impl Loader<'_> {
         let top = self.walk.fields(tree, Path::ROOT, "tenants.yaml", &TOP_KEYS)?;
         let migrations = top.get("migrations").and_then(|(value, at)| self.migrations(value, at));
         let verify = top.get("verify").map(|(value, at)| self.verify(value, at)).unwrap_or_default();
+        if let Some((value, at)) = top.get("rollout") {
+            self.rollout = rollout::read(&mut self.walk, value, at);
+        }
         let (drift, rule_labels) = top.get("drift").map(|(value, at)| self.drift(value, at)).unwrap_or_default();
         if let Some((value, at)) = top.get("defaults")
             && let Some(fields) = self.walk.fields(value, at, "`defaults`", &DEFAULT_KEYS)
@@ -233,6 +244,10 @@ impl Loader<'_> {
         // The labels of a tenant that was not understood are not known.
         if let (Some((value, at)), true) = (top.get("drift"), tenants.len() == listed) {
             self.check_rule_labels(value, at, &rule_labels, &tenants);
+        }
+        // Tenants of a source are not known yet, nor which waves they name.
+        if let (Some((value, at)), None, true) = (top.get("rollout"), top.get("sources"), tenants.len() == listed) {
+            self.check_waves(value, at, &tenants);
         }
         Some(Top { migrations, verify, drift, tenants })
     }

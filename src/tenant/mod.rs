@@ -43,8 +43,10 @@ pub use load::{load, migrations_folder, parse};
 pub use outward::{Outward, mysql_mode};
 pub use password::{Given, Late, NoPassword, Password};
 pub use password_file::{Asker, PasswordFile};
-pub use rollout::{OnFailure, Rollout, RolloutOrder, Wave, WaveCheck, WaveId};
-pub use select::{REST, Selection};
+pub use rollout::{
+    CHECK_TIMEOUT, Check, OnFailure, REST, Rollout, RolloutOrder, Share, Takes, Wave, WaveCheck, WaveId,
+};
+pub use select::Selection;
 pub use session::SessionSettings;
 pub use sources::{Origin, Source, SourceKind};
 pub use vars::Vars;
@@ -67,7 +69,7 @@ pub struct Fleet {
     pub migrations: PathBuf,
     /// The servers, in order of first mention.
     pub servers: Vec<Server>,
-    /// The tenants, in the file's order, quarantined ones too.
+    /// The tenants, in the file's order, those that are left out too.
     pub tenants: Vec<Tenant>,
     /// What counts as schema drift.
     pub drift: DriftSettings,
@@ -196,6 +198,8 @@ pub struct Tenant {
     pub provisioning: bool,
     /// In which wave changesets reach it.
     pub wave: WaveId,
+    /// The wave that it names itself, by the key `wave`.
+    pub own_wave: Option<WaveId>,
     /// What changesets that are templates may ask for; tenants with the same ones share them.
     pub vars: Arc<Vars>,
     /// What its sessions begin with; tenants with the same share it.
@@ -206,7 +210,29 @@ pub struct Tenant {
     pub limits: Limits,
 }
 
+/// Why a tenant is passed over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LeftOut {
+    /// It is left out on purpose; the reason.
+    Quarantined(String),
+    /// It is being made.
+    Provisioning,
+}
+
 impl Tenant {
+    /// Returns why the tenant is passed over, if it is.
+    pub fn left_out(&self) -> Option<LeftOut> {
+        match &self.quarantined {
+            Some(reason) => Some(LeftOut::Quarantined(reason.clone())),
+            None => self.provisioning.then_some(LeftOut::Provisioning),
+        }
+    }
+
+    /// Whether the tenant gets changesets and is compared with the others.
+    pub fn is_active(&self) -> bool {
+        self.quarantined.is_none() && !self.provisioning
+    }
+
     /// Makes a tenant of which only its place is known: no user, nothing set.
     pub fn new(id: TenantId, name: impl Into<String>, server: ServerId, datasource: Datasource) -> Self {
         Self {
@@ -220,6 +246,7 @@ impl Tenant {
             quarantined: None,
             provisioning: false,
             wave: WaveId::default(),
+            own_wave: None,
             vars: Arc::default(),
             session: Arc::default(),
             create: None,

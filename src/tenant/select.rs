@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use globset::{GlobBuilder, GlobMatcher};
 
 use super::suggest::did_you_mean;
-use super::{Fleet, Tenant, TenantId};
+use super::{Fleet, REST, Tenant, TenantId};
 use crate::error::{Code, Diagnostic, Result};
 
 /// What the command line asks for. Empty means all tenants.
@@ -25,9 +25,6 @@ pub struct Selection {
     pub exclude: Vec<String>,
 }
 
-/// What the part of the fleet is called that is in no named wave.
-pub const REST: &str = "rest";
-
 impl Selection {
     /// Returns the selection of one name.
     pub fn of_one(name: &str) -> Self {
@@ -36,7 +33,7 @@ impl Selection {
 }
 
 impl Fleet {
-    /// Returns the tenants that match, in the file's order, quarantined ones too.
+    /// Returns the tenants that match, in the file's order, those that are left out too.
     ///
     /// A glob that is a tenant's exact name means that tenant alone, whatever characters it holds, and so does an
     /// expression that is a label.
@@ -79,7 +76,7 @@ impl Fleet {
 
     /// Returns the name of the wave in which changesets reach a tenant.
     pub fn wave_name(&self, tenant: &Tenant) -> &str {
-        self.rollout.waves.get(tenant.wave.0).map_or(REST, |wave| &wave.name)
+        self.rollout.name(tenant.wave)
     }
 }
 

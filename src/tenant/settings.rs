@@ -153,6 +153,13 @@ impl Settings {
                 refuse(key, "a file has no connection to encrypt: remove it");
             }
         }
+        Self::fit_what_is_inherited(walk, fields, engine);
+    }
+
+    /// Refuses what an engine has not, of the keys that a tenant may have whatever way it is reached.
+    pub(super) fn fit_what_is_inherited(walk: &mut Walk<'_>, fields: &Fields<'_>, engine: EngineKind) {
+        session::fit(walk, fields, engine);
+        create::fit(walk, fields, engine);
     }
 
     /// Returns these settings, and where they are silent those of `base`. Labels add up.

@@ -8,6 +8,7 @@ use super::interpolate::{Text, shown};
 use super::load::{Loader, Source, Way};
 use super::locate::Path;
 use super::names::{self, Refusal};
+use super::rollout::OwnWave;
 use super::servers::Definition;
 use super::settings::{Settings, TLS_KEYS};
 use super::suggest::did_you_mean;
@@ -76,6 +77,8 @@ impl Loader<'_> {
         // In words only where there is something to say.
         let who = Who { written: name.as_ref().map(Text::written), index };
         let quarantined = self.quarantined(&fields);
+        let own_wave = self.own_wave(&fields);
+        let provisioning = self.provisioning(&fields);
         let found = match (fields.get("server"), fields.get("url")) {
             (Some((_, at)), Some(_)) => {
                 let hint = "keep `url` alone, or `server` with `database`";
@@ -97,9 +100,11 @@ impl Loader<'_> {
             limits: found.settings.limits(),
             labels: self.claims.shared(found.settings.labels),
             quarantined,
+            own_wave,
+            provisioning,
             vars: found.settings.vars,
             session: found.settings.session,
-            create: found.settings.create,
+            create: found.settings.create.filter(|create| !create.refused),
             ..Tenant::new(TenantId(index), name?.into_value(), found.definition.id, found.datasource)
         })
     }
@@ -132,6 +137,20 @@ impl Loader<'_> {
         let shown = Some(name.shown()).filter(|shown| !shown.is_empty()).map(|shown| format!(" `{shown}`"));
         let message = format!("{what}{} {}", shown.unwrap_or_default(), refusal.why);
         self.walk.wrong(Code::BAD_NAME, at, message, refusal.hint);
+    }
+
+    /// Reads `state:`.
+    fn provisioning(&mut self, fields: &Fields<'_>) -> bool {
+        let Some((value, at)) = fields.get("state") else { return false };
+        match self.walk.text(value, at, "state").as_ref().map(Text::value) {
+            Some("provisioning") => return true,
+            Some("active") | None => {}
+            Some(_) => {
+                let hint = "the states are active and provisioning; who is left out has `quarantined: \"the reason\"`";
+                self.walk.wrong(Code::BAD_VALUE, at, "this is no state of a tenant", hint);
+            }
+        }
+        false
     }
 
     fn quarantined(&mut self, fields: &Fields<'_>) -> Option<String> {
@@ -181,6 +200,7 @@ impl Loader<'_> {
             return None;
         };
         let definition = definition?;
+        Settings::fit_what_is_inherited(&mut self.walk, fields, definition.engine);
         let (value, database_at) = database?;
         let database = self.walk.text(value, database_at, "database")?;
         let schema = self.schema(fields, definition.engine, who);

@@ -1,10 +1,10 @@
-//! The journal that a tenant has, pinned on every engine: format 3.
+//! The journal that a tenant has, pinned on every engine: format 4.
 
 use crate::support::fleet::Place;
 use crate::support::{Fleet, mariadb, postgres};
 
 /// The columns in their order. Programs read them: a change is a new format.
-const COLUMNS: [&str; 22] = [
+const COLUMNS: [&str; 24] = [
     "id",
     "format",
     "run_id",
@@ -27,6 +27,8 @@ const COLUMNS: [&str; 22] = [
     "accepted",
     "snapshot",
     "trace",
+    "skipped",
+    "fleet",
 ];
 
 fn one_of_each() -> Fleet {
@@ -43,7 +45,7 @@ fn cells(fleet: &Fleet, tenant: &str, sql: &str) -> Vec<String> {
 }
 
 #[test]
-fn the_columns_of_the_journal_are_those_of_format_3_on_every_engine() {
+fn the_columns_of_the_journal_are_those_of_format_4_on_every_engine() {
     let fleet = one_of_each();
     for tenant in ["pg", "maria", "lite"] {
         let columns = match fleet.place(tenant) {
@@ -68,11 +70,11 @@ fn an_applied_changeset_leaves_these_rows() {
                FROM mtmigrate_journal ORDER BY id";
     let checksum = "2521904705263802484";
     for tenant in ["pg", "maria", "lite"] {
-        let applied = format!("3|up|7|two|{checksum}|applied|NULL|NULL|NULL|NULL|NULL");
+        let applied = format!("4|up|7|two|{checksum}|applied|NULL|NULL|NULL|NULL|NULL");
         let expected = match tenant {
             "maria" => vec![
-                format!("3|up|7|two|{checksum}|started|1|2|d1fba762150c532c|NULL|1 c3d24a2832fc2928 things 0 +table a"),
-                format!("3|up|7|two|{checksum}|started|2|2|c3d24a2832fc2928|NULL|1 9fa88f6e6f9aac33 things 0 +table b"),
+                format!("4|up|7|two|{checksum}|started|1|2|d1fba762150c532c|NULL|1 c3d24a2832fc2928 things 0 +table a"),
+                format!("4|up|7|two|{checksum}|started|2|2|c3d24a2832fc2928|NULL|1 9fa88f6e6f9aac33 things 0 +table b"),
                 applied,
             ],
             _ => vec![applied],
@@ -132,27 +134,34 @@ const SQLITE: &str = r#"["table",null,"a",[]]
 
 /// As an older mtmigrate left it: read as it is, and given what it lacks with the next row.
 #[test]
-fn a_journal_of_format_2_is_read_and_brought_to_format_3() {
-    let mut fleet = one_of_each();
-    for tenant in ["pg", "maria", "lite"] {
-        fleet.execute(
-            tenant,
-            "ALTER TABLE mtmigrate_journal DROP COLUMN trace; UPDATE mtmigrate_journal SET format = 2",
+fn a_journal_of_an_older_format_is_read_and_brought_to_format_4() {
+    let added: [(u8, &[&str]); 3] = [
+        (1, &["fingerprint", "accepted", "snapshot", "trace", "skipped", "fleet"]),
+        (2, &["trace", "skipped", "fleet"]),
+        (3, &["skipped", "fleet"]),
+    ];
+    for (format, lacking) in added {
+        let mut fleet = one_of_each();
+        for tenant in ["pg", "maria", "lite"] {
+            let dropped = lacking.iter().map(|column| format!("ALTER TABLE mtmigrate_journal DROP COLUMN {column};"));
+            let sql = dropped.collect::<String>() + &format!("UPDATE mtmigrate_journal SET format = {format}");
+            fleet.execute(tenant, &sql);
+        }
+        let before = fleet.dumps();
+        for reads in [&["status"][..], &["history"], &["plan"], &["drift"]] {
+            fleet.run(reads).expect(0);
+        }
+        assert_eq!(fleet.dumps(), before, "format {format}");
+        fleet.changeset(
+            "V8__more.sql",
+            "-- mtmigrate: no-transaction\nCREATE TABLE c (x int);\nINSERT INTO c VALUES (1);\n",
         );
-    }
-    let before = fleet.dumps();
-    for reads in [&["status"][..], &["history"], &["plan"], &["drift"]] {
-        fleet.run(reads).expect(0);
-    }
-    assert_eq!(fleet.dumps(), before);
-    fleet.changeset(
-        "V8__more.sql",
-        "-- mtmigrate: no-transaction\nCREATE TABLE c (x int);\nINSERT INTO c VALUES (1);\n",
-    );
-    fleet.run(&["up"]).expect(0);
-    let rows = "SELECT min(format), max(format), count(trace) > 1 FROM mtmigrate_journal";
-    for tenant in ["pg", "maria", "lite"] {
-        let found = cells(&fleet, tenant, rows);
-        assert!(["2|3|1", "2|3|t"].contains(&found[0].as_str()), "{tenant}: {found:?}");
+        fleet.run(&["up"]).expect(0);
+        let rows = "SELECT min(format), max(format), count(trace) > 1, count(skipped) FROM mtmigrate_journal";
+        for tenant in ["pg", "maria", "lite"] {
+            let found = cells(&fleet, tenant, rows);
+            let expected = [format!("{format}|4|1|0"), format!("{format}|4|t|0")];
+            assert!(expected.contains(&found[0]), "{tenant}: {found:?}");
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use crate::error::plain;
 use crate::lockstep::barrier::Tally;
 
 /// How many characters the bar has.
@@ -10,6 +11,7 @@ const BAR: usize = 20;
 /// One step as far as it has come.
 pub(super) struct Step {
     title: String,
+    wave: Option<String>,
     pub step_no: usize,
     pub steps: usize,
     tenants: usize,
@@ -24,9 +26,27 @@ pub(super) struct Step {
 
 impl Step {
     /// Starts the step with this number of how many.
-    pub fn new(title: &str, (step_no, steps): (usize, usize), tenants: usize, now: Instant) -> Self {
-        let title = title.to_owned();
-        Self { title, step_no, steps, tenants, applied: 0, failed: 0, in_flight: 0, alike: None, since: now, told: now }
+    pub fn new(
+        title: &str,
+        wave: Option<&str>,
+        (step_no, steps): (usize, usize),
+        tenants: usize,
+        now: Instant,
+    ) -> Self {
+        let (title, wave) = (title.to_owned(), wave.map(plain));
+        Self {
+            title,
+            wave,
+            step_no,
+            steps,
+            tenants,
+            applied: 0,
+            failed: 0,
+            in_flight: 0,
+            alike: None,
+            since: now,
+            told: now,
+        }
     }
 
     /// Counts a tenant in.
@@ -65,7 +85,11 @@ impl Step {
     }
 
     fn head(&self) -> String {
-        format!("{}  step {} of {}", self.title, self.step_no, self.steps)
+        let head = format!("{}  step {} of {}", self.title, self.step_no, self.steps);
+        match &self.wave {
+            Some(wave) => format!("{head}  wave {wave}"),
+            None => head,
+        }
     }
 
     /// Returns the line that is rewritten.

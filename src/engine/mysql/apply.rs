@@ -17,7 +17,7 @@ use crate::sql::{Dialect, SqlMode, Statement, dialect_after, split, trace};
 use super::entry::{self, Entry};
 use super::link::{ANSWER_LIMIT, Cells, Greeting, Sets, Trouble};
 use super::steps::{MySqlSteps, Settled};
-use super::{Leased, MySqlServer, NoSession, fault, lock, probe, read, sql};
+use super::{Leased, MySqlServer, NoSession, fault, lock, opening, probe, read, sql};
 
 /// What the intents add to a statement's message, at most, in bytes, but for the probes of a short statement.
 const INTENT_ROOM: usize = 16384;
@@ -63,9 +63,17 @@ async fn carefully(
 ) -> Outcome {
     let database = order.tenant.datasource.database();
     let work = sql::begin_work(database, &order.limits, order.tables.journal);
-    let opening = format!("{}; {work}", sql::enter(database, &order.limits));
-    let (mut lease, mut sets) = match server.session_on(lease, &order.tenant.access, (&opening, ANSWER_LIMIT)).await {
+    let first = opening::statements(&order.tenant.session);
+    let entry = format!("{}; {work}", sql::enter(database, &order.limits, &first));
+    let (mut lease, mut sets) = match server.session_on(lease, &order.tenant.access, (&entry, ANSWER_LIMIT)).await {
         Ok(opened) => opened,
+        Err(NoSession::Trouble(Trouble::Refused { done, error }))
+            if (opening::BEFORE..opening::BEFORE + first.len()).contains(&done) =>
+        {
+            let diagnostic = opening::refused(order, &error);
+            return lost
+                .unwrap_or_else(|| Outcome::Failed(before(order, began, Fault::Refused { diagnostic, retry: false })));
+        }
         Err(none) => {
             return lost.unwrap_or_else(|| Outcome::Failed(before(order, began, unopened(server, order, none))));
         }
@@ -174,7 +182,8 @@ pub(super) async fn fate(server: &MySqlServer, begun: &Begun<'_>) -> Result<Fate
 pub(super) async fn record(server: &MySqlServer, record: &Record<'_>) -> Result<Resume, Diagnostic> {
     let (tenant, database) = (record.tenant, record.tenant.datasource.database());
     // Until this session is reset nobody begins there: a row that arrives late never speaks of another run's progress.
-    let opening = format!("{}; SELECT GET_LOCK({}, 0)", sql::enter(database, &tenant.limits), sql::work_lock(database));
+    let opening =
+        format!("{}; SELECT GET_LOCK({}, 0)", sql::enter(database, &tenant.limits, &[]), sql::work_lock(database));
     let opened = server.session(&tenant.access, &opening).await;
     let (mut lease, mut sets) = opened.map_err(|none| server.unopened(none, tenant))?;
     let taken = sets.pop().unwrap_or_default().into_iter().flatten().next().flatten();

@@ -36,8 +36,8 @@ impl Entry {
         let database = order.tenant.datasource.database();
         let tables = order.tables;
         let ready_made = tables.history.is_none_or(|width| width == order.width)
-            && tables.journal.is_none_or(|format| format == JournalFormat::Three);
-        if order.resume.is_some() || !ready_made {
+            && tables.journal.is_none_or(|format| format == JournalFormat::Four);
+        if order.resume.is_some() || !ready_made || !order.tenant.session.is_bare() {
             return None;
         }
         let (lock, settings) = (sql::work_lock(database), sql::settings(&order.limits));

@@ -16,6 +16,7 @@ use crate::engine::question::take;
 use crate::tenant::Access;
 
 use super::fault;
+use super::opening::SET_ROLE;
 use super::watch::Watch;
 
 /// The longest wait for the server to see the end of a connection.
@@ -36,7 +37,7 @@ pub(super) struct Link {
     midway: bool,
     /// Who looks whether the server still works on what it was sent; nobody for the run lock's connection.
     watch: Option<(Arc<Watch>, Arc<Access>)>,
-    /// Whether a text may have taken a role, which no reset takes away (MariaDB 10.11).
+    /// Whether it may have taken a role, for a text or by it, which no reset takes away (MariaDB 10.11).
     may_have_role: bool,
     standing: Standing,
 }
@@ -162,6 +163,7 @@ impl Link {
     /// # Errors
     /// [`Trouble`]; after `limit` without an answer the connection counts as lost.
     pub async fn ask(&mut self, message: &str, limit: Duration) -> Result<Sets, Trouble> {
+        self.may_have_role = self.may_have_role || message.contains(SET_ROLE);
         let mut sets = Sets::new();
         let asked = self.converse(message, |done, row| {
             sets.resize_with(sets.len().max(done + 1), Vec::new);

@@ -8,6 +8,7 @@ mod apply;
 mod asking;
 mod catalog;
 mod connect;
+mod create;
 mod describe;
 mod entry;
 mod examine;
@@ -20,6 +21,7 @@ mod link;
 mod lock;
 mod made;
 mod message;
+mod opening;
 mod own_name;
 mod probe;
 mod programs;
@@ -45,8 +47,8 @@ use crate::tenant::{self, Access, Tenant};
 
 use super::pool::{Close, Lease, Pool};
 use super::{
-    Acceptance, Answer, Begun, Examined, Fate, Gauge, Keep, LockAttempt, Order, Outcome, Reading, Record, Resume,
-    RunIdentity, Server,
+    Acceptance, Answer, Begun, Creation, Examined, Fate, Gauge, Keep, LockAttempt, Made, Order, Outcome, Reading,
+    Record, Resume, RunIdentity, Server,
 };
 
 use connect::Connector;
@@ -154,6 +156,10 @@ impl Server for MySqlServer {
 
     fn ask<'a>(&'a self, tenant: &'a Tenant, question: &'a str, limit: usize) -> BoxFuture<'a, Result<Answer>> {
         question::ask(self, tenant, question, limit).boxed()
+    }
+
+    fn create<'a>(&'a self, creation: Creation<'a>) -> BoxFuture<'a, Result<Made>> {
+        async move { create::create(self, &creation).await }.boxed()
     }
 
     fn examine<'a>(&'a self, tenants: &'a [&'a Tenant]) -> BoxFuture<'a, Vec<Result<Examined>>> {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::changeset::Width;
-use crate::engine::tables::{HISTORY, JOURNAL, JOURNAL_ADDED, TRACE, attempt, journal_format};
+use crate::engine::tables::{HISTORY, JOURNAL, TELLING, attempt, journal_format};
 use crate::engine::{JournalFormat, Reading, Tables};
 use crate::error::{Code, Diagnostic, Result};
 use crate::history::{Attempt, Row};
@@ -66,8 +66,8 @@ pub(super) async fn attempts(server: &MySqlServer, tenant: &Tenant, limit: u32) 
     let database = tenant.datasource.database();
     let (mut lease, _) = server.session(&tenant.access, &open()).await.map_err(|none| server.unopened(none, tenant))?;
     let question = |format| sql::select_journal(database, format, 0, limit);
-    let mut asked = lease.ask(&question(JournalFormat::Three), ANSWER_LIMIT).await;
-    for older in [JournalFormat::Two, JournalFormat::One] {
+    let mut asked = lease.ask(&question(JournalFormat::Four), ANSWER_LIMIT).await;
+    for older in [JournalFormat::Three, JournalFormat::Two, JournalFormat::One] {
         if matches!(&asked, Err(Trouble::Refused { error, .. }) if error.code == fault::NO_COLUMN) {
             asked = lease.ask(&question(older), ANSWER_LIMIT).await;
         }
@@ -155,11 +155,11 @@ fn questions(tenants: &[&Tenant]) -> String {
          SELECT SCHEMA_NAME FROM information_schema.SCHEMATA WHERE {}; \
          SELECT TABLE_SCHEMA, TABLE_NAME, COLUMN_NAME, DATA_TYPE FROM information_schema.COLUMNS \
          WHERE {} AND TABLE_NAME IN ({}) \
-         AND (ORDINAL_POSITION = 1 OR COLUMN_NAME IN ('version', '{}', '{TRACE}'))",
+         AND (ORDINAL_POSITION = 1 OR COLUMN_NAME IN ('version', '{}'))",
         among("SCHEMA_NAME"),
         among("TABLE_SCHEMA"),
         sql::literals([HISTORY, JOURNAL]),
-        JOURNAL_ADDED[0]
+        TELLING.join("', '")
     )
 }
 

@@ -11,8 +11,8 @@ use siphasher::sip128::{Hasher128, SipHasher13};
 
 use crate::changeset::{Version, Width};
 use crate::engine::tables::{
-    HISTORY, JOURNAL, JOURNAL_ADDED, JOURNAL_COLUMNS, JOURNAL_FORMAT, JournalRow, SNAPSHOT, TRACE, applied_on_now,
-    lacking, version_type,
+    FLEET, HISTORY, JOURNAL, JOURNAL_ADDED, JOURNAL_COLUMNS, JOURNAL_FORMAT, JournalRow, SKIPPED, SNAPSHOT, TRACE,
+    applied_on_now, lacking, version_type,
 };
 use crate::engine::{JournalFormat, RunIdentity};
 use crate::history::AttemptOutcome;
@@ -94,11 +94,12 @@ pub(super) fn settings(limits: &Limits) -> String {
     )
 }
 
-/// Enters the tenant's database with an order's settings; answers in its last result with the current database,
-/// `sql_mode`, `max_allowed_packet`, the server's clock and whether statements commit by themselves.
-pub(super) fn enter(database: &str, limits: &Limits) -> String {
+/// Enters the tenant's database with an order's settings, then makes these statements; answers in its last result with the
+/// current database, `sql_mode`, `max_allowed_packet`, the server's clock and whether statements commit by themselves.
+pub(super) fn enter(database: &str, limits: &Limits, opening: &[String]) -> String {
+    let opening: String = opening.iter().map(|statement| format!("{statement}; ")).collect();
     format!(
-        "USE {}; SET {}; SELECT DATABASE(), @@sql_mode, @@max_allowed_packet, UTC_TIMESTAMP(6), @@autocommit",
+        "USE {}; SET {}; {opening}SELECT DATABASE(), @@sql_mode, @@max_allowed_packet, UTC_TIMESTAMP(6), @@autocommit",
         name(database),
         settings(limits)
     )
@@ -245,8 +246,8 @@ fn journal_type(column: &str) -> &'static str {
         "version" | "duration_ms" => "BIGINT NOT NULL",
         "statement_no" | "statements" => "INT UNSIGNED NULL",
         "started_at" | "finished_at" => "DATETIME(6) NOT NULL",
-        "prefix" | "fingerprint" => "VARCHAR(255) NULL",
-        "accepted" | SNAPSHOT | TRACE => "LONGTEXT NULL",
+        "prefix" | "fingerprint" | FLEET => "VARCHAR(255) NULL",
+        "accepted" | SNAPSHOT | TRACE | SKIPPED => "LONGTEXT NULL",
         "error" => "TEXT NULL",
         _ => "VARCHAR(255) NOT NULL",
     }
@@ -288,7 +289,7 @@ pub(super) fn insert_journal_if(database: &str, row: &JournalRow<'_>, began: &st
     const NOW: &str = "UTC_TIMESTAMP(6)";
     let began = match row.outcome {
         AttemptOutcome::Started => NOW,
-        AttemptOutcome::Applied | AttemptOutcome::Failed | AttemptOutcome::Accepted => began,
+        _ => began,
     };
     let duration = match row.outcome {
         AttemptOutcome::Started => "0".to_owned(),
@@ -300,6 +301,8 @@ pub(super) fn insert_journal_if(database: &str, row: &JournalRow<'_>, began: &st
     let values = JOURNAL_COLUMNS.map(|column| match column {
         "fingerprint" => text(row.fingerprint),
         "accepted" => text(row.accepted),
+        SKIPPED => text(row.skipped.as_deref()),
+        FLEET => text(row.fleet()),
         TRACE => {
             row.trace.as_ref().map_or("NULL".to_owned(), |traced| probe::trace(database, traced, provided.is_absent))
         }
@@ -439,7 +442,7 @@ mod tests {
                 statement_timeout: Duration::from_millis(run_ms),
                 ..Limits::default()
             };
-            enter("d", &limits)
+            enter("d", &limits, &[])
         };
         assert!(enter(1, 0).contains(" lock_wait_timeout=1,"));
         assert!(enter(5001, 0).contains(" lock_wait_timeout=6,"));

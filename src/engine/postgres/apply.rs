@@ -1,6 +1,7 @@
 //! A transactional changeset on one tenant: one message, one implicit transaction, one round trip.
 //! <https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-FLOW-MULTI-STATEMENT>
 
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
@@ -16,6 +17,7 @@ use crate::history::AttemptOutcome;
 use crate::sql::{Dialect, EngineKind, only_makes, split};
 
 use super::fence::{self, FIRE_DEFERRED, Fence};
+use super::opening::{self, Lasting, opening};
 use super::session::{Answer, Key, Session};
 use super::sql::{
     OWN_PATH, OWN_ROLE, PG_CATALOG_ALONE, Settings, assert_history, count_statements, ident, insert_history,
@@ -47,6 +49,8 @@ struct Message {
     before: usize,
     /// Statements before the text.
     statements: usize,
+    /// Those of them that make the session the tenant's, from 0.
+    opening: Range<usize>,
     /// Whether the text may load a library.
     loads: bool,
 }
@@ -188,6 +192,8 @@ fn message(order: &Order<'_>, session: &Session, schema: &str, asynchronous: &st
         None => {}
     }
     sql.push_str(&insert_history(order, schema));
+    let opens = count_statements(&sql);
+    sql.push_str(&opening(order.tenant, schema, Lasting::Transaction));
     let (before, statements) = (sql.chars().count(), count_statements(&sql));
     let loads = fence.is_some() && fence::may_mention(&order.text.sql, "load '");
     sql.push_str(&order.text.sql);
@@ -205,7 +211,7 @@ fn message(order: &Order<'_>, session: &Session, schema: &str, asynchronous: &st
     if let Some(fence) = fence {
         sql.push_str(&fence.after());
     }
-    Message { sql, before, statements, loads }
+    Message { sql, before, statements, opening: opens..statements, loads }
 }
 
 /// The condition under which a failure is journalled: a message that arrives late must not come after what another run
@@ -328,6 +334,9 @@ impl Going<'_> {
             }
         }
         let (mut diagnostic, mut retry) = fault::refused(self.order, error);
+        if message.opening.contains(&answer.completed) {
+            (diagnostic, retry) = (opening::refused(self.order, schema, error), false);
+        }
         let (place, moment) = self.place(message, answer, error);
         if moment == Moment::Prepare && fault::is_race(error) {
             // refinery, which knows no run lock, makes the same table at this moment.

@@ -5,6 +5,7 @@
 
 mod again;
 mod apply;
+mod create;
 mod elsewhere;
 mod examine;
 mod fault;
@@ -14,6 +15,7 @@ mod greeting;
 mod groups;
 mod hosts;
 mod lock;
+mod opening;
 mod places;
 mod pooler;
 mod probe;
@@ -37,8 +39,8 @@ use tokio::time::timeout;
 
 use crate::engine::pool::{Lease, Pool};
 use crate::engine::{
-    Acceptance, Answer, Begun, Examined, Fate, Gauge, Keep, LockAttempt, Order, Outcome, Reading, Record, Resume,
-    RunIdentity, Server,
+    Acceptance, Answer, Begun, Creation, Examined, Fate, Gauge, Keep, LockAttempt, Made, Order, Outcome, Reading,
+    Record, Resume, RunIdentity, Server,
 };
 use crate::error::Result;
 use crate::history::Attempt;
@@ -222,6 +224,10 @@ impl Server for Postgres {
 
     fn ask<'a>(&'a self, tenant: &'a Tenant, question: &'a str, limit: usize) -> BoxFuture<'a, Result<Answer>> {
         question::ask(self, tenant, question, limit).boxed()
+    }
+
+    fn create<'a>(&'a self, creation: Creation<'a>) -> BoxFuture<'a, Result<Made>> {
+        async move { create::create(self, &creation).await }.boxed()
     }
 
     fn examine<'a>(&'a self, tenants: &'a [&'a Tenant]) -> BoxFuture<'a, Vec<Result<Examined>>> {

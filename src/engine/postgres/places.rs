@@ -1,7 +1,7 @@
 //! Where tenants live: which schema is a tenant's, whether it may be read, and what it has of our tables.
 
 use crate::changeset::Width;
-use crate::engine::tables::{self, HISTORY, JOURNAL, JOURNAL_ADDED, TRACE};
+use crate::engine::tables::{self, HISTORY, JOURNAL, TELLING};
 use crate::engine::{JournalFormat, Tables};
 use crate::error::{Code, Diagnostic, Result};
 use crate::tenant::Tenant;
@@ -127,11 +127,13 @@ pub(super) async fn journal_format(
 ) -> Result<Option<JournalFormat>, tokio_postgres::Error> {
     let found = session.ask(&format!("{PG_CATALOG_ALONE}{}", places_query(&[literal(schema)]))).await?;
     let cell = |i: usize| found.first().and_then(|row| row.get(i)?.as_deref());
-    Ok(format_of(cell(6), cell(7), cell(8)))
+    Ok(format_of(cell))
 }
 
-fn format_of(table: Option<&str>, added: Option<&str>, trace: Option<&str>) -> Option<JournalFormat> {
-    table.map(|_| tables::journal_format(|name| if name == TRACE { trace.is_some() } else { added.is_some() }))
+/// Tells the format by a row of [`places_query`]: the journal, then one of [`TELLING`] after the other.
+fn format_of<'c>(cell: impl Fn(usize) -> Option<&'c str>) -> Option<JournalFormat> {
+    let has = |name: &str| TELLING.iter().position(|column| *column == name).is_some_and(|at| cell(7 + at).is_some());
+    cell(6).map(|_| tables::journal_format(has))
 }
 
 /// One row for each schema, in order: does it exist, may it be used, and what has it of our tables.
@@ -142,20 +144,28 @@ fn places_query(names: &[String]) -> String {
              AND {alias}.relkind IN ('r', 'p', 'v', 'm', 'f')"
         )
     };
+    let telling = |alias: &str, column: &str| {
+        format!(
+            "LEFT JOIN pg_catalog.pg_attribute {alias} ON {alias}.attrelid = j.oid AND {alias}.attname = '{column}' \
+             AND {alias}.attnum > 0"
+        )
+    };
+    let [fingerprint, trace, skipped] = TELLING;
     format!(
         "SELECT n.oid::text, pg_catalog.has_schema_privilege(n.oid, 'USAGE')::text, a.atttypid::regtype::text, \
          pg_catalog.has_table_privilege(h.oid, 'SELECT')::text, h.oid::text, \
-         pg_catalog.has_table_privilege(j.oid, 'SELECT')::text, j.oid::text, f.attnum::text, g.attnum::text \
+         pg_catalog.has_table_privilege(j.oid, 'SELECT')::text, j.oid::text, f.attnum::text, g.attnum::text, \
+         k.attnum::text \
          FROM unnest(ARRAY[{}]::text[]) WITH ORDINALITY AS s (name, at) \
          LEFT JOIN pg_catalog.pg_namespace n ON n.nspname = s.name {} \
          LEFT JOIN pg_catalog.pg_attribute a ON a.attrelid = h.oid AND a.attname = 'version' AND a.attnum > 0 {} \
-         LEFT JOIN pg_catalog.pg_attribute f ON f.attrelid = j.oid AND f.attname = '{}' AND f.attnum > 0 \
-         LEFT JOIN pg_catalog.pg_attribute g ON g.attrelid = j.oid AND g.attname = '{TRACE}' AND g.attnum > 0 \
-         ORDER BY s.at",
+         {} {} {} ORDER BY s.at",
         names.join(", "),
         class("h", HISTORY),
         class("j", JOURNAL),
-        JOURNAL_ADDED[0],
+        telling("f", fingerprint),
+        telling("g", trace),
+        telling("k", skipped),
     )
 }
 
@@ -192,7 +202,7 @@ fn place(server: &Postgres, idx: usize, tenant: &Tenant, facts: &Facts, row: &[O
         }
     }
     let width = if cell(2) == Some("bigint") { Width::Int8 } else { Width::Int4 };
-    let tables = Tables { history: cell(4).map(|_| width), journal: format_of(cell(6), cell(7), cell(8)) };
+    let tables = Tables { history: cell(4).map(|_| width), journal: format_of(cell) };
     Ok(Place { idx, oid: cell(0).unwrap_or_default().to_owned(), schema: schema.to_owned(), tables })
 }
 

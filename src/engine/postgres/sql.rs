@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use crate::changeset::Width;
 use crate::engine::tables::{
-    HISTORY, JOURNAL, JOURNAL_ADDED, JOURNAL_COLUMNS, JOURNAL_FORMAT, JournalRow, TRACE, applied_on_now, lacking,
-    version_type,
+    FLEET, HISTORY, JOURNAL, JOURNAL_ADDED, JOURNAL_COLUMNS, JOURNAL_FORMAT, JournalRow, SKIPPED, TRACE,
+    applied_on_now, lacking, version_type,
 };
 use crate::engine::{JournalFormat, Order};
 
@@ -101,7 +101,7 @@ pub(super) fn under_own_role(own: &str) -> String {
 pub(super) fn make_journal(there: Option<JournalFormat>, schema: &str) -> String {
     match there {
         None => new_journal(schema),
-        Some(JournalFormat::Three) => String::new(),
+        Some(JournalFormat::Four) => String::new(),
         Some(older) => {
             let added = lacking(older).iter().map(|name| format!("ADD COLUMN IF NOT EXISTS {name} text"));
             format!("ALTER TABLE {} {};\n", table(schema, JOURNAL), added.collect::<Vec<_>>().join(", "))
@@ -207,6 +207,8 @@ fn journal_row(row: &JournalRow<'_>, schema: &str, started: &str) -> (String, St
             "fingerprint" => row.fingerprint.map(literal),
             "accepted" => row.accepted.map(literal),
             TRACE => row.trace.as_ref().map(|traced| probe::trace(schema, traced)),
+            SKIPPED => row.skipped.as_deref().map(literal),
+            FLEET => row.fleet().map(literal),
             _ => None,
         };
         put(column, value);

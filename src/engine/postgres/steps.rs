@@ -16,6 +16,7 @@ use crate::sql::{Dialect, Statement, Trace, split, trace};
 
 use super::apply::mentions;
 use super::flush::Commits;
+use super::opening::{self, Lasting, opening};
 use super::session::{Key, Session};
 use super::sql::{
     AS_WE_CAME_FOR_NOW, PG_CATALOG_ALONE, Settings, insert_history, insert_journal, literal, make_journal, make_tables,
@@ -250,13 +251,29 @@ impl OnSession<'_> {
     async fn roll_back(&self, row: &JournalRow<'_>) -> Result<u32, Fault> {
         self.record("ROLLBACK").await?;
         let sql = format!(
-            "{PG_CATALOG_ALONE}SELECT statement_no FROM {} WHERE run_id = {} AND version = {} ORDER BY id DESC LIMIT 1",
+            "{AS_WE_CAME_FOR_NOW}SELECT statement_no FROM {} WHERE run_id = {} AND version = {} ORDER BY id DESC LIMIT 1",
             table(self.schema, JOURNAL),
             literal(&row.run.run_id),
             row.version
         );
         let rows = self.session.ask(&sql).await.map_err(|error| self.fault(&error))?;
         Ok(rows.first().and_then(|row| row.first()?.as_ref()?.parse().ok()).unwrap_or(0))
+    }
+
+    /// Makes the session the tenant's: from here on the text's, and what is ours goes under our own role.
+    async fn open(&self) -> Result<(), Fault> {
+        let sql = opening(self.order.tenant, self.schema, Lasting::Session);
+        if sql.is_empty() {
+            return Ok(());
+        }
+        match self.session.send_counting(&sql).await.error {
+            None => Ok(()),
+            Some(error) if fault::is_lost(&error) => Err(self.fault(&error)),
+            Some(error) => {
+                let diagnostic = opening::refused(self.order, self.schema, &error);
+                Err(Fault::Refused { diagnostic, retry: false })
+            }
+        }
     }
 
     /// Writes without listening to the run's cancellation: what is to be recorded is recorded.
@@ -309,7 +326,7 @@ impl Steps for OnSession<'_> {
             return Err(Fault::Refused { diagnostic, retry: false });
         }
         self.started = format!("({}::timestamp with time zone)", literal(cell(1)));
-        Ok(())
+        self.open().await
     }
 
     async fn set_again(&mut self, statement: &Statement<'_>) -> Result<(), Fault> {

@@ -17,6 +17,7 @@ pub(super) struct Job {
     text: Arc<Text>,
     /// Whether the text leaves nothing in its session.
     pub leaves_nothing: bool,
+    skips: bool,
     width: Width,
     run: RunIdentity,
     tables: Tables,
@@ -46,6 +47,7 @@ impl Job {
             changeset,
             text,
             leaves_nothing,
+            skips: order.skips,
             width: order.width,
             run: order.run.clone(),
             tables: order.tables,
@@ -64,6 +66,7 @@ impl Job {
             tenant: &self.tenant,
             changeset: &self.changeset,
             text: &self.text,
+            skips: self.skips,
             width: self.width,
             run: &self.run,
             tables: self.tables,

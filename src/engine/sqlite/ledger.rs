@@ -77,7 +77,7 @@ pub(super) fn enter_history(connection: &Connection, order: &Order<'_>) -> rusql
             insert_history(connection, order)
         }
         // The row was written by what the connection knows of the schema, so that is how the schema is.
-        Ok(()) if reading::journal_format(connection)? != Some(JournalFormat::Three) => make_journal(connection),
+        Ok(()) if reading::journal_format(connection)? != Some(JournalFormat::Four) => make_journal(connection),
         entered => entered,
     }
 }
@@ -107,9 +107,14 @@ pub(super) fn make_journal(connection: &Connection) -> rusqlite::Result<()> {
              fingerprint TEXT,
              accepted TEXT,
              snapshot TEXT,
-             trace TEXT)"
+             trace TEXT,
+             skipped TEXT,
+             fleet TEXT)"
     ))?;
     for column in reading::journal_format(connection)?.map_or(&[][..], lacking) {
+        if connection.column_exists(Some("main"), JOURNAL, *column)? {
+            continue;
+        }
         connection.execute_batch(&format!("ALTER TABLE main.{JOURNAL} ADD COLUMN {column} TEXT"))?;
     }
     Ok(())
@@ -128,7 +133,8 @@ pub(super) fn insert_journal(connection: &Connection, start: &Start, row: &Journ
     let columns = JOURNAL_COLUMNS.join(", ");
     let sql = format!(
         "INSERT INTO main.{JOURNAL} ({columns})
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20)"
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21,
+             ?22)"
     );
     let statement = row.statement.as_ref();
     connection
@@ -156,6 +162,8 @@ pub(super) fn insert_journal(connection: &Connection, start: &Start, row: &Journ
                 row.accepted,
                 // Nothing is asked before a statement here: there are no probes.
                 row.trace.as_ref().map(|traced| traced.head()),
+                row.skipped,
+                row.fleet(),
             ],
         )
         .map(drop)

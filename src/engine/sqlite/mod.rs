@@ -8,6 +8,7 @@
 mod apply;
 mod brake;
 mod codes;
+mod create;
 mod examine;
 mod expectation;
 mod fault;
@@ -42,8 +43,8 @@ use super::stepwise;
 use super::tables::JournalRow;
 use super::traced::{Inquiry, inquire};
 use super::{
-    Acceptance, Answer, Begun, Examined, Failure, Fate, Gauge, Keep, Left, LockAttempt, Moment, Order, Outcome,
-    Reading, Record, Resume, RunIdentity, Server,
+    Acceptance, Answer, Begun, Creation, Examined, Failure, Fate, Gauge, Keep, Left, LockAttempt, Made, Moment, Order,
+    Outcome, Reading, Record, Resume, RunIdentity, Server,
 };
 use crate::error::{Code, Diagnostic, Result};
 use crate::history::Attempt;
@@ -51,6 +52,7 @@ use crate::schema::{Include, Snapshot};
 use crate::sql::{Dialect, split, trace};
 use crate::tenant::{self, Address, Datasource, Tenant};
 use brake::Brake;
+use create::Making;
 use expectation::Kept;
 use file::File;
 use heap::{Abandon, Heap};
@@ -204,6 +206,7 @@ impl Server for Directory {
         let (version, name) = (acceptance.version.0, acceptance.version.1.to_owned());
         let (snapshot, words) = (acceptance.snapshot.clone(), acceptance.words.to_owned());
         let (record, accepted) = (acceptance.record.to_owned(), acceptance.accepted.map(str::to_owned));
+        let skipped = acceptance.skipped.to_vec();
         let shelf = self.shelf.clone();
         Box::pin(self.on_thread(move || {
             let acceptance = Acceptance {
@@ -214,6 +217,7 @@ impl Server for Directory {
                 snapshot: &snapshot,
                 record: &record,
                 accepted: accepted.as_deref(),
+                skipped: &skipped,
                 words: &words,
             };
             expectation::accept(&acceptance, &shelf)
@@ -263,7 +267,8 @@ impl Server for Directory {
             let (resume, shelf) = (mark.resume(), self.shelf.clone());
             let row = JournalRow::of_record(&record, mark);
             let (action, version, checksum, outcome) = (row.action, row.version, row.checksum, row.outcome);
-            let (statement, error, accepted) = (row.statement, row.error, row.accepted.map(str::to_owned));
+            let (statement, error, skipped) = (row.statement, row.error, row.skipped);
+            let accepted = row.accepted.map(str::to_owned);
             let written = self.on_thread(move || {
                 let row = JournalRow {
                     run: &run,
@@ -277,6 +282,7 @@ impl Server for Directory {
                     fingerprint: None,
                     accepted: accepted.as_deref(),
                     trace: None,
+                    skipped,
                 };
                 let connection = File::of(&tenant, &shelf)?.to_write()?;
                 let noted = ledger::note(&connection, &Start::now(), &row);
@@ -314,6 +320,11 @@ impl Server for Directory {
     fn ask<'a>(&'a self, tenant: &'a Tenant, question: &'a str, limit: usize) -> BoxFuture<'a, Result<Answer>> {
         let (tenant, shelf, question) = (tenant.clone(), self.shelf.clone(), question.to_owned());
         Box::pin(self.on_thread(move || question::ask(&tenant, &shelf, &question, limit)))
+    }
+
+    fn create<'a>(&'a self, creation: Creation<'a>) -> BoxFuture<'a, Result<Made>> {
+        let making = Making::of(&creation);
+        Box::pin(self.on_thread(move || making.make()))
     }
 
     fn examine<'a>(&'a self, tenants: &'a [&'a Tenant]) -> BoxFuture<'a, Vec<Result<Examined>>> {

@@ -102,6 +102,10 @@ fn looked_at<'s>(survey: &'s Survey, one: &Tenant) -> Result<(&'s Position, &'s 
             Err(Diagnostic::new(Code::USAGE, format!("tenant {} is quarantined: {reason}", one.name))
                 .hint("compare with another one, or take `quarantined:` out of tenants.yaml"))
         }
+        Some(Found::Provisioning) => {
+            Err(Diagnostic::new(Code::USAGE, format!("tenant {} is being provisioned", one.name))
+                .hint("compare with another one, or finish it with `mtmigrate provision`"))
+        }
         Some(Found::Read(position)) => match position.schema.as_deref() {
             Some(live) => Ok((position, live)),
             None => Err(Diagnostic::new(Code::BUG, format!("the schema of tenant {} was not read", one.name))),

@@ -50,7 +50,7 @@ pub(super) fn rules(scope: &Scope<'_>, today: Date) -> Vec<Rule> {
 pub(super) fn unreadable(scope: &Scope<'_>, survey: &Survey) -> Vec<(String, Diagnostic)> {
     let told = survey.standings.iter().filter_map(|standing| match &standing.found {
         Found::Unreadable(why) => Some((name(scope, standing.tenant), why.clone())),
-        Found::Read(_) | Found::Quarantined(_) => None,
+        Found::Read(_) | Found::Quarantined(_) | Found::Provisioning => None,
     });
     told.collect()
 }
@@ -65,9 +65,15 @@ pub(super) fn without_history(scope: &Scope<'_>, survey: &Survey) -> Vec<String>
 pub(super) fn quarantined(scope: &Scope<'_>, survey: &Survey) -> Vec<(String, String)> {
     let told = survey.standings.iter().filter_map(|standing| match &standing.found {
         Found::Quarantined(reason) => Some((name(scope, standing.tenant), reason.clone())),
-        Found::Read(_) | Found::Unreadable(_) => None,
+        Found::Read(_) | Found::Unreadable(_) | Found::Provisioning => None,
     });
     told.collect()
+}
+
+/// Returns who is being made.
+pub(super) fn provisioning(scope: &Scope<'_>, survey: &Survey) -> Vec<String> {
+    let told = survey.standings.iter().filter(|standing| matches!(standing.found, Found::Provisioning));
+    told.map(|standing| name(scope, standing.tenant)).collect()
 }
 
 fn name(scope: &Scope<'_>, tenant: TenantId) -> String {

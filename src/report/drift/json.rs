@@ -24,6 +24,7 @@ pub(super) fn render(report: &DriftReport) -> String {
             .collect(),
         without_history: &report.without_history,
         quarantined: report.quarantined.iter().map(|(name, reason)| WireQuarantined { name, reason }).collect(),
+        provisioning: &report.provisioning,
     })
 }
 
@@ -40,6 +41,7 @@ struct Document<'a> {
     unreadable: Vec<Unreadable<'a>>,
     without_history: &'a [String],
     quarantined: Vec<WireQuarantined<'a>>,
+    provisioning: &'a [String],
 }
 
 #[derive(Serialize)]

@@ -153,6 +153,9 @@ pub(super) fn asides(report: &DriftReport, limit: usize, voice: Voice) -> Vec<(&
     if let more @ 1.. = report.quarantined.len().saturating_sub(limit) {
         said.push(("quarantined", format!("and {more} more")));
     }
+    if !report.provisioning.is_empty() {
+        said.push(("provisioning", who(&report.provisioning, true, voice)));
+    }
     said
 }
 

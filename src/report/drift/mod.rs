@@ -44,6 +44,7 @@ pub struct DriftReport {
     unreadable: Vec<(String, Diagnostic)>,
     without_history: Vec<String>,
     quarantined: Vec<(String, String)>,
+    provisioning: Vec<String>,
 }
 
 /// One piece of history drift, and who has it.
@@ -77,6 +78,7 @@ impl DriftReport {
             unreadable: facts::unreadable(scope, survey),
             without_history: facts::without_history(scope, survey),
             quarantined: facts::quarantined(scope, survey),
+            provisioning: facts::provisioning(scope, survey),
         }
     }
 
@@ -94,6 +96,7 @@ impl DriftReport {
             unreadable: facts::unreadable(scope, survey),
             without_history: Vec::new(),
             quarantined: facts::quarantined(scope, survey),
+            provisioning: facts::provisioning(scope, survey),
         })
     }
 

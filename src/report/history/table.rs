@@ -76,7 +76,7 @@ fn cells(attempt: &Attempt) -> [String; 8] {
 fn tone(outcome: AttemptOutcome) -> Tone {
     match outcome {
         AttemptOutcome::Applied | AttemptOutcome::Accepted => Tone::Good,
-        AttemptOutcome::Started => Tone::Caution,
+        AttemptOutcome::Started | AttemptOutcome::Skipped => Tone::Caution,
         AttemptOutcome::Failed => Tone::Alarm,
     }
 }

@@ -26,6 +26,11 @@ pub(super) fn render(report: &PlanReport, paint: Paint) -> String {
         let whose = on_a_line(&names(report.quarantined.iter().map(|(name, _)| name.as_str()), NAMES));
         text.push_str(&format!("left out: {tenants}: {whose}\n"));
     }
+    if !report.provisioning.is_empty() {
+        let tenants = count(report.provisioning.len(), "tenant");
+        let whose = on_a_line(&names(report.provisioning.iter().map(String::as_str), NAMES));
+        text.push_str(&format!("left out: {tenants} being provisioned: {whose}\n"));
+    }
     text.push_str(&total(report, paint));
     text.push('\n');
     text

@@ -19,6 +19,7 @@ pub(super) fn document(report: &PlanReport) -> impl Serialize {
             changesets: report.steps.iter().map(|step| step.tenants).sum(),
         },
         quarantined: report.quarantined.iter().map(|(name, reason)| WireQuarantined { name, reason }).collect(),
+        provisioning: &report.provisioning,
         steps: report.steps.iter().map(|step| WireStep::of(report, step)).collect(),
     }
 }
@@ -28,6 +29,7 @@ struct Document<'a> {
     schema: &'static str,
     summary: Summary,
     quarantined: Vec<WireQuarantined<'a>>,
+    provisioning: &'a [String],
     steps: Vec<WireStep<'a>>,
 }
 

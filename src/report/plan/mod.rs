@@ -42,6 +42,7 @@ pub struct PlanReport {
     steps: Vec<Step>,
     names: ByTenant<String>,
     quarantined: Vec<(String, String)>,
+    provisioning: Vec<String>,
     readable: usize,
 }
 
@@ -90,6 +91,12 @@ impl PlanReport {
             plan: plan.clone(),
             names: scope.selection.iter().map(|id| (*id, scope.fleet.tenants[id.0].name.clone())).collect(),
             quarantined: quarantined.collect(),
+            provisioning: survey
+                .standings
+                .iter()
+                .filter(|standing| matches!(standing.found, Found::Provisioning))
+                .map(|standing| scope.fleet.tenants[standing.tenant.0].name.clone())
+                .collect(),
             readable: survey.positions().count(),
         }
     }

@@ -7,7 +7,7 @@ use crate::lockstep::barrier::Decision;
 use crate::lockstep::{Ending, RunOutcome};
 use crate::report::words::{Tone, on_a_line, took};
 
-use super::{Lowered, RunReport, Step};
+use super::{Gate, Lowered, RunReport, Step};
 
 /// How many diagnostics are shown in full.
 const DIAGNOSTICS: usize = 20;
@@ -72,16 +72,25 @@ fn steps(report: &RunReport, paint: Paint) -> Vec<String> {
 
 fn step_line(step: &Step, paint: Paint) -> String {
     let tenants = count(step.tenants, "tenant");
-    let Some(barrier) = step.barrier else { return format!("{}: {tenants}, not finished", step.title) };
+    let title = named(step);
+    let Some(barrier) = step.barrier else { return format!("{title}: {tenants}, not finished") };
     match barrier.decision {
         Decision::Proceed => {
             let done = Tone::Good.paint("done", paint);
-            format!("{}: {done}, {tenants} in {}", step.title, took(barrier.elapsed))
+            format!("{title}: {done}, {tenants} in {}", took(barrier.elapsed))
         }
         Decision::Halt(_) => {
             let halted = Tone::Alarm.paint("halted", paint);
-            format!("{}: {halted} after {}, {tenants}: {}", step.title, took(barrier.elapsed), outcomes(step))
+            format!("{title}: {halted} after {}, {tenants}: {}", took(barrier.elapsed), outcomes(step))
         }
+    }
+}
+
+/// Returns `V7__x`, where the fleet goes in waves `V7__x, wave canary`.
+fn named(step: &Step) -> String {
+    match &step.wave {
+        Some(wave) => format!("{}, wave {}", step.title, on_a_line(wave)),
+        None => step.title.clone(),
     }
 }
 
@@ -111,6 +120,7 @@ fn lacking(step: &Step) -> impl Iterator<Item = String> {
 /// Returns what a person may want to know beside how it ended.
 fn asides(report: &RunReport) -> Vec<String> {
     let mut lines = Vec::new();
+    lines.extend(gates(report));
     let retries: u32 = report.tenants.iter().map(|tenant| tenant.retries).sum();
     if retries > 0 {
         let tenants = report.tenants.iter().filter(|tenant| tenant.retries > 0).count();
@@ -132,7 +142,24 @@ fn asides(report: &RunReport) -> Vec<String> {
     if report.quarantined.len() > QUARANTINED {
         lines.push(format!("and {} more quarantined", report.quarantined.len() - QUARANTINED));
     }
+    if !report.provisioning.is_empty() {
+        let whose = names(report.provisioning.iter().map(String::as_str), QUARANTINED);
+        lines.push(brief(&format!("being provisioned, left out: {whose}")));
+    }
     lines
+}
+
+/// Returns `between waves: 3 passed; after canary at V2, not passed: check ./smoke-test`.
+fn gates(report: &RunReport) -> Option<String> {
+    if report.gates.is_empty() {
+        return None;
+    }
+    let open = |gate: &&Gate| gate.went.is_some_and(|(open, _)| open);
+    let mut said = format!("between waves: {} passed", report.gates.iter().filter(open).count());
+    for gate in report.gates.iter().filter(|gate| !open(gate)) {
+        said.push_str(&format!("; after {} at V{}, not passed: {}", gate.wave, gate.version, gate.condition));
+    }
+    Some(brief(&said))
 }
 
 fn brief(text: &str) -> String {
@@ -187,9 +214,12 @@ fn stopped(how: &str, report: &RunReport, ending: &Ending) -> String {
     };
     let applied = step.barrier.map_or(0, |barrier| barrier.tally.applied);
     // A step holds every tenant that lacks its version: those outside it have it.
-    let having = report.tenants.len().saturating_sub(step.tenants) + applied;
+    let having = report.tenants.len().saturating_sub(step.tenants + step.later) + applied;
     let have = format!("{} {} it", count(having, "tenant"), have(having));
     let mut fleet: Vec<String> = [have].into_iter().chain(lacking(step)).collect();
+    if step.later > 0 {
+        fleet.push(format!("{} in later waves {} not", step.later, if step.later == 1 { "does" } else { "do" }));
+    }
     // What was found at the end of the run stands in no step's tally.
     if step.barrier.is_none_or(|barrier| barrier.tally.diverged == 0)
         && let diverged @ 1.. = report.diverged()
@@ -201,12 +231,18 @@ fn stopped(how: &str, report: &RunReport, ending: &Ending) -> String {
         n => format!("; {} before it done", count(n, "step")),
     };
     format!(
-        "{how} at {}: {}{before}; {} applied in {}",
-        step.title,
+        "{how} {}: {}{before}; {} applied in {}",
+        whereabouts(report, step),
         fleet.join(", "),
         count(report.changesets(), "changeset"),
         took(ending.elapsed),
     )
+}
+
+/// Returns `at V7__x`, `at V7__x, wave canary` and, where a gate stayed shut, `after V7__x, wave canary`.
+fn whereabouts(report: &RunReport, step: &Step) -> String {
+    let shut = report.gates.last().is_some_and(|gate| gate.went.is_some_and(|(open, _)| !open));
+    format!("{} {}", if shut { "after" } else { "at" }, named(step))
 }
 
 fn have(number: usize) -> &'static str {

@@ -5,7 +5,7 @@ use serde::{Serialize, Serializer};
 use crate::lockstep::barrier::Decision;
 use crate::report::wire::{WireDiagnostic, WireError, WireQuarantined, WireVersion, millis, rfc3339};
 
-use super::{RunReport, Step, TenantRun, Turn};
+use super::{Gate, RunReport, Step, TenantRun, Turn};
 
 /// Returns the document.
 pub(super) fn document(report: &RunReport) -> impl Serialize {
@@ -30,7 +30,9 @@ pub(super) fn document(report: &RunReport) -> impl Serialize {
             .iter()
             .map(|left_out| WireQuarantined { name: &left_out.name, reason: &left_out.reason })
             .collect(),
+        provisioning: &report.provisioning,
         steps: report.steps.iter().map(WireStep::of).collect(),
+        gates: report.gates.iter().map(WireGate::of).collect(),
         tenants: Tenants(report),
         diagnostics: ending.iter().flat_map(|ending| &ending.diagnostics).map(WireDiagnostic::of).collect(),
     }
@@ -49,7 +51,9 @@ struct Document<'a> {
     recorded: Option<usize>,
     lowered: Vec<WireLowered<'a>>,
     quarantined: Vec<WireQuarantined<'a>>,
+    provisioning: &'a [String],
     steps: Vec<WireStep<'a>>,
+    gates: Vec<WireGate<'a>>,
     tenants: Tenants<'a>,
     diagnostics: Vec<WireDiagnostic<'a>>,
 }
@@ -65,6 +69,7 @@ struct WireLowered<'a> {
 struct WireStep<'a> {
     version: WireVersion,
     changeset: &'a str,
+    wave: Option<&'a str>,
     tenants: usize,
     applied: usize,
     failed: usize,
@@ -76,6 +81,29 @@ struct WireStep<'a> {
     verified: bool,
     outcome: Option<&'static str>,
     duration_ms: Option<u64>,
+}
+
+#[derive(Serialize)]
+struct WireGate<'a> {
+    version: WireVersion,
+    after_wave: &'a str,
+    kind: &'static str,
+    what: String,
+    outcome: Option<&'static str>,
+    duration_ms: Option<u64>,
+}
+
+impl<'a> WireGate<'a> {
+    fn of(gate: &'a Gate) -> Self {
+        Self {
+            version: WireVersion(gate.version),
+            after_wave: &gate.wave,
+            kind: gate.condition.as_str(),
+            what: gate.condition.to_string(),
+            outcome: gate.outcome(),
+            duration_ms: gate.went.map(|(_, elapsed)| millis(elapsed)),
+        }
+    }
 }
 
 /// Each is made when it is its turn.
@@ -106,6 +134,7 @@ impl<'a> WireStep<'a> {
         Self {
             version: WireVersion(step.version),
             changeset: &step.title,
+            wave: step.wave.as_deref(),
             tenants: step.tenants,
             applied: tally.applied,
             failed: tally.failed,

@@ -15,8 +15,8 @@ use crate::changeset::Version;
 use crate::engine::{Applied, Failure, Left, NOTICE_LIMIT};
 use crate::error::{Diagnostic, ExitStatus, Paint};
 use crate::lockstep::barrier::{Decision, Tally};
-use crate::lockstep::{ByTenant, Ending, Event, RunOutcome, Scope};
-use crate::tenant::TenantId;
+use crate::lockstep::{ByTenant, Condition, Ending, Event, RunOutcome, Scope};
+use crate::tenant::{LeftOut, TenantId};
 
 use super::wire::{pretty, write_pretty};
 
@@ -30,10 +30,14 @@ pub struct RunReport {
     run_id: Option<String>,
     target: Option<Version>,
     quarantined: Vec<Quarantined>,
+    /// The tenants that are being made.
+    provisioning: Vec<String>,
     /// The tenants that are not left out, in the fleet's order.
     tenants: Vec<TenantRun>,
     index: ByTenant<usize>,
     steps: Vec<Step>,
+    /// What was waited for between waves, in order.
+    gates: Vec<Gate>,
     notices: usize,
     notices_kept: usize,
     /// Servers with fewer free connections than their budget, in the order in which it was noticed.
@@ -89,12 +93,26 @@ enum Turn {
     Diverged,
 }
 
-/// One step.
+/// What was waited for between two waves.
+#[derive(Clone, Debug)]
+struct Gate {
+    version: Version,
+    /// The wave that had the version.
+    wave: String,
+    condition: Condition,
+    /// Whether it opened, and after how long; nothing while it is shut.
+    went: Option<(bool, Duration)>,
+}
+
+/// One step; where the fleet goes in waves, of one of these.
 #[derive(Clone, Debug)]
 struct Step {
     version: Version,
     title: String,
+    wave: Option<String>,
     tenants: usize,
+    /// How many tenants of later waves lacked the version when it began.
+    later: usize,
     /// Whether the schemas were compared after it, and are alike.
     verified: bool,
     barrier: Option<Barrier>,
@@ -116,15 +134,18 @@ impl RunReport {
             let reason = tenant.quarantined.clone()?;
             Some(Quarantined { name: tenant.name.clone(), reason })
         });
-        let taken: Vec<_> = chosen().filter(|tenant| tenant.quarantined.is_none()).collect();
+        let provisioning = chosen().filter(|tenant| tenant.left_out() == Some(LeftOut::Provisioning));
+        let taken: Vec<_> = chosen().filter(|tenant| tenant.is_active()).collect();
         Self {
             started_at,
             run_id: None,
             target: None,
             quarantined: quarantined.collect(),
+            provisioning: provisioning.map(|tenant| tenant.name.clone()).collect(),
             tenants: taken.iter().map(|tenant| TenantRun::new(tenant.name.clone())).collect(),
             index: taken.iter().enumerate().map(|(idx, tenant)| (tenant.id, idx)).collect(),
             steps: Vec::new(),
+            gates: Vec::new(),
             notices: 0,
             notices_kept: 0,
             lowered: Vec::new(),
@@ -140,9 +161,10 @@ impl RunReport {
                 self.run_id = Some(run_id.clone());
                 self.target = *target;
             }
-            Event::StepStarted { version, title, tenants, .. } => {
-                let (version, title, tenants) = (*version, title.clone(), *tenants);
-                self.steps.push(Step { version, title, tenants, verified: false, barrier: None });
+            Event::StepStarted { version, title, wave, tenants, later, .. } => {
+                let (version, title, wave) = (*version, title.clone(), wave.clone());
+                let (tenants, later) = (*tenants, *later);
+                self.steps.push(Step { version, title, wave, tenants, later, verified: false, barrier: None });
             }
             Event::TenantStarted { tenant, .. } => self.turn(*tenant, Turn::InFlight),
             Event::TenantNotStarted { tenant, .. } => self.turn(*tenant, Turn::NotStarted),
@@ -158,12 +180,18 @@ impl RunReport {
             }
             Event::TenantApplied { tenant, version, applied } => self.applied(*tenant, *version, applied),
             Event::TenantFailed { tenant, version, failure } => self.failed(*tenant, *version, failure),
-            Event::Barrier { version, tally, decision, elapsed } => {
+            Event::Barrier { version, tally, decision, elapsed, .. } => {
                 let step = self.steps.iter_mut().rev().find(|step| step.version == *version);
                 if let Some(step) = step {
                     step.barrier = Some(Barrier { tally: *tally, decision: *decision, elapsed: *elapsed });
                 }
             }
+            Event::GateWaiting { version, wave, condition } => {
+                let (version, wave, condition) = (*version, wave.clone(), condition.clone());
+                self.gates.push(Gate { version, wave, condition, went: None });
+            }
+            Event::GatePassed { elapsed, .. } => self.went(true, *elapsed),
+            Event::GateShut { elapsed, .. } => self.went(false, *elapsed),
             Event::RunFinished(ending) => self.ending = Some(ending.clone()),
             Event::Verified { version, .. } => {
                 if let Some(step) = self.steps.iter_mut().rev().find(|step| step.version == *version) {
@@ -207,6 +235,12 @@ impl RunReport {
     fn turn(&mut self, id: TenantId, turn: Turn) {
         if let Some(tenant) = self.tenant(id) {
             tenant.turn = Some(turn);
+        }
+    }
+
+    fn went(&mut self, open: bool, elapsed: Duration) {
+        if let Some(gate) = self.gates.last_mut() {
+            gate.went = Some((open, elapsed));
         }
     }
 
@@ -285,6 +319,13 @@ impl TenantRun {
             notices: Vec::new(),
             error: None,
         }
+    }
+}
+
+impl Gate {
+    /// Returns the word in reports.
+    fn outcome(&self) -> Option<&'static str> {
+        self.went.map(|(open, _)| if open { "passed" } else { "shut" })
     }
 }
 

@@ -23,8 +23,15 @@ impl Told {
 
     fn step(mut self, version: i64, tenants: usize) -> Self {
         let title = format!("V{version}__change_{version}");
-        let started = Event::StepStarted { version: Version(version), title, tenants, step_no: 1, steps: 1 };
-        self.0.fold(&started);
+        let (version, wave) = (Version(version), None);
+        self.0.fold(&Event::StepStarted { version, title, wave, tenants, later: 0, step_no: 1, steps: 1 });
+        self
+    }
+
+    fn wave(mut self, version: i64, wave: &str, tenants: usize, later: usize) -> Self {
+        let title = format!("V{version}__change_{version}");
+        let (version, wave) = (Version(version), Some(wave.to_owned()));
+        self.0.fold(&Event::StepStarted { version, title, wave, tenants, later, step_no: 1, steps: 1 });
         self
     }
 
@@ -53,7 +60,7 @@ impl Told {
 
     fn barrier(self, version: i64, tally: Tally, decision: Decision) -> Self {
         let elapsed = Duration::from_millis(620);
-        self.fold(Event::Barrier { version: Version(version), tally, decision, elapsed })
+        self.fold(Event::Barrier { version: Version(version), wave: None, tally, decision, elapsed })
     }
 
     fn ended(self, outcome: RunOutcome, exit: ExitStatus, diagnostics: Vec<Diagnostic>) -> RunReport {

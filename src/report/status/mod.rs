@@ -167,7 +167,7 @@ impl<'s> StatusReport<'s> {
             State::HalfApplied => ExitStatus::HalfApplied,
             State::Drifted | State::Ahead => ExitStatus::Drift,
             State::Failed | State::Behind | State::New => ExitStatus::Pending,
-            State::Quarantined | State::Current => ExitStatus::Done,
+            State::Quarantined | State::Provisioning | State::Current => ExitStatus::Done,
         });
         asks.fold(ExitStatus::Done, ExitStatus::worst)
     }
@@ -236,6 +236,7 @@ impl<'s> Row<'s> {
         };
         match &standing.found {
             Found::Quarantined(reason) => Self { quarantined: Some(reason), ..bare },
+            Found::Provisioning => bare,
             Found::Unreadable(diagnostic) => Self { error: Some(diagnostic), ..bare },
             Found::Read(position) => bare.read(position, target),
         }

@@ -57,7 +57,7 @@ fn tone(state: State) -> Tone {
     match state {
         State::HalfApplied | State::Failed | State::Drifted | State::Unreachable | State::Ahead => Tone::Alarm,
         State::Behind | State::New => Tone::Caution,
-        State::Quarantined => Tone::Quiet,
+        State::Quarantined | State::Provisioning => Tone::Quiet,
         State::Current => Tone::Good,
     }
 }
@@ -70,6 +70,7 @@ pub(super) fn note(row: &Row<'_>) -> String {
         State::HalfApplied => row.read.and_then(|position| position.unfinished.as_ref()).map(|open| half(open, row)),
         State::Drifted | State::Ahead => drift(&row.drift),
         State::Failed => row.last().map(|last| failed(last.version, row.last_error())),
+        State::Provisioning => Some("being made; `mtmigrate provision` finishes it".to_owned()),
         State::Behind | State::New | State::Current => None,
     };
     short(&on_a_line(&said.unwrap_or_default()), NOTE_LIMIT)

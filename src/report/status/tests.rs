@@ -257,6 +257,7 @@ fn with_check_the_most_urgent_state_decides() {
         (State::Behind, Pending),
         (State::New, Pending),
         (State::Quarantined, Done),
+        (State::Provisioning, Done),
     ] {
         assert_eq!(report.exit(true), exit, "{urgent:?}");
         report.rows.retain(|row| row.state != urgent);

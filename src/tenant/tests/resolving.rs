@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use time::macros::date;
 
-use super::super::{Address, Datasource, Limits, Password, TenantId, TlsMode, Verify};
+use super::super::password::Part;
+use super::super::{Address, Datasource, Late, Limits, Password, TenantId, TlsMode, Verify};
 use super::*;
 use crate::error::{Code, Secret};
 use crate::schema::Include;
@@ -237,8 +238,117 @@ fn relative_paths_begin_at_the_files_own_folder() {
     let Datasource::Sqlite { shown, file, .. } = &fleet.tenants[0].datasource else { panic!("no file") };
     assert_eq!((shown.as_str(), file), ("a b.db", &folder.path().join("a b.db")));
     assert_eq!(fleet.tenants[1].access.tls.ca_file, Some(folder.path().join("ca.pem")));
-    assert_eq!(fleet.tenants[1].access.password, Password::Known(Secret::new("secret")));
+    let later = Password::Late(Arc::new(Late::new(vec![Part::File(folder.path().join("pw"))])));
+    assert_eq!(fleet.tenants[1].access.password, later);
     assert_eq!(fleet.servers[1].max_connections.get(), 7);
+}
+
+#[test]
+fn a_server_is_where_its_url_says_however_it_is_written() {
+    for (url, address) in [
+        ("postgres://u@H/d", "h:5432"),
+        ("postgres://u@[::1]:5433/d", "[::1]:5433"),
+        ("postgres://u@[::1],10.0.0.1:7/d", "[::1]:5432,10.0.0.1:7"),
+        ("postgres://u:${cmd:a,b@c/d e}@h1:1,h2/d", "h1:1,h2:5432"),
+        ("postgres:///d?host=/run/pg", "/run/pg/.s.PGSQL.5432"),
+        ("postgres://u@/d?host=/run/pg&port=5433", "/run/pg/.s.PGSQL.5433"),
+        ("postgres://u@%2Frun%2Fpg:5433/d", "/run/pg/.s.PGSQL.5433"),
+        ("postgres://%2Frun%2Fpg,h/d", "/run/pg/.s.PGSQL.5432,h:5432"),
+        ("postgres:///d?host=h1,::1&port=1,2", "h1:1,[::1]:2"),
+        ("postgres://h1,h2/d?port=9", "h1:9,h2:9"),
+        ("mysql://u@[::1]/d", "[::1]:3306"),
+        ("mysql://u@localhost/d?socket=/run/m.sock", "/run/m.sock"),
+        ("mysql:///d?socket=%2Frun%2Fm.sock", "/run/m.sock"),
+    ] {
+        let fleet = fleet(&format!("tenants: [{{ name: a, url: \"{url}\" }}]"));
+        assert_eq!(fleet.servers[0].address.to_string(), address, "{url}");
+        assert_eq!(fleet.servers[0].name, address, "{url}");
+        assert_eq!(fleet.tenants[0].datasource.database(), "d", "{url}");
+    }
+}
+
+#[test]
+fn two_lists_of_hosts_are_two_servers_and_so_are_two_wishes() {
+    let urls = [
+        "h1,h2/a",
+        "h1:5432,h2/b",
+        "h2,h1/c",
+        "h1/d",
+        "h1,h2/e?target_session_attrs=read-write",
+        "h1/f?target_session_attrs=any",
+        "h1/g?target_session_attrs=primary",
+    ];
+    let tenants: String = urls
+        .iter()
+        .enumerate()
+        .map(|(at, url)| format!("  - {{ name: t{at}, url: \"postgres://u@{url}\" }}\n"))
+        .collect();
+    let fleet = fleet(&format!("tenants:\n{tenants}"));
+    let servers: Vec<usize> = fleet.tenants.iter().map(|tenant| tenant.server.0).collect();
+    assert_eq!(servers, [0, 0, 1, 2, 3, 2, 4]);
+    let wanted: Vec<&str> = fleet.servers.iter().map(|server| server.address.wanted().as_str()).collect();
+    assert_eq!(wanted, ["any", "any", "any", "read-write", "primary"]);
+}
+
+#[test]
+fn a_tenant_on_a_server_may_have_a_user_and_a_password_of_its_own() {
+    let text = "\
+servers: { eu: { url: \"postgres://u:${cmd:secret eu}@h\" } }
+tenants:
+  - { name: a, server: eu, database: a }
+  - { name: b, server: eu, database: b }
+  - { name: c, server: eu, database: c, user: c }
+  - { name: d, server: eu, database: d, user: d, password: \"${cmd:secret d}\" }
+  - { name: e, server: eu, database: e, password: x }
+  - { name: f, url: \"postgres://h/f\", user: f, password: \"${PW}-\" }
+  - { name: g, url: \"postgres://u:${cmd:secret eu}@h2/g\" }
+";
+    let fleet = fleet_with(text, &[("PW", "p@")]).unwrap();
+    let access = |at: usize| &fleet.tenants[at].access;
+    assert!(Arc::ptr_eq(access(0), access(1)));
+    assert!(Arc::ptr_eq(access(0), access(6)), "one reference is fetched once");
+    assert_eq!((access(2).user.as_deref(), &access(2).password), (Some("c"), &Password::None));
+    assert!(matches!((access(3).user.as_deref(), &access(3).password), (Some("d"), Password::Late(_))));
+    assert_ne!(access(3).password, access(0).password);
+    let known = |text: &str| Password::Known(Secret::new(text));
+    assert_eq!((access(4).user.as_deref(), &access(4).password), (Some("u"), &known("x")));
+    assert_eq!((access(5).user.as_deref(), &access(5).password), (Some("f"), &known("p@-")));
+}
+
+#[test]
+fn a_file_of_passwords_serves_who_has_none() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str, mode: u32| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+    };
+    write(".pgpass", "*:*:*:*:x\n", 0o600);
+    write(".my.cnf", "[client]\nuser=m\npassword=x\n", 0o600);
+    write("other.cnf", "[mtmigrate]\nuser=o\npassword=y\n", 0o600);
+    write("open", "*:*:*:*:x\n", 0o644);
+    let home = folder.path().display().to_string();
+    let seen = |url: &str, passfile: &str| {
+        let text = format!("tenants: [{{ name: a, url: \"{url}\" }}]");
+        let fleet = fleet_with(&text, &[("HOME", &home), ("PGPASSFILE", passfile)]).unwrap();
+        let access = fleet.tenants[0].access.clone();
+        (access.user.clone().unwrap_or_default(), matches!(access.password, Password::File(_)))
+    };
+    let other = format!("mysql://h/d?defaults-file={home}/other.cnf");
+    for (url, passfile, user, from_file) in [
+        ("postgres://u@h/d", "", "u", true),
+        ("postgres://h/d", "", "", false),
+        ("postgres://u:p@h/d", "", "u", false),
+        ("postgres://u@h/d", &format!("{home}/none"), "u", false),
+        ("postgres://u@h/d", &format!("{home}/open"), "u", false),
+        ("mysql://h/d", "", "m", true),
+        ("mysql://u@h/d", "", "u", true),
+        ("mysql://u:p@h/d", "", "u", false),
+        (&other, "", "o", true),
+    ] {
+        assert_eq!(seen(url, passfile), (user.to_owned(), from_file), "{url} {passfile}");
+    }
 }
 
 #[test]

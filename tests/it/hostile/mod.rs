@@ -407,6 +407,7 @@ fn a_run_inside_an_application_is_kept_out_by_its_sibling_and_leaves_nothing_whe
         jobs: None,
         lock_wait: Duration::from_secs(secs),
         out_of_order: history::OutOfOrder::Refuse,
+        gates: std::sync::Arc::new(mtmigrate::lockstep::NoGates),
     };
     let stop = Stop::default();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();

@@ -148,6 +148,7 @@ fn attempt(order: &Order<'_>, outcome: AttemptOutcome, statement_no: Option<u32>
             .filter(|_| outcome == AttemptOutcome::Failed && statement_no.is_none()),
         accepted: order.known.accepted.clone(),
         trace: None,
+        skipped: order.known.skipped.clone(),
     }
 }
 
@@ -195,7 +196,7 @@ impl Server for Fake {
             Ok(Reading {
                 tables: Tables {
                     history: (!state.rows.is_empty()).then_some(Width::Int4),
-                    journal: (!state.journal.is_empty()).then_some(JournalFormat::Three),
+                    journal: (!state.journal.is_empty()).then_some(JournalFormat::Four),
                 },
                 rows: state.rows,
                 last: state.journal.last().cloned(),
@@ -303,6 +304,7 @@ impl Server for Fake {
             fingerprint: Some(acceptance.record.to_owned()),
             accepted: acceptance.accepted.map(str::to_owned),
             trace: None,
+            skipped: acceptance.skipped.to_vec(),
         });
         async { Ok(()) }.boxed()
     }

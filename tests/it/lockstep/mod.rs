@@ -66,6 +66,7 @@ impl Sim {
             lock_wait: Duration::ZERO,
             out_of_order: OutOfOrder::Refuse,
             verify: Verify::Step,
+            gates: Arc::new(lockstep::NoGates),
         };
         let world = Arc::new(Mutex::new(World::default()));
         Self { fleet, changelog, world, width: 4, options, stop: Stop::default(), _folder: folder }

@@ -287,7 +287,8 @@ impl<'o> MySqlSteps<'o> {
             entry: None,
             is_plain,
             recorded: false,
-            is_marked: false,
+            // The tenant's role and settings must not be the next one's.
+            is_marked: !order.tenant.session.is_bare(),
             begun: Begun::Yes,
             is_unproven: false,
             is_demoted: false,

@@ -27,7 +27,7 @@ async fn text_history_and_journal_are_recorded_in_full() {
                     who, host, tool, error, fingerprint, accepted, snapshot, trace FROM mtmigrate_journal"
         ),
         [format!(
-            "1|3|{}|up|7|x|{sum}|applied|NULL|NULL|NULL|{}|{}|{}|NULL|NULL|NULL|NULL|NULL",
+            "1|4|{}|up|7|x|{sum}|applied|NULL|NULL|NULL|{}|{}|{}|NULL|NULL|NULL|NULL|NULL",
             run.run_id, run.who, run.host, run.tool
         )]
     );
@@ -55,7 +55,8 @@ async fn both_tables_are_as_written_down() {
         "id INTEGER 1, format INTEGER 0, run_id TEXT 0, action TEXT 0, version INTEGER 0, name TEXT 0, \
          checksum TEXT 0, outcome TEXT 0, statement_no INTEGER 0, statements INTEGER 0, prefix TEXT 0, who TEXT 0, \
          host TEXT 0, tool TEXT 0, started_at TEXT 0, finished_at TEXT 0, duration_ms INTEGER 0, error TEXT 0, \
-         fingerprint TEXT 0, accepted TEXT 0, snapshot TEXT 0, trace TEXT 0"
+         fingerprint TEXT 0, accepted TEXT 0, snapshot TEXT 0, trace TEXT 0, \
+         skipped TEXT 0, fleet TEXT 0"
     );
 }
 

@@ -51,15 +51,15 @@ async fn a_journal_of_format_1_is_read_as_it_is() {
 }
 
 #[tokio::test]
-async fn the_first_row_that_is_written_makes_a_journal_of_format_1_one_of_format_3() {
+async fn the_first_row_that_is_written_makes_a_journal_of_format_1_one_of_format_4() {
     for text in ["CREATE TABLE t(a);", "CREATE TABLE;", "-- mtmigrate: no-transaction\nCREATE TABLE t(a);"] {
         let scene = Scene::new();
         let acme = of_format_1(&scene);
         scene.apply(&acme, 1, text).await;
         let reading = scene.server.read(&[&acme]).await.remove(0).unwrap();
-        assert_eq!(reading.tables.journal, Some(JournalFormat::Three), "{text}");
+        assert_eq!(reading.tables.journal, Some(JournalFormat::Four), "{text}");
         assert!(reading.last.unwrap().id > 1, "{text}");
         let formats = "SELECT min(format), max(format), count(snapshot) FROM mtmigrate_journal";
-        assert_eq!(scene.rows(&acme, formats), ["1|3|0"], "{text}");
+        assert_eq!(scene.rows(&acme, formats), ["1|4|0"], "{text}");
     }
 }

@@ -104,6 +104,7 @@ impl Scene {
                 tenant,
                 changeset: &changeset,
                 text: &text,
+                skips: false,
                 width: self.width,
                 run: &self.run,
                 tables: Tables { history: None, journal: None },

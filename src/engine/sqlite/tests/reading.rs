@@ -110,7 +110,7 @@ async fn a_journal_row_that_is_not_ours_or_of_a_newer_mtmigrate_is_said() {
     for (set, cause) in [
         ("started_at = 'yesterday'", "row 1 of mtmigrate_journal: started_at is `yesterday`"),
         ("outcome = 'maybe'", "row 1 of mtmigrate_journal: outcome is `maybe`"),
-        ("format = 4", "row 1 of mtmigrate_journal: its format is 4, and this mtmigrate knows 1 to 3"),
+        ("format = 5", "row 1 of mtmigrate_journal: its format is 5, and this mtmigrate knows 1 to 4"),
     ] {
         scene.db(&acme).execute_batch(&format!("UPDATE mtmigrate_journal SET {set}")).unwrap();
         let unread = scene.server.read(&[&acme]).await.remove(0).unwrap_err();

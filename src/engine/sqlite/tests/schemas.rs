@@ -30,7 +30,7 @@ impl Scene {
         let tables = Tables { history: None, journal: None };
         let (version, accepted, words) = ((Version(1), "x"), Some("[1]"), "it is fine");
         let (run, record) = (&self.run, &snapshot.fingerprint().to_string());
-        let acceptance = Acceptance { tenant, tables, run, version, snapshot, record, accepted, words };
+        let acceptance = Acceptance { tenant, tables, run, version, snapshot, record, accepted, skipped: &[], words };
         self.server.accept(acceptance).await
     }
 }
@@ -158,7 +158,7 @@ async fn an_accepted_schema_is_a_row_of_its_own_and_makes_the_journal_that_it_ne
         scene.accepted(tenant, &snapshot).await.unwrap();
         assert_eq!(scene.server.recorded(tenant).await.unwrap().as_ref(), Some(&*snapshot));
         let reading = scene.server.read(&[tenant]).await.remove(0).unwrap();
-        assert_eq!(reading.tables.journal, Some(JournalFormat::Three));
+        assert_eq!(reading.tables.journal, Some(JournalFormat::Four));
         let last = reading.last.unwrap();
         assert_eq!((last.id, last.version, last.outcome), (id, Version(1), AttemptOutcome::Accepted));
         assert_eq!((last.error.as_deref(), last.accepted.as_deref()), (Some("it is fine"), Some("[1]")));

@@ -114,12 +114,13 @@ fn what_a_person_accepts_is_one_row_and_makes_or_upgrades_the_journal() {
                 snapshot: &live[at],
                 record: "what it is",
                 accepted: Some("[]"),
+                skipped: &[],
                 words: "because",
             };
             server.accept(acceptance).await.unwrap();
             assert_eq!(server.recorded(tenants[at]).await.unwrap().as_ref(), Some(&*live[at]));
             let last = server.read(&tenants[at..=at]).await.remove(0).unwrap();
-            assert_eq!(last.tables.journal, Some(JournalFormat::Three));
+            assert_eq!(last.tables.journal, Some(JournalFormat::Four));
             assert_eq!(last.last.unwrap().fingerprint, Some("what it is".to_owned()));
             let attempts = server.journal(tenants[at], 10).await.unwrap();
             assert_eq!(attempts[0].accepted.as_deref(), Some("[]"));

@@ -183,7 +183,7 @@ fn what_a_run_and_a_person_record_is_kept_once_and_read_again() {
     // A journal that an older build made.
     fleet.execute(
         "old",
-        "ALTER TABLE mtmigrate_journal DROP fingerprint, DROP accepted, DROP snapshot, DROP trace; \
+        "ALTER TABLE mtmigrate_journal DROP fingerprint, DROP accepted, DROP snapshot, DROP trace, DROP skipped, DROP fleet; \
          UPDATE mtmigrate_journal SET format = 1",
     );
     let run_id = fleet.query("a", "SELECT max(run_id) FROM mtmigrate_journal")[0][0].clone().expect("a run");
@@ -214,16 +214,17 @@ fn what_a_run_and_a_person_record_is_kept_once_and_read_again() {
                     snapshot: &live[at],
                     record: "what it is",
                     accepted: Some("[]"),
+                    skipped: &[],
                     words: "hot fix, it's \\ fine",
                 };
                 server.accept(acceptance).await.expect("it is written");
                 let found: Option<Snapshot> = server.recorded(&tenants[at]).await.expect("an answer");
                 assert_eq!(found.as_ref(), Some(&*live[at]));
             }
-            let accepted = "3|accept|1|accepted|what it is|[]|1/postgres-15|hot fix, it's \\ fine".to_owned();
+            let accepted = "4|accept|1|accepted|what it is|[]|1/postgres-15|hot fix, it's \\ fine".to_owned();
             let rows = |name: &str| tokio::task::block_in_place(|| journal(fleet, name));
-            assert_eq!(rows("a"), ["3|up|1|applied|it|-|-|-".to_owned(), accepted.clone()]);
-            assert_eq!(rows("b"), ["3|up|1|applied|it|-|1/postgres-15|-"]);
+            assert_eq!(rows("a"), ["4|up|1|applied|it|-|-|-".to_owned(), accepted.clone()]);
+            assert_eq!(rows("b"), ["4|up|1|applied|it|-|1/postgres-15|-"]);
             assert_eq!(rows("old"), ["1|up|1|applied|-|-|-|-".to_owned(), accepted]);
         }
     });

@@ -1,0 +1,203 @@
+//! What a tenant's sessions begin with: its role, its settings, the extensions' schema; and that the next tenant's do not.
+
+use crate::support::fleet::Place;
+use crate::support::{Fleet, Rows, mariadb, postgres, unique};
+
+/// A value that would do harm anywhere but in its quotes.
+const HOSTILE: &str = "'; DROP TABLE made; --\\";
+
+fn cell(rows: &Rows) -> &str {
+    rows[0][0].as_deref().expect("a value")
+}
+
+/// What two tenants of one connection saw: the one with settings, and the other.
+fn seen(fleet: &Fleet) -> [String; 2] {
+    ["own", "bare"].map(|tenant| {
+        let rows = fleet.query(tenant, "SELECT seen FROM made ORDER BY id");
+        let rows: Vec<&str> = rows.iter().map(|row| row[0].as_deref().unwrap_or("NULL")).collect();
+        rows.join("\n")
+    })
+}
+
+#[test]
+fn a_postgres_text_runs_with_its_tenants_role_settings_and_extensions_and_the_next_one_without() {
+    let server = postgres(0);
+    let (database, owner, ext) = (server.create_database(), unique("Owner\"x"), unique("Ext'x"));
+    let quoted = |name: &str| format!("\"{}\"", name.replace('"', "\"\""));
+    server.create_schema_named(&database, &ext);
+    server.execute(
+        &database,
+        &format!(
+            "CREATE ROLE {owner}; GRANT CREATE ON DATABASE {database} TO {owner}; GRANT USAGE, CREATE ON SCHEMA {ext} TO {owner};
+             CREATE FUNCTION {ext}.new_id() RETURNS int LANGUAGE sql AS 'SELECT 7';
+             CREATE DOMAIN {ext}.word AS text",
+            owner = quoted(&owner),
+            ext = quoted(&ext),
+        ),
+    );
+    let mut fleet = Fleet::new();
+    fleet.postgres_schema("own", server, &database).postgres_schema("bare", server, &database);
+    let named = format!("pg{}", server.port());
+    fleet.set_server(&named, "extensions_schema", &serde_json::to_string(&ext).unwrap());
+    // One connection for both.
+    fleet.set_server(&named, "max_connections", "2");
+    fleet.set_server(&named, "server_settings", "{ jit: false, App.Note: server }");
+    fleet.set("own", "role", &serde_json::to_string(&owner).unwrap());
+    let settings = format!("{{ work_mem: 77MB, app.note: {} }}", serde_json::to_string(HOSTILE).unwrap());
+    fleet.set("own", "server_settings", &settings);
+    let Place::Postgres { schema: Some(schema), .. } = fleet.place("own") else { panic!("a schema") };
+    server.execute(&database, &format!("GRANT USAGE, CREATE ON SCHEMA \"{schema}\" TO {}", quoted(&owner)));
+    let schema = schema.clone();
+
+    // Plain definitions keep the session as it stands; the others reset it; the last goes statement by statement.
+    fleet.changeset("V1__plain.sql", "CREATE TABLE made (id int GENERATED ALWAYS AS IDENTITY, seen text);");
+    fleet.changeset("V2__more.sql", "CREATE TABLE second (id int DEFAULT new_id(), w word);");
+    let look = "INSERT INTO made (seen) SELECT concat_ws('|', current_user, current_setting('work_mem'), \
+                current_setting('app.note'), current_setting('jit'), current_schema(), new_id());";
+    fleet.changeset("V3__look.sql", look);
+    let begun = format!("-- mtmigrate: no-transaction\n{look}\nCREATE INDEX CONCURRENTLY i ON made (seen);\n{look}");
+    fleet.changeset("V4__stepwise.sql", &begun);
+    let up = fleet.run(&["up"]).expect(0);
+    assert!(!format!("{up}").contains("DROP TABLE"), "{up}");
+
+    let [own, bare] = seen(&fleet);
+    let line = format!("{owner}|77MB|{HOSTILE}|off|{schema}|7");
+    assert_eq!(own, [&*line; 3].join("\n"));
+    let Place::Postgres { schema: Some(other), .. } = fleet.place("bare") else { panic!("a schema") };
+    assert_eq!(bare, [&*format!("migrator|4MB|server|off|{other}|7"); 3].join("\n"));
+
+    // What the text made is the role's; history and journal are the user's that connected.
+    let owners = |schema: &str| {
+        let sql = format!(
+            "SELECT string_agg(c.relname || '=' || r.rolname, ' ' ORDER BY c.relname) FROM pg_class c \
+             JOIN pg_roles r ON r.oid = c.relowner WHERE c.relkind = 'r' AND c.relnamespace = '\"{schema}\"'::regnamespace"
+        );
+        cell(&server.query(&database, &sql)).to_owned()
+    };
+    let ours = "mtmigrate_journal=migrator refinery_schema_history=migrator";
+    assert_eq!(
+        owners(&schema),
+        format!("made={owner} mtmigrate_journal=migrator refinery_schema_history=migrator second={owner}")
+    );
+    assert_eq!(owners(other), format!("made=migrator {ours} second=migrator"));
+    // Reading sees the same whoever made it.
+    fleet.run(&["status", "--check"]).expect(0);
+    fleet.run(&["drift"]).expect(0);
+
+    // The extensions' schema is used, and not changed.
+    fleet.changeset("V5__outside.sql", &format!("SELECT new_id(); CREATE TABLE {}.stray (id int);", quoted(&ext)));
+    let refused = fleet.run(&["up"]).expect(1);
+    assert!(refused.stderr.contains("MT214"), "{refused}");
+    fleet.remove("V5__outside.sql");
+
+    // What cannot be set is said before the text runs.
+    fleet.changeset("V5__x.sql", "CREATE TABLE x (id int);");
+    for (key, value, said) in [
+        ("role", "nobody_here", "role \"nobody_here\" does not exist"),
+        ("server_settings", "{ work_mem: \"'; DROP TABLE made; --\" }", "invalid value for parameter \"work_mem\""),
+        ("extensions_schema", "missing", "schema \"missing\" is not there"),
+    ] {
+        fleet.set("own", key, value);
+        let refused = fleet.run(&["up", "--tenant", "own"]).expect(1);
+        assert!(refused.stderr.contains("MT324") && refused.stderr.contains(said), "{key}: {refused}");
+        fleet.set(
+            "own",
+            key,
+            match key {
+                "role" => "none",
+                "server_settings" => "{}",
+                _ => "null",
+            },
+        );
+    }
+    // A role that may not use its tenant's schema makes nothing in the next one of the path.
+    server.execute(&database, &format!("REVOKE ALL ON SCHEMA \"{schema}\" FROM {}", quoted(&owner)));
+    fleet.set("own", "role", &serde_json::to_string(&owner).unwrap());
+    let refused = fleet.run(&["up", "--tenant", "own"]).expect(1);
+    assert!(refused.stderr.contains("MT324") && refused.stderr.contains("GRANT USAGE"), "{refused}");
+    fleet.set("own", "role", "none");
+    fleet.run(&["up"]).expect(0);
+    assert_eq!(
+        cell(&server.query(
+            &database,
+            &format!(
+                "SELECT count(*) FROM pg_class WHERE relname = 'x' AND relnamespace = '{}'::regnamespace",
+                quoted(&ext).replace('\'', "''")
+            )
+        )),
+        "0"
+    );
+}
+
+#[test]
+fn a_database_tenant_has_the_extensions_schema_behind_its_own_path() {
+    let server = postgres(0);
+    let mut fleet = Fleet::new();
+    fleet.postgres_database("own", server);
+    fleet.execute(
+        "own",
+        "CREATE SCHEMA extensions; CREATE FUNCTION extensions.new_id() RETURNS int LANGUAGE sql AS 'SELECT 7'",
+    );
+    fleet.set("own", "extensions_schema", "extensions");
+    fleet.changeset("V1__x.sql", "CREATE TABLE x AS SELECT new_id() AS id, current_setting('search_path') AS path;");
+    fleet.run(&["up"]).expect(0);
+    assert_eq!(cell(&fleet.query("own", "SELECT path FROM public.x")), "\"$user\", public, \"extensions\"");
+}
+
+#[test]
+fn a_mariadb_text_runs_with_its_tenants_role_and_settings_and_the_next_one_without() {
+    let server = mariadb(0);
+    let role = unique("own'er`x");
+    let quoted = format!("`{}`", role.replace('`', "``"));
+    let mut fleet = Fleet::new();
+    fleet.mariadb("own", server).mariadb("bare", server);
+    fleet.execute("own", &format!("CREATE ROLE {quoted}; GRANT {quoted} TO migrator"));
+    // One server by name, so that both share its connection.
+    for tenant in ["own", "bare"] {
+        let Place::MariaDb { database, .. } = fleet.place(tenant) else { panic!("a database") };
+        let database = database.clone();
+        let url = server.url(&database);
+        fleet.set(tenant, "url", &serde_json::to_string(&url).unwrap());
+        fleet.set(tenant, "max_connections", "2");
+    }
+    fleet.set("own", "role", &serde_json::to_string(&role).unwrap());
+    fleet.set(
+        "own",
+        "server_settings",
+        "{ time_zone: \"+03:00\", Sort_Buffer_Size: 1048576, foreign_key_checks: off }",
+    );
+    fleet.changeset("V1__plain.sql", "CREATE TABLE made (id int AUTO_INCREMENT PRIMARY KEY, seen text);");
+    let look = "INSERT INTO made (seen) SELECT CONCAT_WS('|', IFNULL(CURRENT_ROLE(), 'none'), @@time_zone, \
+                @@sort_buffer_size, @@foreign_key_checks);";
+    fleet.changeset("V2__look.sql", look);
+    fleet.changeset("V3__look.sql", &format!("{look}\n{look}"));
+    fleet.run(&["up"]).expect(0);
+    let [own, bare] = seen(&fleet);
+    assert_eq!(own, [&*format!("{role}|+03:00|1048576|OFF"); 3].join("\n"));
+    assert_eq!(bare, ["none|SYSTEM|2097152|ON"; 3].join("\n"));
+
+    fleet.changeset("V4__x.sql", "CREATE TABLE x (id int);");
+    for (key, value, said) in [
+        ("role", "\"nobody'here\"", "Invalid role specification"),
+        ("server_settings", "{ time_zone: \"'; DROP TABLE made; --\" }", "Unknown or incorrect time zone"),
+        ("server_settings", "{ no_such_thing: 1 }", "Unknown system variable"),
+    ] {
+        fleet.set("own", key, value);
+        let refused = fleet.run(&["up", "--tenant", "own"]).expect(1);
+        assert!(refused.stderr.contains("MT324") && refused.stderr.contains(said), "{key}: {refused}");
+        fleet.set("own", key, if key == "role" { "none" } else { "{}" });
+    }
+    fleet.run(&["up"]).expect(0);
+    fleet.run(&["status", "--check"]).expect(0);
+}
+
+#[test]
+fn what_has_no_meaning_for_an_engine_and_what_is_ours_is_refused_when_the_file_is_read() {
+    let mut fleet = Fleet::new();
+    fleet.sqlite("file").changeset("V1__x.sql", "CREATE TABLE x (id int);");
+    fleet.set("file", "role", "x").set("file", "server_settings", "{ search_path: public }");
+    let refused = fleet.run(&["validate"]).expect(2);
+    for said in ["`role` has no meaning for sqlite", "MT154", "`search_path` is not to be set"] {
+        assert!(refused.stderr.contains(said), "{said}: {refused}");
+    }
+}
