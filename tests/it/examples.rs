@@ -3,7 +3,7 @@
 //! A comment before a block says what it is: `file: NAME` a fleet, `beside: NAME PATH` a file in its folder, `sql: NAME
 //! ENGINE DATABASE` what is there before. Hosts and passwords come from variables, so nothing in a file is changed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -121,30 +121,57 @@ impl Servers {
     }
 }
 
-/// Every example, and how many tenants it has; of those left out, the names.
-const EXAMPLES: [(&str, usize, &[&str]); 9] = [
+/// An example, how many tenants it has, and the names of those that are left out.
+type Example = (&'static str, usize, &'static [&'static str]);
+
+const LISTED: [Example; 4] = [
     ("database-for-each-tenant", 5, &["old"]),
-    ("databases-from-a-template", 4, &[]),
     ("schema-for-each-tenant", 3, &[]),
-    ("schemas-that-are-there", 2, &[]),
     ("sqlite-files", 3, &[]),
-    ("files-that-are-there", 2, &[]),
     ("mixed", 5, &[]),
-    ("registry", 5, &["gone", "newcomer"]),
-    ("waves-and-variables", 4, &[]),
 ];
 
-#[test]
-fn every_fleet_of_the_page_goes_up() {
+const OF_SOURCES: [Example; 4] = [
+    ("databases-from-a-template", 4, &[]),
+    ("schemas-that-are-there", 2, &[]),
+    ("files-that-are-there", 2, &[]),
+    ("registry", 5, &["gone", "newcomer"]),
+];
+
+const IN_WAVES: [Example; 1] = [("waves-and-variables", 4, &[])];
+
+fn run(examples: &[Example]) {
     let blocks = blocks();
-    let named: Vec<&str> = of(&blocks, &["file:"]).iter().map(|(rest, _)| rest[0].as_str()).collect();
-    assert_eq!(named, EXAMPLES.map(|(name, ..)| name), "every file of the page is known here");
     let servers = Servers { pg: Postgres::start(Options::default()), my: MariaDb::start(Options::default()) };
-    for (name, count, left_out) in EXAMPLES {
+    for (name, count, left_out) in examples {
         let text = of(&blocks, &["file:", name])[0].1;
         let states = servers.run(&blocks, name, text);
-        assert_eq!(states.len(), count, "{name}: {states:?}");
+        assert_eq!(states.len(), *count, "{name}: {states:?}");
         let out: Vec<&String> = states.iter().filter(|(_, state)| *state != "active").map(|(name, _)| name).collect();
-        assert_eq!(out, left_out, "{name}");
+        assert_eq!(out, *left_out, "{name}");
     }
+}
+
+#[test]
+fn every_file_of_the_page_is_run_here() {
+    let blocks = blocks();
+    let named: BTreeSet<&str> = of(&blocks, &["file:"]).iter().map(|(rest, _)| rest[0].as_str()).collect();
+    let known = [&LISTED[..], &OF_SOURCES, &IN_WAVES].concat();
+    assert_eq!(named, known.iter().map(|(name, ..)| *name).collect());
+    assert_eq!(known.len(), of(&blocks, &["file:"]).len(), "each once");
+}
+
+#[test]
+fn every_fleet_of_the_page_whose_tenants_are_listed_goes_up() {
+    run(&LISTED);
+}
+
+#[test]
+fn every_fleet_of_the_page_whose_tenants_come_from_sources_goes_up() {
+    run(&OF_SOURCES);
+}
+
+#[test]
+fn the_fleet_of_the_page_that_has_waves_and_variables_goes_up() {
+    run(&IN_WAVES);
 }

@@ -11,7 +11,9 @@ fn every_verb_has_a_help_on_stdout_with_examples_and_status_0() {
     let fleet = Fleet::new();
     let whole = fleet.run(&["--help"]).expect(0);
     assert!(whole.stdout.contains("Exit status") && whole.stderr.is_empty(), "{whole}");
-    for verb in ["init", "new", "validate", "plan", "up", "status", "history", "drift", "accept", "repair", "tenants", "schema"] {
+    for verb in
+        ["init", "new", "validate", "plan", "up", "status", "history", "drift", "accept", "repair", "tenants", "schema"]
+    {
         assert!(whole.stdout.contains(&format!("\n  {verb} ")), "{verb}");
         for args in [[verb, "--help"], [verb, "-h"], ["help", verb]] {
             let help = fleet.run(&args).expect(0);
