@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 use crate::changeset::{self, Changelog, Loaded, Neighbourhood};
 use crate::error::Diagnostic;
 use crate::sql::EngineKind;
-use crate::tenant::{self, Datasource, Fleet, ProcessEnvironment, ServerId};
+use crate::tenant::{ConfigFile, Datasource, Draft, Fleet, ProcessEnvironment, ServerId};
 
 use super::Context;
+use super::resolve::resolve;
 
 /// The files of a command, checked against each other.
 pub(super) struct Files {
@@ -16,28 +17,67 @@ pub(super) struct Files {
     pub changelog: Changelog,
 }
 
-/// Loads and checks what the options name. Warnings are said.
+/// Loads and checks what the options name, and asks the fleet's sources. Warnings are said.
 ///
 /// # Errors
-/// Every mistake of `tenants.yaml` and of the changelog.
-pub(super) fn load(context: &Context) -> Result<Files, Vec<Diagnostic>> {
-    let fleet = tenant::load(&context.global.config, &ProcessEnvironment);
-    let folder = match (&context.global.migrations, &fleet) {
+/// Every mistake of `tenants.yaml` and of the changelog, before anything is asked; then what a source does not answer, and
+/// what is wrong with the answers.
+pub(super) async fn load(context: &Context) -> Result<Files, Vec<Diagnostic>> {
+    let file = ConfigFile::read(&context.global.config);
+    let (draft, changelog) = read(context, &file)?;
+    check(context, resolve(draft).await?, changelog)
+}
+
+/// Loads the fleet alone, and asks its sources.
+///
+/// # Errors
+/// As [`load`], but for the changelog.
+pub(super) async fn fleet(context: &Context) -> Result<Fleet, Vec<Diagnostic>> {
+    let file = ConfigFile::read(&context.global.config)?;
+    resolve(file.draft(&ProcessEnvironment)?).await
+}
+
+/// As [`load`], but asks nobody: sources that would have to be asked give no tenants. Returns who they are, too.
+///
+/// # Errors
+/// Every mistake that shows without asking.
+pub(super) fn load_unasked(context: &Context) -> Result<(Files, Vec<String>), Vec<Diagnostic>> {
+    let file = ConfigFile::read(&context.global.config);
+    let (draft, changelog) = read(context, &file)?;
+    let unasked = draft.questions().into_iter().map(|question| question.asker.clone()).collect();
+    Ok((check(context, draft.unasked()?, changelog)?, unasked))
+}
+
+/// Reads the files, each with all its mistakes.
+fn read<'f>(
+    context: &Context,
+    file: &'f Result<ConfigFile, Vec<Diagnostic>>,
+) -> Result<(Draft<'f>, Changelog), Vec<Diagnostic>> {
+    let draft = match file {
+        Ok(file) => file.draft(&ProcessEnvironment),
+        Err(mistakes) => Err(mistakes.clone()),
+    };
+    let folder = match (&context.global.migrations, &draft) {
         (Some(given), _) => Some(given.clone()),
-        (None, Ok(fleet)) => Some(fleet.migrations.clone()),
+        (None, Ok(draft)) => Some(draft.migrations()),
         // The broken file may name another folder, so a missing one is no second mistake.
         (None, Err(_)) => Some(beside(&context.global.config)).filter(|folder| folder.is_dir()),
     };
     let loaded = folder.map(|folder| changeset::load(&folder));
-    let (fleet, Loaded { changelog, warnings }) = match (fleet, loaded) {
-        (Ok(fleet), Some(Ok(loaded))) => (fleet, loaded),
-        (fleet, loaded) => {
-            let mut mistakes = fleet.err().unwrap_or_default();
+    let (draft, Loaded { changelog, warnings }) = match (draft, loaded) {
+        (Ok(draft), Some(Ok(loaded))) => (draft, loaded),
+        (draft, loaded) => {
+            let mut mistakes = draft.err().unwrap_or_default();
             mistakes.extend(loaded.and_then(Result::err).unwrap_or_default());
             return Err(mistakes);
         }
     };
     context.console.tell(&warnings);
+    Ok((draft, changelog))
+}
+
+/// Checks the changelog against the fleet.
+fn check(context: &Context, fleet: Fleet, changelog: Changelog) -> Result<Files, Vec<Diagnostic>> {
     let engines: BTreeSet<EngineKind> = fleet.tenants.iter().map(|t| t.datasource.engine()).collect();
     let checked = changeset::check(&changelog, &engines);
     let named = changeset::check_names(&changelog, &neighbourhoods(&fleet));
@@ -101,7 +141,7 @@ mod tests {
         let global =
             Cli::try_parse_from(["mtmigrate", "validate", "-q", "-c", &config.to_string_lossy()]).unwrap().global;
         let context = Context { console: Console::new(&global), global };
-        load(&context).err().unwrap_or_default().iter().map(Diagnostic::code).collect()
+        load_unasked(&context).err().unwrap_or_default().iter().map(Diagnostic::code).collect()
     }
 
     const FLEET: &str = "tenants:\n  - { name: a, url: \"sqlite://a.db\" }\n";

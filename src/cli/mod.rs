@@ -18,6 +18,7 @@ mod plan;
 mod progress;
 mod provision;
 mod repair;
+mod resolve;
 mod rules;
 mod schema;
 mod screen;

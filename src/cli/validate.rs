@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use clap::Args;
 
 use crate::changeset::Changelog;
-use crate::error::{ExitStatus, count};
+use crate::error::{ExitStatus, count, names};
 use crate::sql::EngineKind;
 use crate::tenant::{Fleet, LeftOut};
 
@@ -20,7 +20,7 @@ Exit status: 0 no mistake (there may be warnings); 2 mistakes, all of them print
 
 /// Checks tenants.yaml and the changelog.
 ///
-/// Connects to nothing. Every mistake of both is reported in one go, with file, line, excerpt and hint: names,
+/// Connects to nothing and runs no program: what a registry, a discovery or a command would answer is not known. Every mistake of both is reported in one go, with file, line, excerpt and hint: names,
 /// versions, directives, texts that cannot be split or that commit by themselves, an engine without a text.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
@@ -28,7 +28,11 @@ pub(super) struct ValidateArgs {}
 
 /// Checks the files and prints what they hold.
 pub(super) fn run(_args: &ValidateArgs, context: &Context) -> Outcome {
-    let files = files::load(context)?;
+    let (files, unasked) = files::load_unasked(context)?;
+    if !unasked.is_empty() && !context.console.quiet() {
+        let unasked = names(unasked.iter().map(String::as_str), 20);
+        context.console.talk(&format!("not asked, because validate connects to nothing: {unasked}"));
+    }
     context.console.data(&format!("ok: {}", told(&files.fleet, &files.changelog))).map_err(|one| vec![one])?;
     Ok(ExitStatus::Done)
 }

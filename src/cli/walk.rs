@@ -47,10 +47,12 @@ impl Walk<'_> {
     /// # Errors
     /// Whatever is wrong before the first connection, and what the work itself returns.
     pub fn run(&self, work: impl AsyncFnOnce(Scope<'_>) -> Outcome) -> Outcome {
-        let files = files::load(self.context)?;
-        let selection = files.fleet.select(&self.selecting.selection()).map_err(|one| vec![one])?;
-        check_target(&files.changelog, self.target).map_err(|one| vec![one])?;
-        visit(&files.fleet, &files.changelog, &selection, work)
+        on_runtime(async {
+            let files = files::load(self.context).await?;
+            let selection = files.fleet.select(&self.selecting.selection()).map_err(|one| vec![one])?;
+            check_target(&files.changelog, self.target).map_err(|one| vec![one])?;
+            visit(&files.fleet, &files.changelog, &selection, work).await
+        })
     }
 }
 
@@ -58,20 +60,26 @@ impl Walk<'_> {
 ///
 /// # Errors
 /// What the work itself returns.
-pub(super) fn visit(
+pub(super) async fn visit(
     fleet: &Fleet,
     changelog: &Changelog,
     selection: &[TenantId],
     work: impl AsyncFnOnce(Scope<'_>) -> Outcome,
 ) -> Outcome {
+    let servers = engine::open(fleet).map_err(|one| vec![one])?;
+    let outcome = work(Scope { fleet, changelog, servers: &servers, selection }).await;
+    // A server that does not answer a goodbye notices the end of the connection by itself.
+    timeout(GOODBYE, join_all(servers.iter().map(|server| server.close()))).await.ok();
+    outcome
+}
+
+/// Works on a runtime of its own.
+///
+/// # Errors
+/// `MT900` without a runtime, and what the work itself returns.
+pub(super) fn on_runtime<T>(work: impl Future<Output = Result<T, Vec<Diagnostic>>>) -> Result<T, Vec<Diagnostic>> {
     let runtime = runtime().map_err(|one| vec![one])?;
-    let outcome = runtime.block_on(async {
-        let servers = engine::open(fleet).map_err(|one| vec![one])?;
-        let outcome = work(Scope { fleet, changelog, servers: &servers, selection }).await;
-        // A server that does not answer a goodbye notices the end of the connection by itself.
-        timeout(GOODBYE, join_all(servers.iter().map(|server| server.close()))).await.ok();
-        outcome
-    });
+    let outcome = runtime.block_on(work);
     runtime.shutdown_timeout(THREADS);
     outcome
 }

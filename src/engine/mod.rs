@@ -12,6 +12,7 @@ mod pool;
 mod postgres;
 mod question;
 mod silence;
+mod sources;
 mod sqlite;
 pub(crate) mod stepwise;
 pub(crate) mod tables;
@@ -32,8 +33,10 @@ use crate::schema::Snapshot;
 use crate::sql::EngineKind;
 use crate::tenant::{Create, Datasource, Fleet, Limits, Tenant};
 
+pub use crate::tenant::Answer;
 pub use examined::{Examined, Right, Wire};
 pub use identity::RunIdentity;
+pub use sources::ask_source;
 
 /// One database server, or one directory of SQLite files, as the lockstep sees it.
 ///
@@ -198,15 +201,6 @@ pub(crate) fn not_made(tenant: &Tenant, why: &str) -> Diagnostic {
     Diagnostic::new(Code::NOT_PROVISIONED, format!("the {what} of tenant {} cannot be made", tenant.name))
         .cause(why)
         .state("nothing was made")
-}
-
-/// The rows of a question, as text.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Answer {
-    /// The columns' names, as the server gives them; none may come where there is no row.
-    pub columns: Vec<String>,
-    /// One value for each column; nothing for NULL.
-    pub rows: Vec<Vec<Option<String>>>,
 }
 
 /// Where a tenant stands, as read from it.

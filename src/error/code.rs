@@ -84,6 +84,10 @@ codes! {
     UNKNOWN_WAVE = 151 "a wave is not in tenants.yaml";
     BAD_WAVE = 152 "waves cannot be as rollout: says";
     EMPTY_WAVE = 153 "a wave takes no tenant";
+    BAD_QUESTION = 140 "a source's query or program is wrong";
+    BAD_TEMPLATE = 141 "a template cannot be filled in";
+    BAD_ROW = 142 "a row of a source is not understood";
+    BAD_LIST = 143 "what a source lists cannot be read";
     OWN_SETTING = 154 "a setting of server_settings is mtmigrate's own";
     NO_CREATE = 155 "a tenant does not say how it is made";
     NO_CLIENT = 158 "a client program is missing";
@@ -119,6 +123,8 @@ codes! {
     CASE_FOLDED = 319 "two tenants' databases are one on this server";
     NO_CONNECTION = 320 "a server has no free connection";
     NO_HOST = 323 "no host of a server is what is asked for";
+    SOURCE_FAILED = 321 "a source of tenants cannot be asked";
+    TOO_FEW_TENANTS = 322 "a source gives fewer tenants than it must";
     SESSION_REFUSED = 324 "a session cannot begin as tenants.yaml says";
     NOT_PROVISIONED = 325 "a tenant cannot be provisioned";
     QUESTION_FAILED = 326 "a question to a database was not answered";

@@ -93,6 +93,12 @@ impl Diagnostic {
         self
     }
 
+    /// Says before the message what larger thing it is about: `row 3 of the registry: …`.
+    pub fn within(mut self, what: &str) -> Self {
+        self.0.message = mask_quoted(format!("{what}: {}", self.0.message));
+        self
+    }
+
     /// Says what is true now.
     pub fn state(mut self, state: impl Into<String>) -> Self {
         self.0.state = Some(mask_quoted(state.into()));

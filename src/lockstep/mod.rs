@@ -20,6 +20,7 @@ mod judge;
 mod lanes;
 mod ledger;
 mod locks;
+mod orphans;
 mod provision;
 mod repair;
 mod run;
@@ -45,6 +46,7 @@ pub use jitter::Jitter;
 pub use judge::{Refusal, drift, half_applied, judge, unreadable};
 #[cfg(test)]
 pub(crate) use locks::FRESH;
+pub use orphans::{Orphan, Past, Stray, orphans};
 pub use provision::{Provision, Provisioned, against_others, provision};
 pub use repair::{Repair, Repaired, repair};
 pub use standing::{Found, Position, Standing, State};

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 const FORMATS: &str = include_str!("../../docs/formats.md");
 
-const PINNED: [&str; 8] = [
+const PINNED: [&str; 9] = [
     include_str!("pinned/status.json"),
     include_str!("pinned/run.json"),
     include_str!("pinned/plan.json"),
@@ -15,6 +15,7 @@ const PINNED: [&str; 8] = [
     include_str!("pinned/tenants.json"),
     include_str!("pinned/check.json"),
     include_str!("pinned/datasource.json"),
+    include_str!("pinned/orphans.json"),
 ];
 
 #[test]

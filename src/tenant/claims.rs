@@ -3,17 +3,21 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt;
 use std::path::PathBuf;
+use std::rc::Rc;
 use std::sync::Arc;
 
-use super::ServerId;
 use super::interpolate::shown;
+use super::locate::{Locator, Path};
 use super::servers::canonical;
+use super::{RowOf, ServerId};
 
 /// What is taken: names and schemas, with the tenant that has them.
 #[derive(Default)]
 pub(super) struct Claims {
     pub(super) names: HashMap<String, usize>,
     pub(super) homes: HashMap<Home, Claim>,
+    /// The rows of sources, which come after the file's own list, in the order in which they were read.
+    rows: Vec<(Option<Rc<str>>, RowOf)>,
     /// The sets of labels, each once.
     labels: HashSet<Arc<BTreeSet<String>>>,
 }
@@ -28,15 +32,51 @@ pub(super) struct Claim {
 /// A tenant in a message: its name as it stands in the file, if that was understood.
 #[derive(Clone, Copy)]
 pub(super) struct Who<'v> {
-    pub(super) written: Option<&'v str>,
+    written: Option<&'v str>,
+    /// Its place among all that were read: the file's list, then the rows of sources.
     pub(super) index: usize,
+    /// What it is called without a name.
+    what: Option<&'static str>,
+}
+
+impl<'v> Who<'v> {
+    /// Makes a tenant of the file's own list, without a name.
+    pub(super) fn listed(index: usize) -> Self {
+        Self { written: None, index, what: None }
+    }
+
+    /// Makes the tenant of a row, without a name.
+    pub(super) fn row(index: usize) -> Self {
+        Self { written: None, index, what: Some("a tenant") }
+    }
+
+    /// Returns it with its name, as that stands in the file.
+    pub(super) fn called<'n>(self, written: Option<&'n str>) -> Who<'n> {
+        Who { written, index: self.index, what: self.what }
+    }
+
+    /// Whether its name was understood.
+    pub(super) fn is_named(self) -> bool {
+        self.written.is_some()
+    }
+
+    /// Whether it is a row of a source.
+    pub(super) fn is_row(self) -> bool {
+        self.what.is_some()
+    }
+
+    /// Makes what is no tenant.
+    pub(super) fn named(what: &'static str) -> Self {
+        Self { written: None, index: 0, what: Some(what) }
+    }
 }
 
 impl fmt::Display for Who<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.written {
-            Some(written) => write!(f, "tenant `{}`", shown(written)),
-            None => write!(f, "tenant number {}", self.index + 1),
+        match (self.written, self.what) {
+            (Some(written), _) => write!(f, "tenant `{}`", shown(written)),
+            (None, Some(what)) => f.write_str(what),
+            (None, None) => write!(f, "tenant number {}", self.index + 1),
         }
     }
 }
@@ -76,7 +116,31 @@ fn linked(mut path: PathBuf) -> PathBuf {
     path
 }
 
+/// Returns the path of the name of a tenant of the file's own list.
+pub(super) fn path_of_name(index: usize) -> Path<'static> {
+    Path::ROOT.key("tenants").index(index).key("name")
+}
+
 impl Claims {
+    /// Adds a row of a source, and returns its place among all that were read.
+    pub(super) fn row(&mut self, listed: usize, name: Option<Rc<str>>, row: RowOf) -> usize {
+        self.rows.push((name, row));
+        listed + self.rows.len() - 1
+    }
+
+    /// Returns a row of a source; none for a tenant of the file's own list.
+    pub(super) fn row_at(&self, listed: usize, index: usize) -> Option<&(Option<Rc<str>>, RowOf)> {
+        self.rows.get(index.checked_sub(listed)?)
+    }
+
+    /// Returns where a tenant is listed, in brackets: ` (line 7)`, ` (row 3 of the registry in line 20)`.
+    pub(super) fn origin(&self, listed: usize, index: usize, locator: &Locator<'_>) -> String {
+        match self.row_at(listed, index) {
+            Some((_, row)) => format!(" ({row})"),
+            None => locator.line_of(path_of_name(index)),
+        }
+    }
+
     /// Returns the one copy of equal labels.
     pub(super) fn shared(&mut self, labels: Arc<BTreeSet<String>>) -> Arc<BTreeSet<String>> {
         if let Some(known) = self.labels.get(&labels) {

@@ -11,6 +11,7 @@ use super::locate::Path;
 use super::password::{Late, Part};
 use super::password_file::{PasswordFile, Refused};
 use super::servers::Definition;
+use super::tenants::Listing;
 use super::url::DatasourceUrl;
 use super::walk::Fields;
 use super::{Access, Password};
@@ -51,8 +52,19 @@ impl Credentials {
 
 impl Loader<'_> {
     /// Adds what the keys beside a URL say of user and password. Said twice, it is a mistake.
-    pub(super) fn add_credentials(&mut self, fields: &Fields<'_>, url: &mut DatasourceUrl) {
+    /// In a row of a source the key wins: the URL may be the source's for all.
+    pub(super) fn add_credentials(&mut self, listing: &Listing<'_>, url: &mut DatasourceUrl) {
+        let fields = &listing.fields;
         let Some((user, password)) = self.own_credentials(fields, url.engine) else { return };
+        if listing.base.is_some() {
+            // A password belongs to its user.
+            if user.is_some() && user != url.user {
+                url.password = Password::None;
+            }
+            url.user = user.or_else(|| url.user.take());
+            url.password = password.unwrap_or_else(|| url.password.clone());
+            return;
+        }
         let mut twice = |key, at: Path<'_>| {
             let message = format!("both the URL and `{key}` name the {key}");
             self.walk.wrong(Code::BAD_VALUE, at.the_key_itself(), message, "say it once, here or there");
@@ -104,6 +116,7 @@ impl Loader<'_> {
         }
         let user = user.and_then(|(value, at)| self.walk.text(value, at, "user"));
         let password = password.and_then(|(value, at)| self.walk.secret(value, at, "password"));
+        let password = password.map(|text| fields.quoted("password", text));
         let password = password.and_then(|mut text| match text.take_late() {
             Some(parts) => Some(self.credentials.late(parts)),
             None => {

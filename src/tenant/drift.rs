@@ -55,7 +55,7 @@ impl Loader<'_> {
     }
 
     /// Checks that each label of a rule is some tenant's: a rule with a misspelt one excuses nothing.
-    pub(super) fn check_rule_labels(&mut self, drift: &Value, at: Path<'_>, labels: &RuleLabels, tenants: &[Tenant]) {
+    pub(super) fn check_rule_labels(&mut self, drift: &Value, at: Path<'_>, labels: &RuleLabels, tenants: &[&Tenant]) {
         let known: BTreeSet<&str> =
             tenants.iter().flat_map(|tenant| tenant.labels.iter()).map(String::as_str).collect();
         for (rule, label) in labels.iter().filter(|(_, label)| !known.contains(label.as_str())) {

@@ -46,6 +46,16 @@ impl<'v> Text<'v> {
         self.late.take()
     }
 
+    /// Takes data as it is: no reference in it is filled in.
+    pub(super) fn data(value: &'v str) -> Self {
+        Self { written: value, value: Cow::Borrowed(value), late: None }
+    }
+
+    /// Returns the text as one that a source made of what stands in the file, whose password may be fetched late.
+    pub(super) fn from_file(self, written: &'v str, late: Option<&[Part]>) -> Self {
+        Self { written, late: late.map(<[Part]>::to_vec), ..self }
+    }
+
     /// Returns the value. It may hold secrets: never for a diagnostic.
     pub(super) fn value(&self) -> &str {
         &self.value

@@ -7,15 +7,20 @@ use std::rc::Rc;
 
 use super::claims::Claims;
 use super::credentials::Credentials;
+use super::draft::ConfigFile;
+use super::drift::RuleLabels;
 use super::interpolate::{Environment, shown};
 use super::locate::Path;
 use super::mistakes::Mistakes;
-use super::rollout::{self, OwnWave, Rollout};
+use super::rollout::{self, Rollout};
 use super::servers::{Definition, Servers};
 use super::settings::Settings;
+use super::sources::Question;
+use super::sources::entry::Entry;
+use super::tenants::Listing;
 use super::tree::Value;
 use super::url::{DatasourceUrl, Target, parse as parse_url};
-use super::walk::{Fields, Walk, scalar_key, type_of};
+use super::walk::{Walk, scalar_key, type_of};
 use super::yaml;
 use super::{Access, Address, DriftSettings, Fleet, Password, Verify};
 use crate::error::{Code, Diagnostic, Place, plain};
@@ -65,13 +70,33 @@ pub(super) const SERVER_KEYS: [&str; 19] = [
     "create",
 ];
 
-/// Loads and resolves a fleet: reads the file, fills in variables and secrets, and opens no connection.
+/// Loads and resolves a fleet whose sources need no server and no program: reads the file, fills in variables and secrets,
+/// and opens no connection.
 ///
 /// # Errors
 /// All mistakes of the file in one go, in its order; past the first twenty a last one counts the others. `MT101` when
-/// the file cannot be read.
+/// the file cannot be read, `MT321` where something would have to be asked ([`super::ConfigFile`]).
 pub fn load(config: &FilePath, env: &dyn Environment) -> Result<Fleet, Vec<Diagnostic>> {
-    parse(config, &read(config)?, env)
+    resolve(&ConfigFile::read(config)?, env)
+}
+
+/// Resolves a fleet from the text of its file; `config` says where relative paths begin.
+///
+/// # Errors
+/// As [`load`].
+pub fn parse(config: &FilePath, text: &str, env: &dyn Environment) -> Result<Fleet, Vec<Diagnostic>> {
+    resolve(&ConfigFile::of(config, text), env)
+}
+
+fn resolve(file: &ConfigFile, env: &dyn Environment) -> Result<Fleet, Vec<Diagnostic>> {
+    let draft = file.draft(env)?;
+    let unanswered = |question: &Question| {
+        Diagnostic::new(Code::SOURCE_FAILED, format!("{} must be asked, and nobody asks here", question.asker))
+            .at(question.place.clone())
+            .state("nothing was touched")
+    };
+    let mistakes: Vec<Diagnostic> = draft.questions().into_iter().map(unanswered).collect();
+    if mistakes.is_empty() { draft.resolve(Vec::new()) } else { Err(mistakes) }
 }
 
 /// Returns the fleet's folder of changesets, and looks at nothing else: who writes a changeset need not have the
@@ -91,13 +116,13 @@ pub fn migrations_folder(config: &FilePath, env: &dyn Environment) -> Result<Pat
 }
 
 /// The folder of changesets of a file that names none.
-const MIGRATIONS: &str = "migrations";
+pub(super) const MIGRATIONS: &str = "migrations";
 
-fn folder_of(config: &FilePath) -> PathBuf {
+pub(super) fn folder_of(config: &FilePath) -> PathBuf {
     config.parent().unwrap_or(FilePath::new("")).to_owned()
 }
 
-fn read(config: &FilePath) -> Result<String, Vec<Diagnostic>> {
+pub(super) fn read(config: &FilePath) -> Result<String, Vec<Diagnostic>> {
     let file = config.display().to_string();
     let bytes = input::read(config, input::FILE_LIMIT).map_err(|error| {
         let message = format!("{file} cannot be read");
@@ -110,35 +135,7 @@ fn read(config: &FilePath) -> Result<String, Vec<Diagnostic>> {
     })
 }
 
-/// Resolves a fleet from the text of its file; `config` says where relative paths begin.
-///
-/// # Errors
-/// As [`load`].
-pub fn parse(config: &FilePath, text: &str, env: &dyn Environment) -> Result<Fleet, Vec<Diagnostic>> {
-    let (mut tree, mut loader) = begin(config, text, env)?;
-    yaml::merge(&mut tree, &mut loader.walk.mistakes);
-    let fleet = loader.fleet(&tree);
-    let Loader { walk, servers, defaults, rollout, .. } = loader;
-    match fleet {
-        Some(Top { migrations, verify, drift, tenants }) if walk.mistakes.count() == 0 => {
-            let mut fleet = Fleet {
-                config: config.to_owned(),
-                migrations: folder_of(config).join(migrations.as_deref().unwrap_or(MIGRATIONS)),
-                servers: servers.finish(&defaults),
-                tenants,
-                drift,
-                verify,
-                rollout,
-                ..Fleet::default()
-            };
-            fleet.assign_waves();
-            Ok(fleet)
-        }
-        _ => Err(walk.mistakes.into_diagnostics()),
-    }
-}
-
-fn begin<'t>(
+pub(super) fn begin<'t>(
     config: &FilePath,
     text: &'t str,
     env: &'t dyn Environment,
@@ -149,13 +146,14 @@ fn begin<'t>(
     let folder = folder_of(config);
     let loader = Loader {
         base: std::path::absolute(folder.join(".")).unwrap_or_else(|_| folder.clone()),
-        walk: Walk { mistakes: Mistakes::new(file, text), env, folder },
+        walk: Walk { mistakes: Mistakes::new(file, text), env, folder, is_data: false },
         defaults: Settings::default(),
         servers: Servers::default(),
         named: HashMap::new(),
         claims: Claims::default(),
         rollout: Rollout::default(),
         credentials: Credentials::default(),
+        keys: HashMap::new(),
     };
     Ok((tree, loader))
 }
@@ -172,14 +170,20 @@ pub(super) struct Loader<'t> {
     pub(super) claims: Claims,
     pub(super) rollout: Rollout,
     pub(super) credentials: Credentials,
+    /// The keys of rows, each once.
+    pub(super) keys: HashMap<&'static str, Value>,
 }
 
 /// What the file says but for servers and defaults.
-struct Top {
-    migrations: Option<String>,
-    verify: Verify,
-    drift: DriftSettings,
-    tenants: Vec<super::Tenant>,
+pub(super) struct Top {
+    pub(super) migrations: Option<String>,
+    pub(super) verify: Verify,
+    pub(super) drift: DriftSettings,
+    /// The labels in rules of drift, to be looked up when all tenants are known.
+    pub(super) rule_labels: RuleLabels,
+    /// The file's own list.
+    pub(super) tenants: Vec<super::Tenant>,
+    pub(super) entries: Vec<Entry>,
 }
 
 /// What a `url` and the settings beside it say.
@@ -206,7 +210,7 @@ pub(super) struct Way<'w> {
 }
 
 impl Loader<'_> {
-    fn fleet(&mut self, tree: &Value) -> Option<Top> {
+    pub(super) fn fleet(&mut self, tree: &Value) -> Option<Top> {
         if tree.is_null() {
             self.no_tenants(Path::ROOT);
             return None;
@@ -226,11 +230,12 @@ impl Loader<'_> {
         if let Some((value, at)) = top.get("servers") {
             self.read_servers(value, at);
         }
-        let listed = top.get("tenants").and_then(|(value, _)| value.as_sequence()).map_or(0, <[Value]>::len);
+        let has_sources = top.get("sources").is_some_and(|(value, _)| value.as_sequence() != Some(&[]));
         let tenants: Vec<super::Tenant> = match top.get("tenants") {
             Some((Value::Sequence(list), at)) if !list.is_empty() => {
-                (0..list.len()).filter_map(|index| self.tenant(list, at.index(index), index)).collect()
+                (0..list.len()).filter_map(|index| self.listed(list, at.index(index), index)).collect()
             }
+            None | Some((Value::Sequence(_), _)) if has_sources => Vec::new(),
             None | Some((Value::Sequence(_), _)) => {
                 self.no_tenants(Path::ROOT.key("tenants").the_key_itself());
                 return None;
@@ -241,15 +246,8 @@ impl Loader<'_> {
                 return None;
             }
         };
-        // The labels of a tenant that was not understood are not known.
-        if let (Some((value, at)), true) = (top.get("drift"), tenants.len() == listed) {
-            self.check_rule_labels(value, at, &rule_labels, &tenants);
-        }
-        // Tenants of a source are not known yet, nor which waves they name.
-        if let (Some((value, at)), None, true) = (top.get("rollout"), top.get("sources"), tenants.len() == listed) {
-            self.check_waves(value, at, &tenants);
-        }
-        Some(Top { migrations, verify, drift, tenants })
+        let entries = top.get("sources").map(|(value, at)| self.entries(value, at)).unwrap_or_default();
+        Some(Top { migrations, verify, drift, rule_labels, tenants, entries })
     }
 
     fn no_tenants(&mut self, at: Path<'_>) {
@@ -287,7 +285,7 @@ impl Loader<'_> {
     fn named_server(&mut self, name: &str, value: &Value, at: Path<'_>) -> Option<Definition> {
         let what = format!("server `{}`", plain(name));
         let fields = self.walk.fields(value, at, &what, &SERVER_KEYS)?;
-        let Source { url, settings, written } = self.source(&fields, &what)?;
+        let Source { url, settings, written } = self.source(&Listing::alone(fields, 1), &what)?;
         let url_at = at.key("url");
         let (address, directory) = match &url.target {
             Target::Server { database: Some(_), .. } => {
@@ -311,8 +309,9 @@ impl Loader<'_> {
     }
 
     /// Reads a `url` and the settings beside it.
-    pub(super) fn source<'v>(&mut self, fields: &Fields<'v>, what: &dyn Display) -> Option<Source<'v>> {
-        let mut settings = Settings::read(&mut self.walk, fields);
+    pub(super) fn source<'v>(&mut self, listing: &Listing<'v>, what: &dyn Display) -> Option<Source<'v>> {
+        let fields = &listing.fields;
+        let mut settings = self.settings(listing);
         let Some((value, at)) = fields.get("url") else {
             self.walk.wrong(
                 Code::BAD_VALUE,
@@ -322,15 +321,18 @@ impl Loader<'_> {
             );
             return None;
         };
-        let mut text = self.walk.url_text(value, at)?;
+        let mut text = fields.quoted("url", self.walk.url_text(value, at)?);
         let written = text.written();
         match parse_url(text.value(), written) {
             Ok(mut url) => {
                 if let Some(parts) = text.take_late() {
                     url.password = self.credentials.late(parts);
                 }
-                self.add_credentials(fields, &mut url);
+                self.add_credentials(listing, &mut url);
                 Settings::fit(&mut self.walk, fields, url.engine);
+                if let Some(base) = listing.base.filter(|base| base.once.fits.borrow_mut().insert(url.engine)) {
+                    Settings::fit(&mut self.walk, &base.fields, url.engine);
+                }
                 settings.join(&mut self.walk, url.parameters.clone(), written, at);
                 Some(Source { url, settings, written })
             }

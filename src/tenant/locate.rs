@@ -17,6 +17,8 @@ const DEPTH: usize = 5;
 pub(super) struct Path<'v> {
     steps: [Option<Step<'v>>; DEPTH],
     part: Part,
+    /// Whether it stands for all that is below it too.
+    is_end: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,7 +36,7 @@ enum Part {
 
 impl<'v> Path<'v> {
     /// The document itself.
-    pub(super) const ROOT: Path<'static> = Path { steps: [None; DEPTH], part: Part::Value };
+    pub(super) const ROOT: Path<'static> = Path { steps: [None; DEPTH], part: Part::Value, is_end: false };
 
     /// Returns the path of the value under a key. Below the depth limit it stays where it is.
     pub(super) fn key(self, key: &'v str) -> Self {
@@ -48,11 +50,16 @@ impl<'v> Path<'v> {
 
     /// Returns the path of the key in place of its value.
     pub(super) fn the_key_itself(self) -> Self {
-        Self { part: Part::Key, ..self }
+        if self.is_end { self } else { Self { part: Part::Key, ..self } }
+    }
+
+    /// Returns this path as the one of everything below it: rows of a source stand nowhere in the file.
+    pub(super) fn for_all_below(self) -> Self {
+        Self { is_end: true, ..self }
     }
 
     fn step(mut self, step: Step<'v>) -> Self {
-        if let Some(free) = self.steps.iter_mut().find(|step| step.is_none()) {
+        if let (Some(free), false) = (self.steps.iter_mut().find(|step| step.is_none()), self.is_end) {
             *free = Some(step);
         }
         self

@@ -1,5 +1,6 @@
 //! Gathers the mistakes of one file, so that a person mends them all in one go.
 
+use super::RowOf;
 use super::locate::{Located, Locator, Path};
 use crate::error::{Code, Diagnostic, Place};
 
@@ -17,12 +18,14 @@ pub(super) struct Mistakes<'t> {
     found: Vec<Diagnostic>,
     /// How many more there are.
     more: usize,
+    /// The row of a source that is being read.
+    row: Option<RowOf>,
 }
 
 impl<'t> Mistakes<'t> {
     /// Begins with none in a file's text.
     pub(super) fn new(file: String, text: &'t str) -> Self {
-        Self { file, locator: Locator::new(text), found: Vec::new(), more: 0 }
+        Self { file, locator: Locator::new(text), found: Vec::new(), more: 0, row: None }
     }
 
     /// Adds a mistake at a node. It is made only if it will be shown: its words and its place cost time.
@@ -31,11 +34,30 @@ impl<'t> Mistakes<'t> {
             self.more += 1;
             return;
         }
-        let place = match self.locator.find(at) {
+        let place = self.place(at);
+        let made = make(&self.locator).at(place);
+        self.found.push(match &self.row {
+            Some(row) => made.within(&row.to_string()),
+            None => made,
+        });
+    }
+
+    /// Says which row of a source the next mistakes are of; none for the file itself.
+    pub(super) fn reading(&mut self, row: Option<RowOf>) {
+        self.row = row;
+    }
+
+    /// Returns the line of a node, from 1; 0 if it is not found.
+    pub(super) fn line(&self, at: Path<'_>) -> usize {
+        self.locator.find(at).map_or(0, |found| found.line)
+    }
+
+    /// Returns the place of a node.
+    pub(super) fn place(&self, at: Path<'_>) -> Place {
+        match self.locator.find(at) {
             Some(Located { line, column, len }) => Place::in_text(&self.file, self.locator.text(), line, column, len),
             None => Place::file(&self.file),
-        };
-        self.found.push(make(&self.locator).at(place));
+        }
     }
 
     /// Returns the number of mistakes, shown or not.

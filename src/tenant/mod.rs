@@ -6,8 +6,10 @@ mod address;
 mod claims;
 mod create;
 mod credentials;
+mod draft;
 mod drift;
 mod file_schema;
+mod hash;
 mod hosts;
 mod interpolate;
 mod load;
@@ -37,6 +39,7 @@ mod yaml;
 
 pub use address::{Address, Endpoint, SessionTarget};
 pub use create::Create;
+pub use draft::{ConfigFile, Draft};
 pub use file_schema::FILE_SCHEMA;
 pub use interpolate::{Environment, ProcessEnvironment};
 pub use load::{load, migrations_folder, parse};
@@ -48,7 +51,8 @@ pub use rollout::{
 };
 pub use select::Selection;
 pub use session::SessionSettings;
-pub use sources::{Origin, Source, SourceKind};
+use sources::RowOf;
+pub use sources::{Answer, Ask, Discovery, Match, Origin, Question, Reply, Source, SourceKind, Way};
 pub use vars::Vars;
 
 use std::collections::BTreeSet;
@@ -136,15 +140,6 @@ impl Fleet {
     /// An id of another fleet may panic: ids are places in a list.
     pub fn tenant(&self, id: TenantId) -> &Tenant {
         &self.tenants[id.0]
-    }
-
-    /// Returns where a tenant is listed, in words: `entry 3 of tenants`, `row 7 of source 2`.
-    pub fn origin(&self, tenant: &Tenant) -> String {
-        let Origin { source, position } = tenant.origin;
-        match source {
-            None => format!("entry {position} of tenants"),
-            Some(source) => format!("row {position} of source {}", source + 1),
-        }
     }
 }
 

@@ -124,20 +124,25 @@ impl Servers {
     }
 
     /// Returns the servers, with the defaults where nothing is set.
-    pub(super) fn finish(self, defaults: &Settings) -> Vec<Server> {
-        let finish = |draft: Draft| Server {
-            name: draft.name,
+    pub(super) fn finish(&self, defaults: &Settings) -> Vec<Server> {
+        (0..self.servers.len()).map(|idx| self.finished(ServerId(idx), defaults)).collect()
+    }
+
+    /// Returns one of them as it would be now.
+    pub(super) fn finished(&self, id: ServerId, defaults: &Settings) -> Server {
+        let draft = &self.servers[id.0];
+        Server {
+            name: draft.name.clone(),
             max_connections: draft.max_connections.or(defaults.max_connections).unwrap_or(match draft.engine {
                 EngineKind::Sqlite => SQLITE_CONNECTIONS,
                 _ => CONNECTIONS,
             }),
             engine: draft.engine,
-            address: draft.address,
+            address: draft.address.clone(),
             connect_timeout: draft.connect_timeout.or(defaults.connect_timeout).unwrap_or(CONNECT_TIMEOUT),
             silence_check: draft.silence_check.or(defaults.silence_check).unwrap_or(SILENCE_CHECK),
-            lock_database: draft.lock_database.unwrap_or_else(|| LOCK_DATABASE.to_owned()),
-        };
-        self.servers.into_iter().map(finish).collect()
+            lock_database: draft.lock_database.clone().unwrap_or_else(|| LOCK_DATABASE.to_owned()),
+        }
     }
 }
 

@@ -1,9 +1,11 @@
 //! One entry of `tenants:` → one tenant.
 
+use std::fmt;
 use std::path::{Component, Path as FilePath};
 use std::rc::Rc;
+use std::sync::Arc;
 
-use super::claims::{Claim, Home, Who};
+use super::claims::{Claim, Home, Who, path_of_name};
 use super::interpolate::{Text, shown};
 use super::load::{Loader, Source, Way};
 use super::locate::Path;
@@ -11,11 +13,12 @@ use super::names::{self, Refusal};
 use super::rollout::OwnWave;
 use super::servers::Definition;
 use super::settings::{Settings, TLS_KEYS};
+use super::sources::entry::Once;
 use super::suggest::did_you_mean;
 use super::tree::Value;
 use super::url::Target;
 use super::walk::Fields;
-use super::{Address, Datasource, Tenant, TenantId};
+use super::{Access, Address, Datasource, Origin, Tenant, TenantId};
 use crate::error::{Code, Diagnostic};
 use crate::sql::EngineKind;
 
@@ -51,13 +54,44 @@ pub(super) const KEYS: [&str; 29] = [
     "create",
 ];
 
+const GIVE_A_REASON: &str = "give a reason: `quarantined: \"moving to a new server, ticket 812\"`";
+
+const STATES: [&str; 3] = ["active", "provisioning", "quarantined"];
+
 /// The keys that speak of a server, and so go with a URL alone.
 const OF_THE_SERVER: [&str; 4] = ["max_connections", "connect_timeout", "silence_check", "lock_database"];
 
+/// What a tenant is read from.
+pub(super) struct Listing<'v> {
+    /// An entry of the file, or a row.
+    pub(super) fields: Fields<'v>,
+    /// Of a row: what its source says of all.
+    pub(super) base: Option<Base<'v>>,
+    pub(super) origin: Origin,
+}
+
+/// What a source says of all its tenants.
+#[derive(Clone, Copy)]
+pub(super) struct Base<'v> {
+    pub(super) settings: &'v Settings,
+    /// Its entry in the file.
+    pub(super) fields: Fields<'v>,
+    pub(super) once: &'v Once,
+}
+
+impl<'v> Listing<'v> {
+    /// Takes what no source has a word about.
+    pub(super) fn alone(fields: Fields<'v>, position: usize) -> Self {
+        Self { fields, base: None, origin: Origin { source: None, position } }
+    }
+}
+
 /// Where a tenant lives, and by what way.
-struct Found<'v> {
-    definition: Rc<Definition>,
-    datasource: Datasource,
+pub(super) struct Found<'v> {
+    pub(super) definition: Rc<Definition>,
+    pub(super) datasource: Datasource,
+    /// How to get in.
+    pub(super) access: Arc<Access>,
     home: Home,
     /// The tenant's settings over its server's.
     settings: Settings,
@@ -65,21 +99,42 @@ struct Found<'v> {
     at: Path<'v>,
 }
 
-fn path_of_name(index: usize) -> Path<'static> {
-    Path::ROOT.key("tenants").index(index).key("name")
-}
-
 impl Loader<'_> {
-    /// Reads the tenant at this place of the list.
-    pub(super) fn tenant(&mut self, list: &[Value], at: Path<'_>, index: usize) -> Option<Tenant> {
+    /// Reads the tenant at this place of the file's own list.
+    pub(super) fn listed(&mut self, list: &[Value], at: Path<'_>, index: usize) -> Option<Tenant> {
         let fields = self.walk.fields(&list[index], at, "a tenant", &KEYS)?;
-        let name = self.name(&fields, index);
+        self.tenant(&Listing::alone(fields, index + 1), list, Who::listed(index))
+    }
+
+    /// Reads a tenant. `list` is the file's own list, also for a row of a source.
+    pub(super) fn tenant(&mut self, listing: &Listing<'_>, list: &[Value], who: Who<'_>) -> Option<Tenant> {
+        let fields = &listing.fields;
+        let name = self.name(fields, list.len(), who);
         // In words only where there is something to say.
-        let who = Who { written: name.as_ref().map(Text::written), index };
-        let quarantined = self.quarantined(&fields);
-        let own_wave = self.own_wave(&fields);
-        let provisioning = self.provisioning(&fields);
-        let found = match (fields.get("server"), fields.get("url")) {
+        let who = who.called(name.as_ref().map(Text::written));
+        let (quarantined, provisioning) = self.state(fields);
+        let own_wave = self.own_wave(fields);
+        let found = self.place(listing, who)?;
+        self.claim_home(found.home, list, who, found.at);
+        Some(Tenant {
+            access: found.access,
+            limits: found.settings.limits(),
+            labels: self.claims.shared(found.settings.labels),
+            origin: listing.origin,
+            quarantined,
+            own_wave,
+            provisioning,
+            vars: found.settings.vars,
+            session: found.settings.session,
+            create: found.settings.create.filter(|create| !create.refused),
+            ..Tenant::new(TenantId(who.index), name?.into_value(), found.definition.id, found.datasource)
+        })
+    }
+
+    /// Reads where a tenant, or a registry, lives, and how to get in.
+    pub(super) fn place<'v>(&mut self, listing: &Listing<'v>, who: Who<'_>) -> Option<Found<'v>> {
+        let fields = &listing.fields;
+        let mut found = match (fields.get("server"), fields.get("url")) {
             (Some((_, at)), Some(_)) => {
                 let hint = "keep `url` alone, or `server` with `database`";
                 let message = format!("{who} has both `server` and `url`");
@@ -88,30 +143,22 @@ impl Loader<'_> {
             }
             (None, None) => {
                 let hint = "give it `server` and `database`, or a `url` of its own";
-                self.walk.wrong(Code::BAD_VALUE, at, format!("{who} has no `server` and no `url`"), hint);
+                self.walk.wrong(Code::BAD_VALUE, fields.at(), format!("{who} has no `server` and no `url`"), hint);
                 None
             }
-            (Some((value, at)), None) => self.on_server(&fields, value, at, who),
-            (None, Some((_, at))) => self.on_its_own(&fields, at, who),
+            (Some((value, at)), None) => self.on_server(listing, value, at, who),
+            (None, Some((_, at))) => self.on_its_own(listing, at, who),
         }?;
-        self.claim_home(found.home, list, who, found.at);
-        Some(Tenant {
-            access: self.access_on(&fields, &found.definition),
-            limits: found.settings.limits(),
-            labels: self.claims.shared(found.settings.labels),
-            quarantined,
-            own_wave,
-            provisioning,
-            vars: found.settings.vars,
-            session: found.settings.session,
-            create: found.settings.create.filter(|create| !create.refused),
-            ..Tenant::new(TenantId(index), name?.into_value(), found.definition.id, found.datasource)
-        })
+        found.access = self.access_on(fields, &found.definition);
+        Some(found)
     }
 
-    fn name<'v>(&mut self, fields: &Fields<'v>, index: usize) -> Option<Text<'v>> {
+    fn name<'v>(&mut self, fields: &Fields<'v>, listed: usize, who: Who<'_>) -> Option<Text<'v>> {
         let Some((value, at)) = fields.get("name") else {
-            let message = format!("tenant number {} has no `name`", index + 1);
+            let message = match who.is_row() {
+                true => "there is no `name`".to_owned(),
+                false => format!("tenant number {} has no `name`", who.index + 1),
+            };
             self.walk.wrong(Code::BAD_VALUE, fields.at(), message, "give every tenant a `name` of its own");
             return None;
         };
@@ -122,11 +169,11 @@ impl Loader<'_> {
         }
         match self.claims.names.get(name.value()) {
             None => {
-                self.claims.names.insert(name.value().to_owned(), index);
+                self.claims.names.insert(name.value().to_owned(), who.index);
             }
             Some(&first) => self.walk.mistakes.add(at, |locator| {
-                let message =
-                    format!("tenant `{}` is there already{}", name.shown(), locator.line_of(path_of_name(first)));
+                let origin = self.claims.origin(listed, first, locator);
+                let message = format!("tenant `{}` is there already{origin}", name.shown());
                 Diagnostic::new(Code::DUPLICATE_TENANT, message).hint("give every tenant a name of its own")
             }),
         }
@@ -139,22 +186,39 @@ impl Loader<'_> {
         self.walk.wrong(Code::BAD_NAME, at, message, refusal.hint);
     }
 
-    /// Reads `state:`.
-    fn provisioning(&mut self, fields: &Fields<'_>) -> bool {
-        let Some((value, at)) = fields.get("state") else { return false };
-        match self.walk.text(value, at, "state").as_ref().map(Text::value) {
-            Some("provisioning") => return true,
-            Some("active") | None => {}
-            Some(_) => {
-                let hint = "the states are active and provisioning; who is left out has `quarantined: \"the reason\"`";
-                self.walk.wrong(Code::BAD_VALUE, at, "this is no state of a tenant", hint);
+    /// Reads `state`, `quarantined` and `reason`: why the tenant is left out, and whether it is being made.
+    fn state(&mut self, fields: &Fields<'_>) -> (Option<String>, bool) {
+        let Some((value, at)) = fields.get("state") else { return (self.quarantined(fields), false) };
+        let Some(state) = self.walk.text(value, at, "state") else { return (None, false) };
+        if let Some((_, at)) = fields.get("quarantined") {
+            let hint = "keep one of the two: `state: quarantined` with `reason:`, or `quarantined: \"the reason\"`";
+            self.walk.wrong(Code::BAD_VALUE, at.the_key_itself(), "`quarantined` stands beside `state`", hint);
+            return (None, false);
+        }
+        let reason = fields.get("reason");
+        match (state.value(), reason) {
+            ("active", None) => (None, false),
+            ("provisioning", None) => (None, true),
+            ("quarantined", Some((value, at))) => (self.reason(value, at), false),
+            ("quarantined", None) => {
+                let hint = "add `reason: \"moving to a new server, ticket 812\"`";
+                self.walk.wrong(Code::BAD_VALUE, at, "`state: quarantined` has no `reason`", hint);
+                (None, false)
+            }
+            ("active" | "provisioning", Some((_, at))) => {
+                let message = "`reason` without `state: quarantined`";
+                self.walk.wrong(Code::BAD_VALUE, at.the_key_itself(), message, "remove one of the two");
+                (None, false)
+            }
+            _ => {
+                let hint = did_you_mean(&state.shown(), STATES, "the states are active, provisioning and quarantined");
+                self.walk.wrong(Code::BAD_VALUE, at, format!("`{}` is no state of a tenant", state.shown()), hint);
+                (None, false)
             }
         }
-        false
     }
 
     fn quarantined(&mut self, fields: &Fields<'_>) -> Option<String> {
-        const GIVE_A_REASON: &str = "give a reason: `quarantined: \"moving to a new server, ticket 812\"`";
         let reason = fields.get("reason");
         let (value, at) = match (fields.get("quarantined"), reason) {
             (Some((Value::Bool(true), _)), Some(reason)) => reason,
@@ -170,6 +234,10 @@ impl Loader<'_> {
                 return None;
             }
         };
+        self.reason(value, at)
+    }
+
+    fn reason(&mut self, value: &Value, at: Path<'_>) -> Option<String> {
         let text = self.walk.text(value, at, "quarantined")?;
         if text.value().trim().is_empty() {
             self.walk.wrong(Code::BAD_VALUE, at, "`quarantined` has an empty reason", GIVE_A_REASON);
@@ -178,18 +246,35 @@ impl Loader<'_> {
         Some(text.into_value())
     }
 
+    /// Reads what is set for a tenant alone, and for all of its source.
+    pub(super) fn settings(&mut self, listing: &Listing<'_>) -> Settings {
+        let own = Settings::read(&mut self.walk, &listing.fields);
+        match listing.base {
+            Some(base) => own.over(base.settings),
+            None => own,
+        }
+    }
+
     /// A tenant with `server:`, `database:` and maybe `schema:`.
-    fn on_server<'v>(&mut self, fields: &Fields<'v>, server: &Value, at: Path<'v>, who: Who<'_>) -> Option<Found<'v>> {
+    fn on_server<'v>(
+        &mut self,
+        listing: &Listing<'v>,
+        server: &'v Value,
+        at: Path<'v>,
+        who: Who<'_>,
+    ) -> Option<Found<'v>> {
+        let fields = &listing.fields;
+        let base = listing.base.filter(|base| !base.once.on_server.replace(true)).map(|base| base.fields);
         for key in OF_THE_SERVER.iter().chain(&TLS_KEYS) {
-            if let Some((_, at)) = fields.get(key) {
+            if let Some((_, at)) = [Some(*fields), base].into_iter().flatten().find_map(|fields| fields.get(key)) {
                 let hint =
                     "write it at the server: its tenants share connections; only a tenant with a `url` has its own";
                 let message = format!("{who} has `{key}`, which is its server's");
                 self.walk.wrong(Code::BAD_VALUE, at.the_key_itself(), message, hint);
             }
         }
-        let own = Settings::read(&mut self.walk, fields);
-        let name = self.walk.text(server, at, "server")?;
+        let own = self.settings(listing);
+        let name = fields.quoted("server", self.walk.text(server, at, "server")?);
         let database = fields.get("database");
         if database.is_none() {
             let hint = "write `database: …`, for SQLite the file in the server's directory";
@@ -201,8 +286,11 @@ impl Loader<'_> {
         };
         let definition = definition?;
         Settings::fit_what_is_inherited(&mut self.walk, fields, definition.engine);
+        if let Some(base) = listing.base.filter(|base| base.once.fits.borrow_mut().insert(definition.engine)) {
+            Settings::fit_what_is_inherited(&mut self.walk, &base.fields, definition.engine);
+        }
         let (value, database_at) = database?;
-        let database = self.walk.text(value, database_at, "database")?;
+        let database = fields.quoted("database", self.walk.text(value, database_at, "database")?);
         let schema = self.schema(fields, definition.engine, who);
         if let Some((directory, create)) = &definition.directory {
             let file = FilePath::new(database.value());
@@ -217,6 +305,7 @@ impl Loader<'_> {
             let (datasource, home, _) = self.sqlite_file(shown, *create);
             return Some(Found {
                 settings: own.over(&definition.settings),
+                access: definition.access.clone(),
                 definition,
                 datasource,
                 home,
@@ -232,13 +321,14 @@ impl Loader<'_> {
         Some(Found {
             settings: own.over(&definition.settings),
             home: Home::OnServer(definition.id, database, schema),
+            access: definition.access.clone(),
             definition,
             datasource,
             at: fields.get("schema").map_or(database_at, |(_, at)| at),
         })
     }
 
-    fn unknown_server(&mut self, name: &Text<'_>, at: Path<'_>, who: Who<'_>) {
+    pub(super) fn unknown_server(&mut self, name: &Text<'_>, at: Path<'_>, who: impl fmt::Display) {
         let named = &self.named;
         self.walk.mistakes.add(at, |_| {
             let mut known: Vec<&str> = named.keys().map(String::as_str).collect();
@@ -258,7 +348,8 @@ impl Loader<'_> {
     }
 
     /// A tenant with `url:`.
-    fn on_its_own<'v>(&mut self, fields: &Fields<'v>, url_at: Path<'v>, who: Who<'_>) -> Option<Found<'v>> {
+    fn on_its_own<'v>(&mut self, listing: &Listing<'v>, url_at: Path<'v>, who: Who<'_>) -> Option<Found<'v>> {
+        let fields = &listing.fields;
         if let Some((_, at)) = fields.get("database") {
             let message = format!("{who} has both `url` and `database`");
             self.walk.wrong(
@@ -268,7 +359,7 @@ impl Loader<'_> {
                 "the URL names the database: remove the key",
             );
         }
-        let Source { url, settings, written } = self.source(fields, &who)?;
+        let Source { url, settings, written } = self.source(listing, &who)?;
         let schema = self.schema(fields, url.engine, who);
         let own = settings.clone();
         match url.target.clone() {
@@ -285,7 +376,8 @@ impl Loader<'_> {
                 let directory = Some((directory, create));
                 let definition =
                     Rc::new(self.define(Way { url, settings, name: &name, address, directory, at: fields.at() })?);
-                Some(Found { settings: own.over(&self.defaults), definition, datasource, home, at: url_at })
+                let access = definition.access.clone();
+                Some(Found { settings: own.over(&self.defaults), definition, datasource, access, home, at: url_at })
             }
             Target::Server { database: None, .. } => {
                 let hint = "write it after the host: `postgres://user@host:5432/acme`";
@@ -307,7 +399,8 @@ impl Loader<'_> {
                 let way = Way { url, settings, name: &name, address, directory: None, at: fields.at() };
                 let definition = Rc::new(self.define(way)?);
                 let home = Home::OnServer(definition.id, database, schema);
-                Some(Found { settings: own.over(&self.defaults), definition, datasource, home, at: url_at })
+                let access = definition.access.clone();
+                Some(Found { settings: own.over(&self.defaults), definition, datasource, access, home, at: url_at })
             }
         }
     }
@@ -320,7 +413,7 @@ impl Loader<'_> {
             self.walk.wrong(Code::BAD_VALUE, at.the_key_itself(), message, "give the tenant a database of its own");
             return None;
         }
-        let schema = self.walk.text(value, at, "schema")?;
+        let schema = fields.quoted("schema", self.walk.text(value, at, "schema")?);
         if let Err(refusal) = names::check_postgres_schema(schema.value()) {
             self.refuse(at, "the schema", &schema, refusal);
             return None;
@@ -328,7 +421,7 @@ impl Loader<'_> {
         Some(Some(schema.into_value()))
     }
 
-    fn check_database(&mut self, engine: EngineKind, database: &Text<'_>, at: Path<'_>) -> Option<String> {
+    pub(super) fn check_database(&mut self, engine: EngineKind, database: &Text<'_>, at: Path<'_>) -> Option<String> {
         if let Err(refusal) = check_by_engine(engine, database.value()) {
             self.refuse(at, "the database", database, refusal);
             return None;
@@ -347,12 +440,17 @@ impl Loader<'_> {
     fn claim_home(&mut self, home: Home, list: &[Value], who: Who<'_>, at: Path<'_>) {
         match self.claims.homes.get(&home) {
             None => {
-                self.claims.homes.insert(home, Claim { index: who.index, named: who.written.is_some() });
+                self.claims.homes.insert(home, Claim { index: who.index, named: who.is_named() });
             }
             Some(&Claim { index: first, named }) => self.walk.mistakes.add(at, |locator| {
-                let written = list[first].get("name").and_then(Value::as_str).filter(|_| named);
-                let other = Who { written, index: first };
-                let (here, there) = (locator.line_of(path_of_name(who.index)), locator.line_of(path_of_name(first)));
+                let row = self.claims.row_at(list.len(), first);
+                let written = match row {
+                    Some((name, _)) => name.as_deref(),
+                    None => list[first].get("name").and_then(Value::as_str),
+                };
+                let other = Who::listed(first).called(written.filter(|_| named));
+                let here = if who.is_row() { String::new() } else { locator.line_of(path_of_name(who.index)) };
+                let there = self.claims.origin(list.len(), first, locator);
                 let message = format!("{who}{here} lives where {other}{there} lives");
                 Diagnostic::new(Code::SHARED_SCHEMA, message)
                     .hint("give each a schema, database or file of its own: a changeset runs once for each tenant")

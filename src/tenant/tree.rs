@@ -41,6 +41,11 @@ pub(super) enum Known {
 }
 
 impl Value {
+    /// Makes a text.
+    pub fn text(text: impl Into<Rc<str>>) -> Self {
+        Self::String(text.into())
+    }
+
     /// Whether nothing stands there.
     pub fn is_null(&self) -> bool {
         matches!(self, Self::Null)
@@ -80,6 +85,11 @@ impl Mapping {
     /// Returns the value under a key.
     pub fn get(&self, key: &str) -> Option<&Value> {
         self.0.iter().find(|(found, _)| found.as_str() == Some(key)).map(|(_, value)| value)
+    }
+
+    /// Makes a mapping of entries no two of which have one key.
+    pub fn of(entries: Vec<(Value, Value)>) -> Self {
+        Self(entries)
     }
 
     /// Returns the keys and values.

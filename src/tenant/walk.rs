@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::interpolate::{Environment, Kind, Text, fill};
 use super::locate::Path;
 use super::mistakes::Mistakes;
+use super::password::Part;
 use super::suggest::did_you_mean;
 use super::tree::{Mapping, Value};
 use crate::error::{Code, Diagnostic, plain};
@@ -21,6 +22,8 @@ pub(super) struct Walk<'t> {
     pub(super) env: &'t dyn Environment,
     /// The folder of the file: relative paths begin here.
     pub(super) folder: PathBuf,
+    /// Whether texts are data of strangers, in which no reference is filled in.
+    pub(super) is_data: bool,
 }
 
 /// A mapping whose keys are all known.
@@ -28,9 +31,40 @@ pub(super) struct Walk<'t> {
 pub(super) struct Fields<'v> {
     mapping: &'v Mapping,
     at: Path<'v>,
+    /// The keys that a source made of texts of the file, and those texts.
+    templates: &'v [FromFile<'v>],
+}
+
+/// A text of a row that its source made of one in the file.
+#[derive(Clone, Copy)]
+pub(super) struct FromFile<'v> {
+    /// The key under which it stands.
+    pub(super) key: &'static str,
+    /// How it stands in the file.
+    pub(super) written: &'v str,
+    /// What its password is made of, where that is fetched late.
+    pub(super) late: Option<&'v [Part]>,
 }
 
 impl<'v> Fields<'v> {
+    /// Takes a mapping whose keys were looked at before.
+    pub(super) fn of(mapping: &'v Mapping, at: Path<'v>) -> Self {
+        Self { mapping, at, templates: &[] }
+    }
+
+    /// Takes the row of a source.
+    pub(super) fn of_row(mapping: &'v Mapping, at: Path<'v>, templates: &'v [FromFile<'v>]) -> Self {
+        Self { mapping, at: at.for_all_below(), templates }
+    }
+
+    /// Returns the text of a key as messages quote it: as it stands in the file.
+    pub(super) fn quoted(&self, key: &str, text: Text<'v>) -> Text<'v> {
+        match self.templates.iter().find(|from| from.key == key) {
+            Some(from) => text.from_file(from.written, from.late),
+            None => text,
+        }
+    }
+
     /// Returns the value under a key. A key without a value (`labels:`) counts as absent.
     pub(super) fn get(&self, key: &'v str) -> Option<(&'v Value, Path<'v>)> {
         let value = self.mapping.get(key).filter(|value| !value.is_null())?;
@@ -102,7 +136,7 @@ impl Walk<'_> {
                 }),
             }
         }
-        Some(Fields { mapping, at })
+        Some(Fields::of(mapping, at))
     }
 
     /// Returns a text with its references filled in.
@@ -125,6 +159,9 @@ impl Walk<'_> {
             self.wrong_type(at, key, "text", value, "if it is meant as text, put it in quotes");
             return None;
         };
+        if self.is_data {
+            return Some(Text::data(written));
+        }
         match fill(written, kind, self.env, &self.folder) {
             Ok(text) => Some(text),
             Err(mistakes) => {

@@ -252,3 +252,79 @@ fn provision_goes_on_where_it_was_interrupted_and_touches_nothing_that_is_not_it
     let refused = fleet.run(&["provision", "fresh"]).expect(5);
     assert!(refused.stderr.contains("MT325") && refused.stderr.contains("CREATEDB"), "{refused}");
 }
+
+#[test]
+fn what_a_tenant_left_behind_is_found_by_the_pattern_and_nothing_is_touched() {
+    let (pg, my) = (postgres(0), mariadb(0));
+    let (shared, prefix) = (pg.create_database(), unique("orph"));
+    let [stays, gone, scratch, test] = ["stays", "gone", "scr'atch", "test"].map(|name| format!("{prefix}_{name}"));
+    for schema in [&stays, &gone, &scratch, &test] {
+        pg.create_schema_named(&shared, schema);
+    }
+    let [my_stays, my_gone] = ["my_stays", "my_gone"].map(|name| format!("{prefix}_{name}"));
+    my.create_database_named(&my_stays);
+    my.create_database_named(&my_gone);
+    let mut fleet = Fleet::new();
+    let servers = format!(
+        "servers:\n  pg: {{ url: {} }}\n  my: {{ url: {} }}\n  files: {{ url: \"sqlite://data?mode=rwc\" }}\n",
+        json(&pg.server_url()),
+        json(&my.server_url())
+    );
+    let tenant = |name: &str, place: &str| format!("  - {{ name: {name}, {place} }}\n");
+    let stay = [
+        tenant("stays", &format!("server: pg, database: {shared}, schema: {stays}")),
+        tenant("my-stays", &format!("server: my, database: {my_stays}")),
+        tenant("file-stays", "server: files, database: stays.db"),
+        tenant("made", &format!("server: my, database: {prefix}_my_made, state: provisioning")),
+    ]
+    .concat();
+    let leave = [
+        tenant("gone", &format!("server: pg, database: {shared}, schema: {gone}")),
+        tenant("my-gone", &format!("server: my, database: {my_gone}")),
+        tenant("file-gone", "server: files, database: gone.db"),
+    ]
+    .concat();
+    fleet.changeset("V7__one.sql", "CREATE TABLE one (id int);");
+    fleet.tenants_yaml(&format!("{servers}tenants:\n{stay}{leave}"));
+    fleet.run(&["up"]).expect(0);
+    let nowhere = fleet.run(&["status", "--orphans"]).expect(2);
+    assert!(nowhere.stderr.contains("tenants: false"), "{nowhere}");
+    my.create_database_named(&format!("{prefix}_my_made"));
+    std::fs::write(fleet.folder().join("data/not-one.txt"), "text").unwrap();
+
+    // They left the list; the patterns only look.
+    let looks = format!(
+        "sources:\n  - discover: {{ server: pg, database: {shared}, schemas: \"{prefix}_*\", except: [\"*_test\"], name: \"{{1}}\", tenants: false }}\n  \
+         - discover: {{ server: my, databases: \"{prefix}_*\", tenants: false }}\n  - discover: {{ files: \"data/*.db\", tenants: false }}\n"
+    );
+    fleet.tenants_yaml(&format!("{servers}{looks}tenants:\n{stay}"));
+    let orphans = |args: &[&str], status| {
+        let args = [&["status", "--orphans", "--format", "json"], args].concat();
+        let output = fleet.run(&args).expect(status);
+        let found: serde_json::Value = serde_json::from_str(&output.stdout).unwrap();
+        let of = |one: &serde_json::Value| {
+            let word = |key: &str| one[key].as_str().unwrap_or("-").to_owned();
+            let place = if one["schema"].is_null() { word("database") } else { word("schema") };
+            format!("{} {} {place} {} {}", word("name"), word("engine"), one["history"], word("version"))
+        };
+        found["orphans"].as_array().unwrap().iter().map(of).collect::<Vec<_>>()
+    };
+    let seen = [
+        format!("gone postgres {gone} true 7"),
+        format!("scr'atch postgres {scratch} false -"),
+        format!("{my_gone} mysql {my_gone} true 7"),
+        "data/gone.db sqlite data/gone.db true 7".to_owned(),
+    ];
+    assert_eq!(orphans(&[], 0), seen);
+    assert_eq!(orphans(&["--check"], 4), seen);
+    let table = fleet.run(&["status", "--orphans"]).expect(0);
+    assert!(table.stdout.contains("4 orphans, 3 of them with a history"), "{table}");
+    fleet.run(&["status", "--orphans", "--format", "csv"]).expect(2);
+    fleet.run(&["status", "--check"]).expect(0);
+
+    // Who is in the list again is none.
+    fleet.tenants_yaml(&format!("{servers}{looks}tenants:\n{stay}{leave}"));
+    let args = ["status", "--orphans", "--check", "--format", "json"];
+    let left = fleet.run(&args).expect(4);
+    assert!(left.stdout.contains("scr'atch") && !left.stdout.contains("gone"), "{left}");
+}

@@ -174,7 +174,7 @@ fn a_mariadb_text_runs_with_its_tenants_role_and_settings_and_the_next_one_witho
     fleet.run(&["up"]).expect(0);
     let [own, bare] = seen(&fleet);
     assert_eq!(own, [&*format!("{role}|+03:00|1048576|OFF"); 3].join("\n"));
-    assert_eq!(bare, ["none|SYSTEM|2097152|ON"; 3].join("\n"));
+    assert_eq!(bare, ["none|+00:00|2097152|ON"; 3].join("\n"));
 
     fleet.changeset("V4__x.sql", "CREATE TABLE x (id int);");
     for (key, value, said) in [

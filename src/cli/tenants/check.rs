@@ -5,7 +5,7 @@ use clap::{Args, ValueEnum};
 
 use crate::changeset::Changelog;
 use crate::cli::args::Selecting;
-use crate::cli::walk::visit;
+use crate::cli::walk::{on_runtime, visit};
 use crate::cli::{Context, Outcome};
 use crate::lockstep::{Budgets, check, check_findings};
 use crate::report::{CheckFormat, CheckReport};
@@ -52,7 +52,7 @@ pub(super) fn run(args: &CheckArgs, context: &Context) -> Outcome {
     let console = &context.console;
     let fleet = super::fleet(context)?;
     let selection = fleet.select(&args.selecting.selection()).map_err(|one| vec![one])?;
-    visit(&fleet, &Changelog::default(), &selection, async |scope| {
+    on_runtime(visit(&fleet, &Changelog::default(), &selection, async |scope| {
         let budgets = Budgets::new(scope.fleet, scope.servers);
         let checked = check(&scope).await;
         let report = CheckReport::new(&scope, &checked);
@@ -63,5 +63,5 @@ pub(super) fn run(args: &CheckArgs, context: &Context) -> Outcome {
             console.tell(&budgets.warnings());
         }
         Ok(report.exit())
-    })
+    }))
 }

@@ -8,10 +8,10 @@ mod url;
 use clap::{Args, Subcommand};
 
 use crate::error::{Diagnostic, Secret};
-use crate::tenant::{self, Asker, Fleet, ProcessEnvironment, Selection, Tenant};
+use crate::tenant::{Asker, Fleet, Selection, Tenant};
 
-use super::walk::runtime;
-use super::{Context, Outcome};
+use super::walk::{on_runtime, runtime};
+use super::{Context, Outcome, files};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -51,12 +51,12 @@ pub(super) fn run(args: &TenantsArgs, context: &Context) -> Outcome {
     }
 }
 
-/// Loads the fleet alone.
+/// Loads the fleet alone, and asks its sources.
 ///
 /// # Errors
-/// Every mistake of `tenants.yaml`.
+/// Every mistake of `tenants.yaml`, and what a source does not answer.
 fn fleet(context: &Context) -> Result<Fleet, Vec<Diagnostic>> {
-    tenant::load(&context.global.config, &ProcessEnvironment)
+    on_runtime(files::fleet(context))
 }
 
 /// Returns the tenant of this name.

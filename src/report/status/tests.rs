@@ -271,3 +271,28 @@ fn an_empty_changelog_is_said_and_not_shown_as_a_version() {
     let report = Sample::of(&[("acme", Postgres)], 0).status();
     assert!(plain(&report, StatusFormat::Table).ends_with("1 tenant: 1 current; the changelog is empty\n"));
 }
+
+#[test]
+fn who_is_being_made_is_named_in_every_report() {
+    let sample = Sample::named(&["acme", "initech"]).provisioning(1);
+    let drift = crate::report::DriftReport::new(&sample.scope(), &sample.survey, AT.date());
+    let text = drift.render(crate::report::DriftFormat::Text, Paint::Plain, None);
+    assert!(text.contains("\nprovisioning: ") && text.contains("initech"), "{text}");
+    let run = crate::report::RunReport::new(&sample.scope(), AT);
+    assert!(run.human(Paint::Plain).contains("being provisioned, left out: initech\n"), "{}", run.human(Paint::Plain));
+    let (plan, options) = (crate::plan::Plan::new(std::iter::empty(), None), crate::report::PlanOptions::default());
+    let plan = crate::report::PlanReport::new(&sample.scope(), &sample.survey, &plan, options);
+    let text = plan.render(crate::report::PlanFormat::Human, Paint::Plain);
+    assert!(text.contains("left out: 1 tenant being provisioned: initech\n"), "{text}");
+    let json = [
+        drift.render(crate::report::DriftFormat::Json, Paint::Plain, None),
+        run.json(),
+        plan.render(crate::report::PlanFormat::Json, Paint::Plain),
+    ];
+    for json in json {
+        let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+        assert_eq!(json["provisioning"], serde_json::json!(["initech"]));
+    }
+    let status = plain(&sample.status(), StatusFormat::Table);
+    assert!(status.contains("initech  provisioning"), "{status}");
+}

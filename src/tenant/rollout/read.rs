@@ -326,7 +326,7 @@ pub(in crate::tenant) trait OwnWave {
     fn own_wave(&mut self, fields: &Fields<'_>) -> Option<WaveId>;
 
     /// Checks that each wave that takes nobody by itself is named by a tenant.
-    fn check_waves(&mut self, rollout: &Value, at: Path<'_>, tenants: &[Tenant]);
+    fn check_waves(&mut self, rollout: &Value, at: Path<'_>, tenants: &[&Tenant]);
 }
 
 impl OwnWave for Loader<'_> {
@@ -346,7 +346,7 @@ impl OwnWave for Loader<'_> {
         found
     }
 
-    fn check_waves(&mut self, rollout: &Value, at: Path<'_>, tenants: &[Tenant]) {
+    fn check_waves(&mut self, rollout: &Value, at: Path<'_>, tenants: &[&Tenant]) {
         // Where a wave was not understood the places of the others are not known.
         let written = rollout.get("waves").and_then(Value::as_sequence).map_or(0, <[Value]>::len);
         if written != self.rollout.waves.len() {

@@ -1,4 +1,24 @@
 //! Where tenants come from beside the file's own list: templates, registries, discovery, commands.
+//!
+//! An [`Entry`](entry::Entry) of `sources:` becomes rows, and a row becomes a tenant as an entry of `tenants:` does
+//! ([`rows`]). What only a server or a program can tell is a [`Question`]; this module asks nothing itself.
+
+mod command;
+mod discover;
+pub(super) mod entry;
+mod files;
+mod glob;
+mod names;
+mod pattern;
+mod question;
+mod registry;
+pub(super) mod rows;
+
+pub(super) use discover::find_tenants;
+pub use discover::{Discovery, Match};
+pub use question::{Answer, Ask, Question, Reply, Way};
+
+use std::fmt;
 
 /// An entry of `sources:`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -9,6 +29,8 @@ pub struct Source {
     pub line: usize,
     /// How many tenants it gave.
     pub found: usize,
+    /// What was seen there, if it is a discovery.
+    pub discovery: Option<Discovery>,
 }
 
 /// What a source is. The words are those of `tenants.yaml`.
@@ -24,6 +46,31 @@ pub enum SourceKind {
     Command,
 }
 
+impl SourceKind {
+    /// Every kind.
+    pub const ALL: [SourceKind; 4] = [Self::Template, Self::Registry, Self::Discover, Self::Command];
+
+    /// Returns its key in `tenants.yaml`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Template => "template",
+            Self::Registry => "registry",
+            Self::Discover => "discover",
+            Self::Command => "command",
+        }
+    }
+
+    /// Returns what one of its tenants is there, for sentences.
+    fn unit(self) -> &'static str {
+        match self {
+            Self::Template => "name",
+            Self::Registry => "row",
+            Self::Discover => "match",
+            Self::Command => "entry",
+        }
+    }
+}
+
 /// Where a tenant is listed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Origin {
@@ -31,4 +78,43 @@ pub struct Origin {
     pub source: Option<usize>,
     /// Its place there, from 1: the entry of the list, the row of the registry.
     pub position: usize,
+}
+
+/// The row of a source, for sentences: `row 3 of the registry in line 20`.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct RowOf {
+    pub(super) kind: SourceKind,
+    pub(super) line: usize,
+    pub(super) position: usize,
+}
+
+impl fmt::Display for RowOf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} of {}", self.kind.unit(), self.position, InLine(self.kind, self.line))
+    }
+}
+
+/// A source, for sentences: `the registry in line 20`.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct InLine(pub(super) SourceKind, pub(super) usize);
+
+impl fmt::Display for InLine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let what = match self.0 {
+            SourceKind::Discover => "discovery",
+            other => other.as_str(),
+        };
+        write!(f, "the {what} in line {}", self.1)
+    }
+}
+
+impl super::Fleet {
+    /// Returns where a tenant of this fleet is listed, in words: `entry 3 of tenants`, `row 3 of the registry in line 20`.
+    pub fn origin(&self, tenant: &super::Tenant) -> String {
+        let Origin { source, position } = tenant.origin;
+        match source.and_then(|index| self.sources.get(index)) {
+            Some(source) => RowOf { kind: source.kind, line: source.line, position }.to_string(),
+            None => format!("entry {position} of tenants"),
+        }
+    }
 }

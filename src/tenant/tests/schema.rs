@@ -8,7 +8,7 @@ use regex::Regex;
 use serde_json::{Map, Value, json};
 
 use super::super::rollout::read as rollout;
-use super::super::{FILE_SCHEMA, create, drift, load, session, tenants};
+use super::super::{FILE_SCHEMA, SourceKind, create, drift, load, session, tenants};
 
 /// Every keyword that the schema may use: the checker below knows these alone.
 const KEYWORDS: [&str; 22] = [
@@ -174,6 +174,10 @@ fn every_key_of_the_file_is_in_the_schema_and_no_other() {
         ("/properties/labels/additionalProperties", &[&["vars"], &session::KEYS[..]].concat()),
     ] {
         assert_eq!(keys(pointer), known.iter().map(|key| (*key).to_owned()).collect(), "{pointer}");
+    }
+    for kind in SourceKind::ALL {
+        let pointer = format!("/properties/sources/items/properties/{}", kind.as_str());
+        assert_eq!(keys(&pointer), kind.keys().iter().map(|key| (*key).to_owned()).collect(), "{pointer}");
     }
     // A source may say of all its tenants what a tenant may have, but for the name.
     let beside: BTreeSet<String> =

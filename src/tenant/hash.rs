@@ -1,0 +1,90 @@
+//! The hash of a fleet's resolved list: which names at which places a run worked on. Pure.
+
+use std::hash::Hasher;
+
+use siphasher::sip::SipHasher13;
+
+use super::{Address, Datasource, Server, Tenant};
+
+/// The version of what is hashed.
+const FORMAT: &str = "fleet 1";
+
+/// Returns 16 hexadecimal digits: SipHash-1-3 with zero keys over the format and, for each tenant in order, its name,
+/// engine, address, database and schema, each with its length before it.
+///
+/// It holds no secret and no path of this machine: a SQLite file counts as it is written. Runs are compared by it, so it can
+/// only change with the format.
+pub(super) fn hash(servers: &[Server], tenants: &[Tenant]) -> String {
+    let mut hasher = SipHasher13::new();
+    take(&mut hasher, FORMAT);
+    for tenant in tenants {
+        take(&mut hasher, &tenant.name);
+        take(&mut hasher, tenant.datasource.engine().as_str());
+        match (&tenant.datasource, servers.get(tenant.server.0).map(|server| &server.address)) {
+            (Datasource::Sqlite { .. }, _) | (_, None | Some(Address::Directory(_))) => take(&mut hasher, ""),
+            (_, Some(Address::Tcp { host, port })) => take(&mut hasher, &format!("{host}:{port}")),
+            (_, Some(address)) => take(&mut hasher, &address.to_string()),
+        }
+        take(&mut hasher, tenant.datasource.database());
+        // No schema is another place than one without letters.
+        match tenant.datasource.schema() {
+            Some(schema) => take(&mut hasher, schema),
+            None => hasher.write_u64(u64::MAX),
+        }
+    }
+    format!("{:016x}", hasher.finish())
+}
+
+fn take(hasher: &mut SipHasher13, text: &str) {
+    hasher.write_u64(text.len() as u64);
+    hasher.write(text.as_bytes());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{ServerId, TenantId};
+    use super::*;
+
+    fn of(text: &str) -> String {
+        let env: std::collections::HashMap<&str, &str> = Default::default();
+        super::super::parse(std::path::Path::new("tenants.yaml"), text, &env).unwrap().hash
+    }
+
+    #[test]
+    fn the_hash_is_of_names_and_places_and_of_nothing_else() {
+        const FLEET: &str = "\
+servers: { eu: { url: \"postgres://u:secret@h\" } }
+tenants:
+  - { name: a, server: eu, database: x, schema: s }
+  - { name: b, server: eu, database: y }
+  - { name: c, url: \"mysql://u@h/z\" }
+  - { name: d, url: \"sqlite://data/d.db\" }
+";
+        let hash = of(FLEET);
+        assert_eq!(hash, "f5d62c650410c14a");
+        for same in [
+            FLEET.replace("secret", "other"),
+            FLEET.replace("eu", "us"),
+            FLEET.replace("schema: s", "schema: s, labels: [x], quarantined: why"),
+        ] {
+            assert_eq!(of(&same), hash, "{same}");
+        }
+        for other in [
+            FLEET.replace("name: a", "name: e"),
+            FLEET.replace("@h\"", "@i\""),
+            FLEET.replace("database: y", "database: y, schema: s"),
+            FLEET.replace("schema: s", "schema: t"),
+            FLEET.replace("mysql://u@h/z", "postgres://u@h/z"),
+            FLEET.replace("d.db", "e.db"),
+        ] {
+            assert_ne!(of(&other), hash, "{other}");
+        }
+    }
+
+    #[test]
+    fn two_names_are_not_one_longer_name() {
+        let tenant =
+            |name: &str| Tenant::new(TenantId(0), name, ServerId(0), Datasource::MySql { database: String::new() });
+        assert_ne!(hash(&[], &[tenant("ab"), tenant("")]), hash(&[], &[tenant("a"), tenant("b")]));
+    }
+}

@@ -1,0 +1,59 @@
+//! What only a server or a program can tell, and how they answer.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::super::{Access, Datasource, Server};
+use crate::error::Place;
+
+/// What must be asked before the fleet is known. Whoever asks waits for all answers, bounded by the servers' own limits.
+#[derive(Clone, Debug)]
+pub struct Question {
+    /// Who wants to know: `the registry in line 20`.
+    pub asker: String,
+    /// Where the question stands in `tenants.yaml`.
+    pub place: Place,
+    /// What is asked.
+    pub ask: Ask,
+}
+
+/// What is asked.
+#[derive(Clone, Debug)]
+pub enum Ask {
+    /// One query in one database. It answers with [`Reply::Rows`].
+    Query { way: Way, sql: String },
+    /// PostgreSQL: one query in every database that another one names. It answers with [`Reply::Rows`], all together.
+    EveryDatabase { way: Way, databases: String, sql: String },
+    /// A program and its arguments, run in a folder, without a shell. It answers with [`Reply::Output`].
+    Program { run: Vec<String>, folder: PathBuf, timeout: Duration },
+}
+
+/// Where a question is asked, and how to get in.
+#[derive(Clone, Debug)]
+pub struct Way {
+    /// The server. It need not be one of the fleet's.
+    pub server: Server,
+    /// How to get in.
+    pub access: Arc<Access>,
+    /// The database or file there.
+    pub datasource: Datasource,
+}
+
+/// What was answered.
+#[derive(Clone, Debug)]
+pub enum Reply {
+    /// The rows of a query.
+    Rows(Answer),
+    /// What a program printed on stdout.
+    Output(Vec<u8>),
+}
+
+/// The rows of a question, as text.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Answer {
+    /// The columns' names, as the server gives them; none may come where there is no row.
+    pub columns: Vec<String>,
+    /// One value for each column; nothing for NULL.
+    pub rows: Vec<Vec<Option<String>>>,
+}
