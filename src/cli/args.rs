@@ -8,7 +8,7 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use crate::changeset::Version;
 use crate::tenant::Selection;
 
-use super::{accept, drift, history, init, new, plan, provision, repair, status, tenants, up, validate};
+use super::{accept, drift, history, init, new, plan, provision, repair, schema, status, tenants, up, validate};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -59,6 +59,7 @@ pub(super) enum Verb {
     Accept(accept::AcceptArgs),
     Repair(repair::RepairArgs),
     Tenants(tenants::TenantsArgs),
+    Schema(schema::SchemaArgs),
 }
 
 /// Options that stand before or after the verb.
@@ -173,7 +174,7 @@ mod tests {
 
     use super::*;
 
-    const VERBS: [&str; 16] = [
+    const VERBS: [&str; 17] = [
         "init",
         "new",
         "validate",
@@ -190,6 +191,7 @@ mod tests {
         "tenants check",
         "tenants url",
         "tenants shell",
+        "schema",
     ];
 
     fn parse(line: &str) -> Result<Cli, clap::Error> {

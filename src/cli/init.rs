@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use crate::error::{Code, Diagnostic, ExitStatus, count};
+use crate::tenant::FILE_SCHEMA;
 
 use super::{Context, Outcome, unusable};
 
@@ -32,6 +33,7 @@ pub(super) struct InitArgs {
 /// The repository's own example, file by file.
 const FILES: &[(&str, &str)] = &[
     ("tenants.yaml", include_str!("../../tenants.yaml")),
+    ("tenants.schema.json", FILE_SCHEMA),
     ("migrations/V1__create_customers.sql", include_str!("../../migrations/V1__create_customers.sql")),
     ("migrations/V2__create_products.sql", include_str!("../../migrations/V2__create_products.sql")),
     ("migrations/V3__create_orders.down.sql", include_str!("../../migrations/V3__create_orders.down.sql")),
@@ -110,7 +112,7 @@ mod tests {
     #[test]
     fn no_file_of_the_repositorys_example_is_forgotten() {
         let mut there = below("migrations");
-        there.extend(["tenants.yaml".to_owned(), "data/.gitignore".to_owned()]);
+        there.extend(["tenants.yaml", "tenants.schema.json", "data/.gitignore"].map(str::to_owned));
         there.sort();
         let mut embedded: Vec<&str> = FILES.iter().map(|(name, _)| *name).collect();
         embedded.sort();

@@ -20,6 +20,7 @@ mod provision;
 mod repair;
 mod resolve;
 mod rules;
+mod schema;
 mod screen;
 mod signals;
 mod status;
@@ -74,6 +75,7 @@ fn run(cli: Cli) -> ExitStatus {
         Verb::Accept(args) => accept::run(args, &context),
         Verb::Repair(args) => repair::run(args, &context),
         Verb::Tenants(args) => tenants::run(args, &context),
+        Verb::Schema(args) => schema::run(args, &context),
     };
     outcome.unwrap_or_else(|stopped| {
         context.console.tell(&stopped);

@@ -8,7 +8,7 @@ use super::walk::{Fields, Walk};
 use crate::error::Code;
 use crate::sql::EngineKind;
 
-const KEYS: [&str; 4] = ["owner", "encoding", "collation", "template"];
+pub(super) const KEYS: [&str; 4] = ["owner", "encoding", "collation", "template"];
 
 /// How a tenant's schema, database or file is made.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -15,9 +15,9 @@ use super::{DriftSettings, Tenant, Verify};
 use crate::error::{Code, plain};
 use crate::schema::{Ignore, Include, Kind, Pattern};
 
-const KEYS: [&str; 2] = ["include", "ignore"];
+pub(super) const KEYS: [&str; 2] = ["include", "ignore"];
 
-const RULE_KEYS: [&str; 4] = ["objects", "labels", "reason", "until"];
+pub(super) const RULE_KEYS: [&str; 4] = ["objects", "labels", "reason", "until"];
 
 /// The words of `include`.
 const INCLUDED: [&str; 2] = ["comments", "grants"];

@@ -27,9 +27,9 @@ use crate::error::{Code, Diagnostic, Place, plain};
 use crate::input;
 use crate::sql::EngineKind;
 
-const TOP_KEYS: [&str; 9] =
+pub(super) const TOP_KEYS: [&str; 9] =
     ["migrations", "verify", "drift", "rollout", "labels", "defaults", "servers", "sources", "tenants"];
-const DEFAULT_KEYS: [&str; 17] = [
+pub(super) const DEFAULT_KEYS: [&str; 17] = [
     "labels",
     "max_connections",
     "connect_timeout",
@@ -48,7 +48,7 @@ const DEFAULT_KEYS: [&str; 17] = [
     "extensions_schema",
     "create",
 ];
-const SERVER_KEYS: [&str; 19] = [
+pub(super) const SERVER_KEYS: [&str; 19] = [
     "url",
     "max_connections",
     "labels",

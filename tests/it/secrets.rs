@@ -12,7 +12,7 @@ use crate::support::fleet::Place;
 use crate::support::{CANARY, Fleet, MariaDb, Options, Output, assert_no_secret, mariadb, percent_encoded, postgres};
 
 /// Every verb that reads the fleet, in every format.
-const READERS: [&[&str]; 12] = [
+const READERS: [&[&str]; 17] = [
     &["validate"],
     &["plan"],
     &["plan", "--sql"],
@@ -24,6 +24,11 @@ const READERS: [&[&str]; 12] = [
     &["status", "--format", "markdown"],
     &["history"],
     &["history", "--format", "json"],
+    &["tenants", "list"],
+    &["tenants", "list", "--format", "json"],
+    &["tenants", "list", "--format", "csv"],
+    &["tenants", "check"],
+    &["tenants", "check", "--format", "json"],
     &["new", "next"],
 ];
 

@@ -28,9 +28,9 @@ Exit status: the client's own; 2 usage or configuration, no such tenant, or the 
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct ShellArgs {
-    /// The tenant, by its name
-    #[arg(value_name = "NAME")]
-    tenant: String,
+    /// The tenant, by its name; one that begins with `-` stands behind the `--`
+    #[arg(value_name = "NAME", required_unless_present = "args")]
+    tenant: Option<String>,
     /// What the client is told beside the datasource
     #[arg(last = true, value_name = "ARGS")]
     args: Vec<OsString>,
@@ -39,14 +39,19 @@ pub(super) struct ShellArgs {
 /// Becomes the client.
 pub(super) fn run(args: &ShellArgs, context: &Context) -> Outcome {
     let fleet = super::fleet(context)?;
-    let tenant = super::one(&fleet, &args.tenant).map_err(|one| vec![one])?;
+    let (name, told) = match (&args.tenant, args.args.split_first()) {
+        (Some(name), _) => (name.clone(), &args.args[..]),
+        (None, Some((name, told))) => (name.to_string_lossy().into_owned(), told),
+        (None, None) => (String::new(), &args.args[..]),
+    };
+    let tenant = super::one(&fleet, &name).map_err(|one| vec![one])?;
     if let Some(reason) = &tenant.quarantined {
         context.console.say(&format!("{} is quarantined: {}", plain(&tenant.name), plain(reason)));
     }
     let client = Client::of(tenant).map_err(|one| vec![one])?;
     let password = super::password(&fleet, tenant).map_err(|one| vec![one])?;
     let mut command = client.command(fleet.server(tenant.server), tenant, password.as_ref());
-    command.args(&args.args);
+    command.args(told);
     become_it(command, client.kind).map_err(|one| vec![one])
 }
 

@@ -103,7 +103,7 @@ fn right(user: &str, tenant: &Tenant, found: &Found) -> Right {
     if grants::may_create(&found.grants, database, found.folds_case) {
         return Right::Granted;
     }
-    match &tenant.session.role {
+    match tenant.session.role() {
         Some(role) => Right::Unknown(format!("role {role} is not asked for its grants")),
         None => Right::Lacking {
             who: format!("user {user}"),

@@ -42,7 +42,7 @@ async fn look(session: &Session, members: &[Member<'_>]) -> Result<Answers<Exami
     let places: Vec<String> = members
         .iter()
         .map(|(_, tenant)| {
-            let role = tenant.session.role.as_deref().map_or("NULL".to_owned(), literal);
+            let role = tenant.session.role().map_or("NULL".to_owned(), literal);
             format!("({}, {role})", literal(&home(tenant, session).unwrap_or_default()))
         })
         .collect();
@@ -62,7 +62,7 @@ fn question(places: &[String]) -> String {
     format!(
         "{PG_CATALOG_ALONE}SELECT s.ssl::text, s.version, s.cipher FROM (SELECT 1) AS one \
          LEFT JOIN pg_catalog.pg_stat_ssl AS s ON s.pid = pg_catalog.pg_backend_pid();\n\
-         SELECT n.oid::text, pg_catalog.has_schema_privilege(n.oid, 'CREATE')::text, p.role, r.oid::text, \
+         SELECT n.oid::text, pg_catalog.has_schema_privilege(session_user, n.oid, 'CREATE')::text, p.role, r.oid::text, \
          pg_catalog.has_schema_privilege(r.oid, n.oid, 'CREATE')::text \
          FROM (SELECT column1::text AS name, column2::text AS role, pg_catalog.row_number() OVER () AS at \
          FROM (VALUES {}) AS listed) AS p \

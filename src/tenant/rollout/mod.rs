@@ -3,7 +3,7 @@
 //! [`read`] reads it from `tenants.yaml`, [`Fleet::assign_waves`] says which tenant is in which wave.
 
 mod assign;
-mod read;
+pub(in crate::tenant) mod read;
 #[cfg(test)]
 mod tests;
 

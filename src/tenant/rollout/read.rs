@@ -14,11 +14,12 @@ use super::assign::{WHOLE, matcher};
 use super::{CHECK_TIMEOUT, Check, OnFailure, REST, Rollout, RolloutOrder, Share, Wave, WaveCheck};
 use crate::error::{Code, names, plain};
 
-const KEYS: [&str; 4] = ["waves", "order", "on_failure", "max_failures"];
+pub(in crate::tenant) const KEYS: [&str; 4] = ["waves", "order", "on_failure", "max_failures"];
 
-const WAVE_KEYS: [&str; 7] = ["name", "percent", "labels", "tenants", "pause", "confirm", "check"];
+pub(in crate::tenant) const WAVE_KEYS: [&str; 7] =
+    ["name", "percent", "labels", "tenants", "pause", "confirm", "check"];
 
-const CHECK_KEYS: [&str; 3] = ["run", "sql", "timeout"];
+pub(in crate::tenant) const CHECK_KEYS: [&str; 3] = ["run", "sql", "timeout"];
 
 /// The longest name of a wave, in characters.
 const NAME_CHARS: usize = 64;

@@ -267,7 +267,7 @@ impl SourceKind {
         }
     }
 
-    fn keys(self) -> &'static [&'static str] {
+    pub(in crate::tenant) fn keys(self) -> &'static [&'static str] {
         match self {
             Self::Template => &TEMPLATE_KEYS,
             Self::Registry => &REGISTRY_KEYS,

@@ -3,6 +3,7 @@
 mod mistakes;
 mod outward;
 mod resolving;
+mod schema;
 mod secrets;
 mod selecting;
 mod sources;

@@ -11,7 +11,9 @@ fn every_verb_has_a_help_on_stdout_with_examples_and_status_0() {
     let fleet = Fleet::new();
     let whole = fleet.run(&["--help"]).expect(0);
     assert!(whole.stdout.contains("Exit status") && whole.stderr.is_empty(), "{whole}");
-    for verb in ["init", "new", "validate", "plan", "up", "status", "history", "drift", "accept", "repair"] {
+    for verb in
+        ["init", "new", "validate", "plan", "up", "status", "history", "drift", "accept", "repair", "tenants", "schema"]
+    {
         assert!(whole.stdout.contains(&format!("\n  {verb} ")), "{verb}");
         for args in [[verb, "--help"], [verb, "-h"], ["help", verb]] {
             let help = fleet.run(&args).expect(0);
@@ -21,6 +23,16 @@ fn every_verb_has_a_help_on_stdout_with_examples_and_status_0() {
     }
     let version = fleet.run(&["--version"]).expect(0);
     assert_eq!(version.stdout, format!("mtmigrate {}\n", env!("CARGO_PKG_VERSION")));
+}
+
+#[test]
+fn the_schema_that_is_printed_is_the_one_that_lies_beside_the_example() {
+    let fleet = Fleet::new();
+    let printed = fleet.run(&["schema", "tenants.yaml"]).expect(0).stdout;
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    assert_eq!(printed, fs::read_to_string(root.join("tenants.schema.json")).unwrap());
+    assert!(fs::read_to_string(root.join("tenants.yaml")).unwrap().contains("$schema=./tenants.schema.json"));
+    assert!(fleet.run(&["schema"]).expect(0).stdout.starts_with("tenants.yaml  "));
 }
 
 #[test]
@@ -44,6 +56,11 @@ fn what_is_not_understood_is_said_on_stderr_with_status_2() {
         &["accept", "--reason", "x"],
         &["accept", "--tenant", "t001", "--reason", " "],
         &["accept", "--tenant", "t001", "--reason", "x", "--label", "eu"],
+        &["tenants"],
+        &["tenants", "check", "--format", "csv"],
+        &["tenants", "url"],
+        &["tenants", "shell"],
+        &["schema", "other.yaml"],
     ] {
         let output = fleet.run(args).expect(2);
         assert!(output.stdout.is_empty() && !output.stderr.is_empty(), "{args:?}: {output}");

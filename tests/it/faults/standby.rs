@@ -30,6 +30,7 @@ fn a_standby_is_refused_before_the_lock_and_status_works_there() {
     fleet.run(&["status"]).expect(0);
     assert_eq!([fleet.status().state("pg").to_string(), fleet.status().state("my").to_string()], ["behind", "behind"]);
     fleet.run(&["plan"]).expect(5).says(&["MT316"]);
+    fleet.run(&["tenants", "check"]).expect(5).says(&["read-only", "standby (pg_is_in_recovery)", "1 tenant: pg"]);
     fleet.run(&["history", "--tenant", "pg"]).expect(0).says(&["V1"]);
 
     to(&mut fleet, &primary);
