@@ -29,6 +29,7 @@ pub(super) struct ValidateArgs {}
 /// Checks the files and prints what they hold.
 pub(super) fn run(_args: &ValidateArgs, context: &Context) -> Outcome {
     let files = files::load(context)?;
+    context.console.tell(&files.fleet.empty_waves());
     context.console.data(&format!("ok: {}", told(&files.fleet, &files.changelog))).map_err(|one| vec![one])?;
     Ok(ExitStatus::Done)
 }

@@ -134,7 +134,7 @@ impl Run<'_> {
             let verdict = Verdict { version: gate.version, ..*verdict };
             let (between, tenants) = self.between(gate, leg, &verdict);
             let Some(wave) = self.scope.fleet.rollout.waves.get(gate.wave.0) else { continue };
-            for (condition, check) in conditions(wave) {
+            for (condition, check) in with_checks(wave) {
                 let (version, wave) = (gate.version, between.wave.to_owned());
                 let waiting = Event::GateWaiting { version, wave: wave.clone(), condition: condition.clone() };
                 (self.events)(waiting);
@@ -274,8 +274,13 @@ impl Run<'_> {
     }
 }
 
-/// Returns what stands after a wave, in order: let it run, look, ask.
-fn conditions(wave: &Wave) -> Vec<(Condition, Option<&Check>)> {
+/// Returns what stands after a wave, in order.
+pub fn conditions(wave: &Wave) -> Vec<Condition> {
+    with_checks(wave).into_iter().map(|(condition, _)| condition).collect()
+}
+
+/// Let it run, look, ask: each with the check that it is.
+fn with_checks(wave: &Wave) -> Vec<(Condition, Option<&Check>)> {
     let mut all = Vec::new();
     if !wave.pause.is_zero() {
         all.push((Condition::Pause(wave.pause), None));

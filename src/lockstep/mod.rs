@@ -37,7 +37,7 @@ pub(crate) use by_tenant::ByTenant;
 pub use drift::{FleetCohort, Incomparable, SchemaDrift, schema_drift};
 pub use event::{Condition, Ending, Event, RunOutcome, Sink};
 pub use expected::expired;
-pub use gates::{Between, Failing, Gates, NoGates};
+pub use gates::{Between, Failing, Gates, NoGates, conditions};
 pub use jitter::Jitter;
 pub use judge::{Refusal, drift, half_applied, judge, unreadable};
 #[cfg(test)]
