@@ -90,7 +90,8 @@ pub(super) fn waves(dice: &mut Dice, fleet: &mut Fleet) {
     }
     let named = dice.between(1, 3);
     for no in 0..named {
-        let command = || WaveCheck { what: Check::Command(vec!["smoke".into()]), timeout: CHECK_TIMEOUT };
+        let command =
+            || WaveCheck { what: Check::Command(vec!["smoke".into()]), shown: "smoke".into(), timeout: CHECK_TIMEOUT };
         fleet.rollout.waves.push(Wave {
             name: format!("w{no}"),
             pause: Duration::from_secs(if dice.permille(200) { dice.between(1, 100) } else { 0 }),

@@ -1,7 +1,6 @@
 //! `rollout:` as it stands in `tenants.yaml`.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use super::super::interpolate::Text;
 use super::super::load::Loader;
@@ -268,14 +267,17 @@ fn checks(walk: &mut Walk<'_>, value: &Value, at: Path<'_>) -> Vec<WaveCheck> {
 }
 
 fn check(walk: &mut Walk<'_>, value: &Value, at: Path<'_>) -> Option<WaveCheck> {
-    let limit = |timeout: Option<Duration>| timeout.unwrap_or(CHECK_TIMEOUT);
     match value {
-        Value::Sequence(_) => Some(WaveCheck { what: command(walk, value, at)?, timeout: CHECK_TIMEOUT }),
+        Value::Sequence(_) => {
+            let (what, shown) = command(walk, value, at)?;
+            Some(WaveCheck { what, shown, timeout: CHECK_TIMEOUT })
+        }
         Value::Mapping(_) => {
             let fields = walk.fields(value, at, "a check", &CHECK_KEYS)?;
             let timeout =
                 fields.get("timeout").and_then(|(value, at)| walk.duration(value, at, "timeout", Zero::Refused));
-            Some(WaveCheck { what: asked(walk, &fields)?, timeout: limit(timeout) })
+            let (what, shown) = asked(walk, &fields)?;
+            Some(WaveCheck { what, shown, timeout: timeout.unwrap_or(CHECK_TIMEOUT) })
         }
         value => {
             walk.wrong_type(at, "check", "a command as a list of words, or a mapping", value, A_CHECK);
@@ -284,7 +286,8 @@ fn check(walk: &mut Walk<'_>, value: &Value, at: Path<'_>) -> Option<WaveCheck> 
     }
 }
 
-fn asked(walk: &mut Walk<'_>, fields: &Fields<'_>) -> Option<Check> {
+/// Returns what is asked, and how it stands in the file.
+fn asked(walk: &mut Walk<'_>, fields: &Fields<'_>) -> Option<(Check, String)> {
     match (fields.get("run"), fields.get("sql")) {
         (Some((value, at)), None) => command(walk, value, at),
         (None, Some((value, at))) => {
@@ -293,7 +296,8 @@ fn asked(walk: &mut Walk<'_>, fields: &Fields<'_>) -> Option<Check> {
                 walk.wrong(Code::BAD_WAVE, at, "`sql` of a check is empty", A_CHECK);
                 return None;
             }
-            Some(Check::Sql(text.into_value()))
+            let shown = text.shown();
+            Some((Check::Sql(text.into_value()), shown))
         }
         _ => {
             walk.wrong(Code::BAD_WAVE, fields.at(), "a check has either `run` or `sql`", A_CHECK);
@@ -302,21 +306,23 @@ fn asked(walk: &mut Walk<'_>, fields: &Fields<'_>) -> Option<Check> {
     }
 }
 
-/// A command and its arguments. No shell reads them.
-fn command(walk: &mut Walk<'_>, value: &Value, at: Path<'_>) -> Option<Check> {
+/// A command and its arguments, and how they stand in the file. No shell reads them.
+fn command(walk: &mut Walk<'_>, value: &Value, at: Path<'_>) -> Option<(Check, String)> {
     let Value::Sequence(list) = value else {
         walk.wrong_type(at, "run", "a list of words", value, A_CHECK);
         return None;
     };
-    let mut words = Vec::with_capacity(list.len());
+    let (mut words, mut shown) = (Vec::with_capacity(list.len()), Vec::with_capacity(list.len()));
     for (index, value) in list.iter().enumerate() {
-        words.push(walk.text(value, at.index(index), "check")?.into_value());
+        let word = walk.text(value, at.index(index), "check")?;
+        shown.push(word.shown());
+        words.push(word.into_value());
     }
     if words.first().is_none_or(String::is_empty) || words.iter().any(|word| word.contains('\0')) {
         walk.wrong(Code::BAD_WAVE, at, "the command of a check is empty, or holds a NUL character", A_CHECK);
         return None;
     }
-    Some(Check::Command(words))
+    Some((Check::Command(words), shown.join(" ")))
 }
 
 /// The wave that a tenant names itself.
