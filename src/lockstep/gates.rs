@@ -182,7 +182,10 @@ impl Run<'_> {
     ) -> Result<(), Shut> {
         let met = async {
             match (condition, check) {
-                (Condition::Pause(time), _) => Ok(sleep(*time).await),
+                (Condition::Pause(time), _) => {
+                    sleep(*time).await;
+                    Ok(())
+                }
                 (Condition::Confirmation, _) => match self.options.gates.confirm(between).await {
                     true => Ok(()),
                     false => Err(not_confirmed(between)),
