@@ -3,6 +3,7 @@
 //! [`read`] reads it from `tenants.yaml`, [`Fleet::assign_waves`] says which tenant is in which wave.
 
 mod assign;
+mod check;
 mod read;
 #[cfg(test)]
 mod tests;

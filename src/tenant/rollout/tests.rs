@@ -69,6 +69,16 @@ fn a_rollout_is_read_with_its_gates() {
 }
 
 #[test]
+fn the_example_of_the_docs_is_understood() {
+    let page = include_str!("../../../docs/rollout.md");
+    let example = page.split("```yaml\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    let env: HashMap<&str, &str> = HashMap::new();
+    let fleet = parse(Path::new("t.yaml"), &format!("{example}{}", tenants(&["acme-1", "b"])), &env).unwrap();
+    assert_eq!(fleet.rollout.names().collect::<Vec<_>>(), ["canary", "early", "big", "rest"]);
+    assert_eq!(fleet.rollout.waves.iter().filter(|wave| wave.has_gate()).count(), 2);
+}
+
+#[test]
 fn a_tenant_is_in_the_first_wave_that_takes_it_and_in_its_own_before_all() {
     let fleet =
         ["acme", "globex+labels: [early]", "demo-1", "demo-2+labels: [early]", "hooli+wave: big", "x+wave: rest"];
