@@ -21,7 +21,7 @@ Examples:
 
 Exit status:
   0         done, or nothing to do
-  1         a changeset failed; the run halted at its barrier
+  1         a changeset or a check between waves failed; the run halted at its barrier
   2         usage or configuration; nothing was touched
   3         drift: nothing was changed, or nobody got the next changeset
   4         changesets are pending (`status --check`, `plan --check`)

@@ -64,7 +64,7 @@ impl Keeper {
         let tail = Mutex::new(VecDeque::new());
         let failing = |how: String| {
             let tail = tail.lock().unwrap_or_else(PoisonError::into_inner);
-            Failing { how, tail: tail.iter().cloned().collect::<Vec<String>>().join("\n") }
+            Failing { how, tail: tail.iter().cloned().collect::<Vec<String>>().join("\n").trim_end().to_owned() }
         };
         let mut child =
             self.start(words, between).map_err(|error| failing(format!("it cannot be started: {error}")))?;

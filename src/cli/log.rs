@@ -173,7 +173,7 @@ impl<'s> RunLog<'s> {
             }
             Event::GateShut { version, wave, condition, elapsed } => {
                 let (gate, ms) = (plain(&condition.to_string()), elapsed.as_millis() as u64);
-                warn!(target: "mtmigrate::run", run_id, %version, wave, gate, elapsed_ms = ms, "gate shut");
+                info!(target: "mtmigrate::run", run_id, %version, wave, gate, elapsed_ms = ms, "gate shut");
             }
             Event::Verified { version, tenants, cohorts, elapsed } => {
                 let ms = elapsed.as_millis() as u64;

@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep, timeout};
 use crate::engine::Answer;
 use crate::error::{Code, Diagnostic, ExitStatus, count, names, plain, short};
 use crate::plan::{Gate, Leg, Plan};
-use crate::tenant::{Check, ServerId, Tenant, Wave};
+use crate::tenant::{Check, ServerId, Tenant, Wave, WaveCheck};
 
 use super::event::{Condition, Ending, Event, RunOutcome};
 use super::judge::Refusal;
@@ -134,7 +134,7 @@ impl Run<'_> {
             let verdict = Verdict { version: gate.version, ..*verdict };
             let (between, tenants) = self.between(gate, leg, &verdict);
             let Some(wave) = self.scope.fleet.rollout.waves.get(gate.wave.0) else { continue };
-            for (condition, check) in conditions(wave) {
+            for (condition, check) in with_checks(wave) {
                 let (version, wave) = (gate.version, between.wave.to_owned());
                 let waiting = Event::GateWaiting { version, wave: wave.clone(), condition: condition.clone() };
                 (self.events)(waiting);
@@ -176,13 +176,16 @@ impl Run<'_> {
         &self,
         locks: &Locks<'_>,
         condition: &Condition,
-        check: Option<&Check>,
+        check: Option<&WaveCheck>,
         between: &Between<'_>,
         tenants: &[&Tenant],
     ) -> Result<(), Shut> {
         let met = async {
             match (condition, check) {
-                (Condition::Pause(time), _) => Ok(sleep(*time).await),
+                (Condition::Pause(time), _) => {
+                    sleep(*time).await;
+                    Ok(())
+                }
                 (Condition::Confirmation, _) => match self.options.gates.confirm(between).await {
                     true => Ok(()),
                     false => Err(not_confirmed(between)),
@@ -210,8 +213,8 @@ impl Run<'_> {
 
     /// # Errors
     /// What the check found, without state and hint.
-    async fn ask(&self, check: &Check, between: &Between<'_>, tenants: &[&Tenant]) -> Result<(), Diagnostic> {
-        match check {
+    async fn ask(&self, check: &WaveCheck, between: &Between<'_>, tenants: &[&Tenant]) -> Result<(), Diagnostic> {
+        match &check.what {
             Check::Command(words) => self.options.gates.run(words, between).await.map_err(|Failing { how, tail }| {
                 let said = failed(check, between).cause(how);
                 if tail.is_empty() { said } else { said.cause(format!("the last of what it printed:\n{tail}")) }
@@ -274,15 +277,20 @@ impl Run<'_> {
     }
 }
 
-/// Returns what stands after a wave, in order: let it run, look, ask.
-fn conditions(wave: &Wave) -> Vec<(Condition, Option<&Check>)> {
+/// Returns what stands after a wave, in order.
+pub fn conditions(wave: &Wave) -> Vec<Condition> {
+    with_checks(wave).into_iter().map(|(condition, _)| condition).collect()
+}
+
+/// Let it run, look, ask: each with the check that it is.
+fn with_checks(wave: &Wave) -> Vec<(Condition, Option<&WaveCheck>)> {
     let mut all = Vec::new();
     if !wave.pause.is_zero() {
         all.push((Condition::Pause(wave.pause), None));
     }
     all.extend(wave.checks.iter().map(|check| {
         let sql = matches!(check.what, Check::Sql(_));
-        (Condition::Check { sql, words: check.what.to_string(), timeout: check.timeout }, Some(&check.what))
+        (Condition::Check { sql, words: check.shown.clone(), timeout: check.timeout }, Some(check))
     }));
     if wave.confirm {
         all.push((Condition::Confirmation, None));
@@ -313,10 +321,10 @@ fn is_true(answer: Answer) -> Result<(), String> {
     }
 }
 
-fn failed(check: &Check, between: &Between<'_>) -> Diagnostic {
-    let kind = if matches!(check, Check::Sql(_)) { "SQL check" } else { "check" };
-    let (check, wave) = (short(&plain(&check.to_string()), SHOWN), plain(between.wave));
-    Diagnostic::new(Code::CHECK_FAILED, format!("the {kind} `{check}` after wave {wave} failed at {}", between.title))
+fn failed(check: &WaveCheck, between: &Between<'_>) -> Diagnostic {
+    let kind = if matches!(check.what, Check::Sql(_)) { "SQL check" } else { "check" };
+    let (shown, wave) = (short(&plain(&check.shown), SHOWN), plain(between.wave));
+    Diagnostic::new(Code::CHECK_FAILED, format!("the {kind} `{shown}` after wave {wave} failed at {}", between.title))
 }
 
 fn not_confirmed(between: &Between<'_>) -> Diagnostic {

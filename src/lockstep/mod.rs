@@ -41,7 +41,7 @@ pub use check::{Checked, Read, Tried, check, check_findings, finding};
 pub use drift::{FleetCohort, Incomparable, SchemaDrift, schema_drift};
 pub use event::{Condition, Ending, Event, RunOutcome, Sink};
 pub use expected::expired;
-pub use gates::{Between, Failing, Gates, NoGates};
+pub use gates::{Between, Failing, Gates, NoGates, conditions};
 pub use jitter::Jitter;
 pub use judge::{Refusal, drift, half_applied, judge, unreadable};
 #[cfg(test)]

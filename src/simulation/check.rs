@@ -72,11 +72,11 @@ impl World {
         let Some(view) = self.runs.get(process) else { return Vec::new() };
         let mut wrong = Vec::new();
         for &other in &view.scope {
-            let has = &self.tenants[other].applied;
-            if let Some(lacks) = view.below(version).find(|below| !has.contains(below)) {
+            let (has, bound) = (&self.tenants[other].applied, view.bound(other, tenant, version));
+            if let Some(lacks) = view.below(bound).find(|below| !has.contains(below)) {
                 wrong.push(format!("lockstep: t{other} lacks V{lacks}"));
             }
-            if let Some(may_lose) = self.may_lose(other, version) {
+            if let Some(may_lose) = self.may_lose(other, bound) {
                 wrong.push(format!("lockstep: t{other} may lose V{may_lose} again"));
             }
             let drifted = self.tenants[other].drifted;
@@ -165,10 +165,21 @@ impl World {
                 }
             }
             Event::StepStarted { version, .. } => {
+                if view.failures > 0 || view.shut {
+                    wrong.push(format!("it begins V{version} after a failure or at a shut gate"));
+                }
                 view.steps.insert(version.0, now);
             }
+            Event::GateWaiting { version, wave, .. } => {
+                let of_wave = |tenant: &&usize| view.fleet.rollout.name(view.fleet.tenants[**tenant].wave) == wave;
+                let lacks = |tenant: &&usize| !self.tenants[**tenant].applied.contains(&version.0);
+                if let Some(tenant) = view.scope.iter().filter(of_wave).find(lacks) {
+                    wrong.push(format!("it stands after wave {wave}, and t{tenant} lacks V{version}"));
+                }
+            }
+            Event::GateShut { .. } => view.shut = true,
             Event::TenantStarted { tenant, .. } => {
-                if view.failed {
+                if !view.may_start() {
                     wrong.push(format!("it starts t{} after a failure", tenant.0));
                 }
                 if view.stopping {
@@ -187,7 +198,8 @@ impl World {
                 }
             }
             Event::TenantFailed { tenant, version, failure } => {
-                view.failed = true;
+                view.failures += 1;
+                view.bad |= failure.left != Left::Unchanged;
                 let said = match failure.left {
                     Left::Unchanged => Said::Unchanged,
                     Left::Half { .. } => Said::Half,

@@ -8,7 +8,10 @@ use std::time::Duration;
 
 use crate::changeset::{Changelog, Changeset, Checksums, Directives, Kind, Text, Version};
 use crate::sql::EngineKind;
-use crate::tenant::{Access, Address, Datasource, Fleet, Password, Server, ServerId, Tenant, TenantId, Tls, Verify};
+use crate::tenant::{
+    Access, Address, CHECK_TIMEOUT, Check, Datasource, Fleet, OnFailure, Password, RolloutOrder, Server, ServerId,
+    Tenant, TenantId, Tls, Verify, Wave, WaveCheck, WaveId,
+};
 
 use super::dice::Dice;
 use super::world::Weather;
@@ -73,6 +76,35 @@ pub(super) fn fleet(dice: &mut Dice) -> Fleet {
         });
     }
     made
+}
+
+/// Draws in which waves changesets reach a fleet; most fleets have none. The dice are none of the others': what they draw
+/// stays what it was.
+pub(super) fn waves(dice: &mut Dice, fleet: &mut Fleet) {
+    if dice.permille(200) {
+        fleet.rollout.on_failure = OnFailure::FinishWave;
+        fleet.rollout.max_failures = dice.permille(500).then(|| dice.below(3) as usize);
+    }
+    if !dice.permille(350) {
+        return;
+    }
+    let named = dice.between(1, 3);
+    for no in 0..named {
+        let command =
+            || WaveCheck { what: Check::Command(vec!["smoke".into()]), shown: "smoke".into(), timeout: CHECK_TIMEOUT };
+        fleet.rollout.waves.push(Wave {
+            name: format!("w{no}"),
+            pause: Duration::from_secs(if dice.permille(200) { dice.between(1, 100) } else { 0 }),
+            confirm: dice.permille(100),
+            checks: if dice.permille(200) { vec![command()] } else { Vec::new() },
+            ..Wave::default()
+        });
+    }
+    fleet.rollout.order = *dice.pick(&RolloutOrder::ALL);
+    for tenant in &mut fleet.tenants {
+        tenant.wave = WaveId(dice.below(named + 1) as usize);
+        tenant.own_wave = Some(tenant.wave);
+    }
 }
 
 /// Draws up to 12 changesets, with room for others in between.

@@ -8,12 +8,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use tokio::time::sleep;
 
 use crate::changeset::{Changelog, Version};
 use crate::engine::{RunIdentity, Server, Servers};
 use crate::history::OutOfOrder;
-use crate::lockstep::{self, Ending, Event, NoGates, Scope, Signal, Stop, UpOptions};
+use crate::lockstep::{self, Between, Ending, Event, Failing, Gates, Scope, Signal, Stop, UpOptions};
 use crate::tenant::{Fleet, TenantId, Verify};
 
 use super::runs::RunView;
@@ -40,6 +42,29 @@ pub(super) struct Process {
     pub killed_at: Option<u64>,
     /// When it is asked to stop, and when somebody insists.
     pub stops: Option<(Duration, Signal, Option<Duration>)>,
+    /// Whether checks between waves succeed, and people say yes.
+    pub opens: bool,
+}
+
+/// Checks that take a moment, and a person who needs longer.
+#[derive(Debug)]
+struct Keeper {
+    opens: bool,
+}
+
+impl Gates for Keeper {
+    fn can_confirm(&self) -> bool {
+        true
+    }
+
+    fn run<'a>(&'a self, _command: &'a [String], _between: &'a Between<'a>) -> BoxFuture<'a, Result<(), Failing>> {
+        let failing = || Failing { how: "exit status 1".into(), tail: String::new() };
+        sleep(Duration::from_millis(50)).map(move |()| if self.opens { Ok(()) } else { Err(failing()) }).boxed()
+    }
+
+    fn confirm<'a>(&'a self, _between: &'a Between<'a>) -> BoxFuture<'a, bool> {
+        sleep(Duration::from_secs(5)).map(|()| self.opens).boxed()
+    }
 }
 
 /// A future that dies at a poll: what it left undone stays so.
@@ -83,6 +108,7 @@ impl Process {
             starts_after: Duration::ZERO,
             killed_at: None,
             stops: None,
+            opens: true,
         }
     }
 
@@ -120,7 +146,7 @@ impl Process {
             lock_wait: self.lock_wait,
             out_of_order: self.out_of_order,
             verify: self.verify,
-            gates: Arc::new(NoGates),
+            gates: Arc::new(Keeper { opens: self.opens }),
         };
         let stopping = self.stops.map(|stops| tokio::spawn(stopper(world.clone(), self.id, stop.clone(), stops)));
         let told = world.clone();

@@ -1,5 +1,6 @@
 //! What the checker knows of each run: what it was asked for, what it said, what it did.
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -7,7 +8,7 @@ use tokio::time::Instant;
 
 use crate::changeset::{Changelog, Version};
 use crate::lockstep::Ending;
-use crate::tenant::{Fleet, Verify};
+use crate::tenant::{Fleet, OnFailure, RolloutOrder, Verify};
 
 use super::world::ProcessId;
 
@@ -43,8 +44,12 @@ pub(super) struct RunView {
     pub said: BTreeMap<usize, Said>,
     /// The version of which it said last that a tenant has it now.
     pub claims: BTreeMap<usize, i64>,
-    /// Whether it said that a tenant failed.
-    pub failed: bool,
+    /// How many tenants it said failed.
+    pub failures: usize,
+    /// Whether one of them is not as it was.
+    pub bad: bool,
+    /// Whether a gate between waves stayed shut.
+    pub shut: bool,
     /// Whether it was asked to stop.
     pub stopping: bool,
     /// Statements that took effect in its name.
@@ -102,10 +107,33 @@ impl RunView {
             unchanged: BTreeSet::new(),
             said: BTreeMap::new(),
             claims: BTreeMap::new(),
-            failed: false,
+            failures: 0,
+            bad: false,
+            shut: false,
             stopping: false,
             effects: 0,
             ending: None,
+        }
+    }
+
+    /// Whether others of a wave may be started after what failed in it.
+    pub fn may_start(&self) -> bool {
+        let most = match self.fleet.rollout.on_failure {
+            OnFailure::Halt => 0,
+            OnFailure::FinishWave => self.fleet.rollout.max_failures.unwrap_or(usize::MAX),
+        };
+        !self.bad && !self.shut && self.failures <= most
+    }
+
+    /// Returns up to which version another tenant must have everything before a tenant gets one.
+    pub fn bound(&self, other: usize, tenant: usize, version: i64) -> i64 {
+        let wave = |tenant: usize| self.fleet.tenants[tenant].wave;
+        let rollout = &self.fleet.rollout;
+        match (rollout.has_waves(), rollout.order, wave(other).cmp(&wave(tenant))) {
+            (true, RolloutOrder::Step, Ordering::Less) => version + 1,
+            (true, RolloutOrder::Wave, Ordering::Less) => self.target.map_or(i64::MAX, |target| target.0 + 1),
+            (true, RolloutOrder::Wave, Ordering::Greater) => i64::MIN,
+            _ => version,
         }
     }
 

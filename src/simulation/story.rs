@@ -25,6 +25,8 @@ use super::world::{Machine, ProcessId, Shared, Weather, World};
 pub(super) struct Story {
     pub world: Shared,
     pub dice: Dice,
+    /// What is drawn about waves.
+    waves: Dice,
     /// Everybody who will ever be there.
     whole: Fleet,
     /// Those who are there now.
@@ -46,6 +48,9 @@ pub(super) struct Told {
 
 /// No story takes as long, in virtual time.
 const FOREVER: Duration = Duration::from_secs(3 * 86_400);
+
+/// What tells the dice of waves from the others.
+const WAVES: u64 = 0x7761_7665;
 
 /// Of so many hundreds of seeds one has servers that refuse the flush.
 const UNFLUSHED: u64 = 8;
@@ -71,7 +76,9 @@ pub(super) fn tell(seed: u64) -> Told {
 impl Story {
     fn begin(seed: u64) -> Self {
         let mut dice = Dice::new(seed);
-        let whole = draw::fleet(&mut dice);
+        let mut whole = draw::fleet(&mut dice);
+        let mut waves = Dice::new(seed ^ WAVES);
+        draw::waves(&mut waves, &mut whole);
         let mut drafts = draw::drafts(&mut dice);
         let machine = |server: &crate::tenant::Server| Machine {
             down_until: Instant::now(),
@@ -100,6 +107,7 @@ impl Story {
             verify: *dice.pick(&Verify::ALL),
             next_process: 1,
             dice,
+            waves,
         };
         story.add_tenants(there);
         story
@@ -290,6 +298,7 @@ impl Story {
             }
             false => self.changelog.clone(),
         };
+        let opens = !self.waves.permille(250);
         let target = target.filter(|target| changelog.get(*target).is_some());
         let allows = self.unordered && dice.permille(700);
         Process {
@@ -303,6 +312,7 @@ impl Story {
             starts_after: Duration::from_millis(*dice.pick(&[0, 3, 40, 400])),
             killed_at,
             stops,
+            opens,
             ..calm
         }
     }

@@ -31,6 +31,7 @@ mod reading;
 mod refinery;
 mod repair;
 mod resume;
+mod rollout;
 mod round_trips;
 mod schemas;
 mod secrets;

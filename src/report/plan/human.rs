@@ -3,8 +3,9 @@
 use crate::changeset::Directives;
 use crate::error::{Paint, count, names, plain};
 use crate::report::words::{Tone, on_a_line};
+use crate::tenant::RolloutOrder;
 
-use super::{EngineText, PlanReport, Step};
+use super::{EngineText, Gate, PlanReport, Step};
 
 /// How many tenants one line names.
 const NAMES: usize = 5;
@@ -31,6 +32,9 @@ pub(super) fn render(report: &PlanReport, paint: Paint) -> String {
         let whose = on_a_line(&names(report.provisioning.iter().map(String::as_str), NAMES));
         text.push_str(&format!("left out: {tenants} being provisioned: {whose}\n"));
     }
+    for line in waves(report) {
+        text.push_str(&format!("{line}\n"));
+    }
     text.push_str(&total(report, paint));
     text.push('\n');
     text
@@ -52,6 +56,11 @@ fn heading(step: &Step, paint: Paint) -> String {
 
 fn details(report: &PlanReport, step: &Step) -> Vec<String> {
     let mut lines = vec![on_a_line(&names(report.tenants_at(step.version), NAMES))];
+    if !step.waves.is_empty() {
+        let waves: Vec<String> =
+            step.waves.iter().map(|(wave, tenants)| format!("{} {tenants}", on_a_line(wave))).collect();
+        lines.push(format!("waves: {}", waves.join(", ")));
+    }
     lines.extend(step.texts.iter().filter_map(special));
     if let [(first, statement_no), rest @ ..] = step.continues.as_slice() {
         let first = on_a_line(report.name(*first).unwrap_or_default());
@@ -98,6 +107,28 @@ fn sql(step: &Step) -> String {
         made.push_str(&format!("{}\n\n", lines.join("\t")));
     }
     made
+}
+
+/// Returns how the waves come, and what stands between them.
+fn waves(report: &PlanReport) -> Vec<String> {
+    let Some(order) = report.order.filter(|_| !report.steps.is_empty()) else { return Vec::new() };
+    let mut lines = vec![match order {
+        RolloutOrder::Step => "order: each step goes wave by wave".to_owned(),
+        RolloutOrder::Wave => "order: each wave goes through all its steps before the next begins".to_owned(),
+    }];
+    let mut by_wave: Vec<(&Gate, usize)> = Vec::new();
+    for gate in &report.gates {
+        match by_wave.iter_mut().find(|(known, _)| known.after == gate.after) {
+            Some((_, times)) => *times += 1,
+            None => by_wave.push((gate, 1)),
+        }
+    }
+    lines.extend(by_wave.into_iter().map(|(gate, times)| {
+        let conditions: Vec<String> = gate.conditions.iter().map(|one| on_a_line(&one.to_string())).collect();
+        let times = if times == 1 { "once".to_owned() } else { format!("{times} times") };
+        format!("after wave {}, {times}: {}", on_a_line(&gate.after), conditions.join(", then "))
+    }));
+    lines
 }
 
 fn total(report: &PlanReport, paint: Paint) -> String {

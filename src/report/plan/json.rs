@@ -6,8 +6,9 @@ use serde::{Serialize, Serializer};
 
 use crate::changeset::Version;
 use crate::report::wire::{WireQuarantined, WireVersion, millis};
+use crate::tenant::RolloutOrder;
 
-use super::{EngineText, PlanReport, Step};
+use super::{EngineText, Gate, PlanReport, Step};
 
 /// Returns the document.
 pub(super) fn document(report: &PlanReport) -> impl Serialize {
@@ -18,9 +19,11 @@ pub(super) fn document(report: &PlanReport) -> impl Serialize {
             steps: report.steps.len(),
             changesets: report.steps.iter().map(|step| step.tenants).sum(),
         },
+        order: report.order.map(RolloutOrder::as_str),
         quarantined: report.quarantined.iter().map(|(name, reason)| WireQuarantined { name, reason }).collect(),
         provisioning: &report.provisioning,
         steps: report.steps.iter().map(|step| WireStep::of(report, step)).collect(),
+        gates: report.gates.iter().map(WireGate::of).collect(),
     }
 }
 
@@ -28,9 +31,43 @@ pub(super) fn document(report: &PlanReport) -> impl Serialize {
 struct Document<'a> {
     schema: &'static str,
     summary: Summary,
+    order: Option<&'static str>,
     quarantined: Vec<WireQuarantined<'a>>,
     provisioning: &'a [String],
     steps: Vec<WireStep<'a>>,
+    gates: Vec<WireGate<'a>>,
+}
+
+#[derive(Serialize)]
+struct WireGate<'a> {
+    version: WireVersion,
+    after_wave: &'a str,
+    before_wave: &'a str,
+    conditions: Vec<WireCondition>,
+}
+
+#[derive(Serialize)]
+struct WireCondition {
+    kind: &'static str,
+    what: String,
+}
+
+#[derive(Serialize)]
+struct WireWave<'a> {
+    wave: &'a str,
+    tenants: usize,
+}
+
+impl<'a> WireGate<'a> {
+    fn of(gate: &'a Gate) -> Self {
+        let conditions = gate.conditions.iter();
+        Self {
+            version: WireVersion(gate.version),
+            after_wave: &gate.after,
+            before_wave: &gate.before,
+            conditions: conditions.map(|one| WireCondition { kind: one.as_str(), what: one.to_string() }).collect(),
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -45,6 +82,7 @@ struct WireStep<'a> {
     version: WireVersion,
     changeset: &'a str,
     tenants: Names<'a>,
+    waves: Vec<WireWave<'a>>,
     texts: Vec<Text<'a>>,
     continues: Vec<Continues<'a>>,
 }
@@ -91,6 +129,7 @@ impl<'a> WireStep<'a> {
             version: WireVersion(step.version),
             changeset: &step.title,
             tenants: Names { report, version: step.version },
+            waves: step.waves.iter().map(|(wave, tenants)| WireWave { wave, tenants: *tenants }).collect(),
             texts: step.texts.iter().map(Text::of).collect(),
             continues: continues.collect(),
         }

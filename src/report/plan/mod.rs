@@ -12,10 +12,10 @@ use std::io;
 use crate::changeset::{Changeset, Directives, Version};
 use crate::error::{ExitStatus, Paint};
 use crate::history::Unfinished;
-use crate::lockstep::{ByTenant, Found, Scope, Survey};
-use crate::plan::Plan;
+use crate::lockstep::{ByTenant, Condition, Found, Scope, Survey, conditions};
+use crate::plan::{Leg, Plan};
 use crate::sql::EngineKind;
-use crate::tenant::TenantId;
+use crate::tenant::{RolloutOrder, TenantId, WaveId};
 
 use super::wire::{pretty, write_pretty};
 
@@ -44,6 +44,18 @@ pub struct PlanReport {
     quarantined: Vec<(String, String)>,
     provisioning: Vec<String>,
     readable: usize,
+    /// In which order waves and steps come; absent where the fleet goes without waves.
+    order: Option<RolloutOrder>,
+    gates: Vec<Gate>,
+}
+
+/// What stands before a wave begins.
+#[derive(Clone, Debug)]
+struct Gate {
+    version: Version,
+    after: String,
+    before: String,
+    conditions: Vec<Condition>,
 }
 
 /// One step.
@@ -52,6 +64,8 @@ struct Step {
     version: Version,
     title: String,
     tenants: usize,
+    /// How many of them are in each wave, where the fleet goes in waves.
+    waves: Vec<(String, usize)>,
     texts: Vec<EngineText>,
     /// Tenants of which a part of the text is committed, and the statement at which it continues.
     continues: Vec<(TenantId, u32)>,
@@ -85,9 +99,17 @@ impl PlanReport {
             Found::Quarantined(reason) => Some((scope.fleet.tenants[standing.tenant.0].name.clone(), reason.clone())),
             _ => None,
         });
+        let rollout = &scope.fleet.rollout;
+        let legs = plan.legs(scope.fleet, survey.positions().map(|(tenant, position)| (tenant, &*position.applied)));
+        let gates =
+            legs.iter().flat_map(|leg| leg.gates.iter().map(move |gate| (leg, gate))).filter_map(|(leg, gate)| {
+                let conditions = conditions(rollout.waves.get(gate.wave.0)?);
+                let name = |wave: WaveId| rollout.name(wave).to_owned();
+                Some(Gate { version: gate.version, after: name(gate.wave), before: name(leg.wave?), conditions })
+            });
         let planned = plan.steps().iter().filter_map(|version| scope.changelog.get(*version));
         Self {
-            steps: planned.map(|changeset| Step::of(scope, survey, plan, changeset, options)).collect(),
+            steps: planned.map(|changeset| Step::of(scope, survey, (plan, &legs), changeset, options)).collect(),
             plan: plan.clone(),
             names: scope.selection.iter().map(|id| (*id, scope.fleet.tenants[id.0].name.clone())).collect(),
             quarantined: quarantined.collect(),
@@ -98,6 +120,8 @@ impl PlanReport {
                 .map(|standing| scope.fleet.tenants[standing.tenant.0].name.clone())
                 .collect(),
             readable: survey.positions().count(),
+            order: rollout.has_waves().then_some(rollout.order),
+            gates: gates.collect(),
         }
     }
 
@@ -136,7 +160,15 @@ impl PlanReport {
 }
 
 impl Step {
-    fn of(scope: &Scope<'_>, survey: &Survey, plan: &Plan, changeset: &Changeset, options: PlanOptions) -> Self {
+    fn of(
+        scope: &Scope<'_>,
+        survey: &Survey,
+        (plan, legs): (&Plan, &[Leg]),
+        changeset: &Changeset,
+        options: PlanOptions,
+    ) -> Self {
+        let waves = legs.iter().filter(|leg| leg.version == changeset.version);
+        let waves = waves.filter_map(|leg| Some((scope.fleet.rollout.name(leg.wave?).to_owned(), leg.tenants)));
         let tenants = plan.tenants_at(changeset.version);
         let mut by_engine: BTreeMap<EngineKind, usize> = BTreeMap::new();
         for id in &tenants {
@@ -164,6 +196,7 @@ impl Step {
             version: changeset.version,
             title: changeset.to_string(),
             tenants: tenants.len(),
+            waves: waves.collect(),
             texts: texts.collect(),
             continues: continues.collect(),
         }

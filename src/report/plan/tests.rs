@@ -3,11 +3,13 @@ use std::time::Duration;
 use crate::changeset::{Directives, Version};
 use crate::error::{ExitStatus, Paint};
 use crate::history::Unfinished;
+use crate::lockstep::Condition;
 use crate::plan::Plan;
 use crate::report::sample::Sample;
 use crate::sql::EngineKind::{MySql, Postgres, Sqlite};
+use crate::tenant::RolloutOrder;
 
-use super::{PlanFormat, PlanOptions, PlanReport, PlannedText};
+use super::{Gate, PlanFormat, PlanOptions, PlanReport, PlannedText};
 
 fn planned(sample: &Sample) -> PlanReport {
     let pending = sample.survey.positions().map(|(tenant, position)| (tenant, position.pending.clone()));
@@ -50,9 +52,42 @@ fn two_steps() -> PlanReport {
     report
 }
 
+/// The same, of a fleet that goes in waves.
+fn in_waves() -> PlanReport {
+    let mut report = two_steps();
+    report.order = Some(RolloutOrder::Step);
+    for (idx, step) in report.steps.iter_mut().enumerate() {
+        step.waves = vec![("canary".into(), 1), ("rest".into(), idx + 1)];
+        let pause = Condition::Pause(Duration::from_secs(600));
+        let words = "./smoke-test --fast".into();
+        let check = Condition::Check { sql: false, words, timeout: Duration::from_secs(60) };
+        let (after, before) = ("canary".to_owned(), "rest".to_owned());
+        report.gates.push(Gate {
+            version: step.version,
+            after,
+            before,
+            conditions: vec![pause, check, Condition::Confirmation],
+        });
+    }
+    report
+}
+
+#[test]
+fn a_plan_in_waves_says_who_comes_when_and_what_stands_between() {
+    let mut report = in_waves();
+    report.steps.iter_mut().flat_map(|step| &mut step.texts).for_each(|text| text.text = None);
+    let text = report.render(PlanFormat::Human, Paint::Plain);
+    for said in [
+        "    acme, demo, initech\n    waves: canary 1, rest 2\n",
+        "order: each step goes wave by wave\nafter wave canary, 2 times: pause 10m, then check ./smoke-test --fast, then confirm\n2 steps, ",
+    ] {
+        assert!(text.contains(said), "{text}");
+    }
+}
+
 #[test]
 fn the_json_format_is_pinned() {
-    assert_eq!(two_steps().render(PlanFormat::Json, Paint::Plain), include_str!("../pinned/plan.json"));
+    assert_eq!(in_waves().render(PlanFormat::Json, Paint::Plain), include_str!("../pinned/plan.json"));
 }
 
 #[test]

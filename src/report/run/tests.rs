@@ -4,7 +4,7 @@ use crate::changeset::Version;
 use crate::engine::{Applied, Failure, Left, Moment};
 use crate::error::{Code, Diagnostic, ExitStatus, Paint, Place};
 use crate::lockstep::barrier::{Decision, Reason, Tally};
-use crate::lockstep::{Ending, Event, RunOutcome};
+use crate::lockstep::{Condition, Ending, Event, RunOutcome};
 use crate::report::sample::{AT, RUN, Sample};
 use crate::tenant::TenantId;
 
@@ -126,7 +126,50 @@ fn verified(version: i64, tenants: usize) -> Event {
 
 #[test]
 fn the_json_format_is_pinned() {
-    assert_eq!(halted().json(), include_str!("../pinned/run.json"));
+    let mut report = halted();
+    for (step, wave) in report.steps.iter_mut().zip(["canary", "rest"]) {
+        step.wave = Some(wave.to_owned());
+    }
+    report.fold(&Event::GateWaiting { version: Version(1), wave: "canary".into(), condition: smoke() });
+    let elapsed = Duration::from_millis(812);
+    report.fold(&Event::GatePassed { version: Version(1), wave: "canary".into(), condition: smoke(), elapsed });
+    assert_eq!(report.json(), include_str!("../pinned/run.json"));
+}
+
+fn smoke() -> Condition {
+    Condition::Check { sql: false, words: "./smoke-test --fast".into(), timeout: Duration::from_secs(60) }
+}
+
+#[test]
+fn a_run_in_waves_names_them_and_what_was_waited_for() {
+    let sample = Sample::named(&["acme", "globex", "initech", "umbrella"]);
+    let (version, wave, condition) = (Version(1), "canary".to_owned(), smoke());
+    let waiting = Event::GateWaiting { version, wave: wave.clone(), condition: condition.clone() };
+    let elapsed = Duration::from_millis(812);
+    let first =
+        || Told::of(&sample).wave(1, "canary", 1, 2).applied(0, 1, &[]).barrier(1, tally(1, 0, 0), Decision::Proceed);
+    let shut = Event::GateShut { version, wave: wave.clone(), condition: condition.clone(), elapsed };
+    let told = first().fold(waiting.clone()).fold(shut);
+    let text = told.ended(RunOutcome::Halted, ExitStatus::Failed, Vec::new()).human(Paint::Plain);
+    for said in [
+        "V1__change_1, wave canary: done, 1 tenant in 620 ms\n",
+        "\nbetween waves: 0 passed; after canary at V1, not passed: check ./smoke-test --fast\n",
+        "\nhalted after V1__change_1, wave canary: 2 tenants have it, 2 in later waves do not; 1 changeset applied in 12.3 s\n",
+    ] {
+        assert!(text.contains(said), "{text}");
+    }
+    let passed = Event::GatePassed { version, wave, condition, elapsed };
+    let told =
+        first().fold(waiting).fold(passed).wave(1, "rest", 2, 0).applied(1, 1, &[]).failed(2, 1, Left::Unchanged);
+    let told = told.barrier(1, tally(1, 1, 0), Decision::Halt(Reason::Failed));
+    let text = told.ended(RunOutcome::Halted, ExitStatus::Failed, Vec::new()).human(Paint::Plain);
+    for said in [
+        "V1__change_1, wave rest: halted after 620 ms, 2 tenants: 1 applied, 1 failed\n",
+        "\nbetween waves: 1 passed\n",
+        "\nhalted at V1__change_1, wave rest: 3 tenants have it, 1 failed; 1 step before it done; 2 changesets applied",
+    ] {
+        assert!(text.contains(said), "{text}");
+    }
 }
 
 #[test]

@@ -3,6 +3,7 @@
 //! [`read`] reads it from `tenants.yaml`, [`Fleet::assign_waves`] says which tenant is in which wave.
 
 mod assign;
+pub(in crate::tenant) mod check;
 pub(in crate::tenant) mod read;
 #[cfg(test)]
 mod tests;
@@ -79,14 +80,16 @@ pub struct Share {
 /// What is asked between two waves.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WaveCheck {
-    /// What is asked.
+    /// What is asked. It may hold what a variable of the file holds: never for a message.
     pub what: Check,
+    /// How it stands in the file: the command as it is typed, or the query. For people.
+    pub shown: String,
     /// How long it may take.
     pub timeout: Duration,
 }
 
 /// What must succeed.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum Check {
     /// A command and its arguments: anything but exit status 0 halts the run.
     Command(Vec<String>),
@@ -151,13 +154,13 @@ impl Takes {
     }
 }
 
-/// What a person calls it: the command as it is typed, or the query.
-impl fmt::Display for Check {
+/// Its words may be secrets.
+impl fmt::Debug for Check {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Command(words) => f.write_str(&words.join(" ")),
-            Self::Sql(query) => f.write_str(query),
-        }
+        f.write_str(match self {
+            Self::Command(_) => "Command(…)",
+            Self::Sql(_) => "Sql(…)",
+        })
     }
 }
 

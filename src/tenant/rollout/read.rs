@@ -1,7 +1,6 @@
 //! `rollout:` as it stands in `tenants.yaml`.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use super::super::interpolate::Text;
 use super::super::load::Loader;
@@ -11,15 +10,14 @@ use super::super::tree::Value;
 use super::super::walk::{Fields, Walk, Zero, type_of};
 use super::super::{Tenant, WaveId};
 use super::assign::{WHOLE, matcher};
-use super::{CHECK_TIMEOUT, Check, OnFailure, REST, Rollout, RolloutOrder, Share, Wave, WaveCheck};
+use super::check::checks;
+use super::{OnFailure, REST, Rollout, RolloutOrder, Share, Wave};
 use crate::error::{Code, names, plain};
 
 pub(in crate::tenant) const KEYS: [&str; 4] = ["waves", "order", "on_failure", "max_failures"];
 
 pub(in crate::tenant) const WAVE_KEYS: [&str; 7] =
     ["name", "percent", "labels", "tenants", "pause", "confirm", "check"];
-
-pub(in crate::tenant) const CHECK_KEYS: [&str; 3] = ["run", "sql", "timeout"];
 
 /// The longest name of a wave, in characters.
 const NAME_CHARS: usize = 64;
@@ -32,8 +30,6 @@ const A_WAVE: &str =
 
 const A_PERCENTAGE: &str =
     "write a number over 0 and up to 100, with at most two digits after the point: `5%`, `0.25%`";
-
-const A_CHECK: &str = "write `check: [\"./smoke-test\", \"--fast\"]`, `check: { sql: \"SELECT …\" }`, or a list of such, each with its `timeout`";
 
 /// Reads `rollout`.
 pub(in crate::tenant) fn read(walk: &mut Walk<'_>, value: &Value, at: Path<'_>) -> Rollout {
@@ -256,68 +252,6 @@ fn is_glob(walk: &mut Walk<'_>, glob: &str, text: &Text<'_>, at: Path<'_>) -> bo
         walk.wrong(Code::BAD_WAVE, at, format!("`{}` is no glob of names", text.shown()), hint);
     }
     good
-}
-
-/// One check, or a list of such. A list whose first entry is text is a command.
-fn checks(walk: &mut Walk<'_>, value: &Value, at: Path<'_>) -> Vec<WaveCheck> {
-    match value {
-        Value::Sequence(list) if list.first().is_some_and(|first| !first.is_string()) => {
-            list.iter().enumerate().filter_map(|(index, value)| check(walk, value, at.index(index))).collect()
-        }
-        one => check(walk, one, at).into_iter().collect(),
-    }
-}
-
-fn check(walk: &mut Walk<'_>, value: &Value, at: Path<'_>) -> Option<WaveCheck> {
-    let limit = |timeout: Option<Duration>| timeout.unwrap_or(CHECK_TIMEOUT);
-    match value {
-        Value::Sequence(_) => Some(WaveCheck { what: command(walk, value, at)?, timeout: CHECK_TIMEOUT }),
-        Value::Mapping(_) => {
-            let fields = walk.fields(value, at, "a check", &CHECK_KEYS)?;
-            let timeout =
-                fields.get("timeout").and_then(|(value, at)| walk.duration(value, at, "timeout", Zero::Refused));
-            Some(WaveCheck { what: asked(walk, &fields)?, timeout: limit(timeout) })
-        }
-        value => {
-            walk.wrong_type(at, "check", "a command as a list of words, or a mapping", value, A_CHECK);
-            None
-        }
-    }
-}
-
-fn asked(walk: &mut Walk<'_>, fields: &Fields<'_>) -> Option<Check> {
-    match (fields.get("run"), fields.get("sql")) {
-        (Some((value, at)), None) => command(walk, value, at),
-        (None, Some((value, at))) => {
-            let text = walk.text(value, at, "sql")?;
-            if text.value().trim().is_empty() {
-                walk.wrong(Code::BAD_WAVE, at, "`sql` of a check is empty", A_CHECK);
-                return None;
-            }
-            Some(Check::Sql(text.into_value()))
-        }
-        _ => {
-            walk.wrong(Code::BAD_WAVE, fields.at(), "a check has either `run` or `sql`", A_CHECK);
-            None
-        }
-    }
-}
-
-/// A command and its arguments. No shell reads them.
-fn command(walk: &mut Walk<'_>, value: &Value, at: Path<'_>) -> Option<Check> {
-    let Value::Sequence(list) = value else {
-        walk.wrong_type(at, "run", "a list of words", value, A_CHECK);
-        return None;
-    };
-    let mut words = Vec::with_capacity(list.len());
-    for (index, value) in list.iter().enumerate() {
-        words.push(walk.text(value, at.index(index), "check")?.into_value());
-    }
-    if words.first().is_none_or(String::is_empty) || words.iter().any(|word| word.contains('\0')) {
-        walk.wrong(Code::BAD_WAVE, at, "the command of a check is empty, or holds a NUL character", A_CHECK);
-        return None;
-    }
-    Some(Check::Command(words))
 }
 
 /// The wave that a tenant names itself.

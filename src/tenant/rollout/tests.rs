@@ -33,7 +33,7 @@ fn waves(rollout: &str, names: &[&str]) -> String {
 #[test]
 fn a_rollout_is_read_with_its_gates() {
     let text = "{ order: wave, on_failure: finish-wave, max_failures: 3, waves: [{ name: c, percent: \"${SHARE}%\", pause: 10m, \
-                confirm: true, check: [[./smoke, --fast], { sql: SELECT 1, timeout: 2s }, { run: [./other] }] }, { d: 0.5% }] }";
+                confirm: true, check: [[./smoke, --fast], { sql: SELECT 1, timeout: 2s }, { run: [./other, \"${SHARE}\"] }] }, { d: 0.5% }] }";
     let fleet = parsed(text, &["a"]).unwrap();
     let (rollout, wave) = (&fleet.rollout, &fleet.rollout.waves[0]);
     assert_eq!(
@@ -47,10 +47,18 @@ fn a_rollout_is_read_with_its_gates() {
     assert_eq!(
         wave.checks,
         [
-            WaveCheck { what: words(&["./smoke", "--fast"]), timeout: CHECK_TIMEOUT },
-            WaveCheck { what: Check::Sql("SELECT 1".into()), timeout: Duration::from_secs(2) },
-            WaveCheck { what: words(&["./other"]), timeout: CHECK_TIMEOUT },
+            WaveCheck { what: words(&["./smoke", "--fast"]), shown: "./smoke --fast".into(), timeout: CHECK_TIMEOUT },
+            WaveCheck {
+                what: Check::Sql("SELECT 1".into()),
+                shown: "SELECT 1".into(),
+                timeout: Duration::from_secs(2)
+            },
+            WaveCheck { what: words(&["./other", "20"]), shown: "./other ${SHARE}".into(), timeout: CHECK_TIMEOUT },
         ]
+    );
+    assert!(
+        !format!("{wave:?}").contains("[\"./other\", \"20\"]"),
+        "what a variable holds is in no debug text: {wave:?}"
     );
     assert!(wave.has_gate() && !rollout.waves[1].has_gate());
     assert_eq!(rollout.names().collect::<Vec<_>>(), ["c", "d", "rest"]);
@@ -58,6 +66,16 @@ fn a_rollout_is_read_with_its_gates() {
         parsed("{ waves: [{ name: c, percent: 5, check: [./smoke] }] }", &["a"]).unwrap().rollout.waves[0].checks.len(),
         1
     );
+}
+
+#[test]
+fn the_example_of_the_docs_is_understood() {
+    let page = include_str!("../../../docs/rollout.md");
+    let example = page.split("```yaml\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    let env: HashMap<&str, &str> = HashMap::new();
+    let fleet = parse(Path::new("t.yaml"), &format!("{example}{}", tenants(&["acme-1", "b"])), &env).unwrap();
+    assert_eq!(fleet.rollout.names().collect::<Vec<_>>(), ["canary", "early", "big", "rest"]);
+    assert_eq!(fleet.rollout.waves.iter().filter(|wave| wave.has_gate()).count(), 2);
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::path::Path;
 use regex::Regex;
 use serde_json::{Map, Value, json};
 
-use super::super::rollout::read as rollout;
+use super::super::rollout::{check, read as rollout};
 use super::super::{FILE_SCHEMA, SourceKind, create, drift, load, session, tenants};
 
 /// Every keyword that the schema may use: the checker below knows these alone.
@@ -169,7 +169,7 @@ fn every_key_of_the_file_is_in_the_schema_and_no_other() {
         ("/properties/drift/properties/ignore/items", &drift::RULE_KEYS),
         ("/properties/rollout", &rollout::KEYS),
         ("/$defs/wave/anyOf/0", &rollout::WAVE_KEYS),
-        ("/$defs/check/anyOf/1", &rollout::CHECK_KEYS),
+        ("/$defs/check/anyOf/1", &check::CHECK_KEYS),
         ("/$defs/create/anyOf/1", &create::KEYS),
         ("/properties/labels/additionalProperties", &[&["vars"], &session::KEYS[..]].concat()),
     ] {

@@ -184,7 +184,12 @@ fn a_wrong_row_names_itself_its_tenant_and_the_registrys_line_and_shows_no_passw
         (&["name", "server", "database", "state"], &["a", "eu", "d", "gone"], Code::BAD_VALUE, "`gone` is no state"),
         (&["name", "server", "database", "vars"], &["a", "eu", "d", "hunter2"], Code::BAD_ROW, "`vars` is not JSON"),
         (&["name", "server", "database", "schema"], &["a", "eu", "d", "pg_x"], Code::BAD_NAME, "belongs to the server"),
-        (&["name", "url", "password"], &["a", "sqlite://x", "hunter2"], Code::BAD_VALUE, "`password` has no meaning for sqlite"),
+        (
+            &["name", "url", "password"],
+            &["a", "sqlite://x", "hunter2"],
+            Code::BAD_VALUE,
+            "`password` has no meaning for sqlite",
+        ),
         (&["nmae"], &["a"], Code::BAD_ROW, "unknown column `nmae`"),
     ] {
         let mistakes = answered(&format!("{EU}{REGISTRY}"), vec![rows(columns, &[row])]).unwrap_err();

@@ -7,7 +7,7 @@ mod mistakes;
 mod output;
 mod pipes;
 mod status;
-mod terminal;
+pub mod terminal;
 mod usage;
 
 use std::fmt::Write;

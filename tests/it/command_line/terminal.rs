@@ -12,13 +12,13 @@ use crate::support::{Fleet, postgres, unique};
 use super::sqlite_fleet;
 
 /// A terminal with a shell in the fleet's folder.
-struct Terminal {
+pub struct Terminal {
     socket: String,
     program: std::path::PathBuf,
 }
 
 impl Terminal {
-    fn in_folder(folder: &Path) -> Terminal {
+    pub fn in_folder(folder: &Path) -> Terminal {
         let socket = sandbox().root().join(unique("tmux")).display().to_string();
         let terminal = Terminal { socket, program: installed(&["tmux"]) };
         let folder = folder.display().to_string();
@@ -44,7 +44,7 @@ impl Terminal {
         terminal
     }
 
-    fn tmux(&self, args: &[&str]) -> String {
+    pub fn tmux(&self, args: &[&str]) -> String {
         // A shell in a new pane has the PATH of who made it.
         let bin = Path::new(env!("CARGO_BIN_EXE_mtmigrate")).parent().unwrap();
         let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap_or_default());
@@ -59,16 +59,16 @@ impl Terminal {
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
-    fn enter(&self, line: &str) {
+    pub fn enter(&self, line: &str) {
         self.tmux(&["send-keys", line, "Enter"]);
     }
 
-    fn screen(&self) -> String {
+    pub fn screen(&self) -> String {
         self.tmux(&["capture-pane", "-p"]).trim_end().to_string()
     }
 
     #[track_caller]
-    fn wait_for(&self, holds: impl Fn(&str) -> bool) -> String {
+    pub fn wait_for(&self, holds: impl Fn(&str) -> bool) -> String {
         let begun = Instant::now();
         loop {
             let screen = self.screen();

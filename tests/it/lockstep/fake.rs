@@ -8,8 +8,8 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use mtmigrate::changeset::Width;
 use mtmigrate::engine::{
-    Acceptance, Applied, Begun, Failure, Fate, Gauge, Holder, JournalFormat, Keep, Left, LockAttempt, Mark, Moment,
-    Order, Outcome, Reading, Record, Resume, RunIdentity, Server, Tables,
+    Acceptance, Answer, Applied, Begun, Failure, Fate, Gauge, Holder, JournalFormat, Keep, Left, LockAttempt, Mark,
+    Moment, Order, Outcome, Reading, Record, Resume, RunIdentity, Server, Tables,
 };
 use mtmigrate::error::{Code, Diagnostic, Result};
 use mtmigrate::history::{Attempt, AttemptOutcome, Row, prefix_hash};
@@ -378,6 +378,20 @@ impl Server for Fake {
             state.journalled(Attempt { outcome, statement_no, prefix, fingerprint, accepted, ..last });
         }
         async move { Ok(resume) }.boxed()
+    }
+
+    /// What the world says of the tenant, and true if it says nothing.
+    fn ask<'a>(&'a self, tenant: &'a Tenant, question: &'a str, _limit: usize) -> BoxFuture<'a, Result<Answer>> {
+        let mut world = self.world();
+        world.log_asked.push(format!("{question} of {}", tenant.name));
+        let value = world.answers.get(&tenant.name).cloned().unwrap_or_else(|| Some("t".into()));
+        let answer = match value.as_deref() {
+            Some("error") => {
+                Err(Diagnostic::new(Code::QUESTION_FAILED, "the question was not answered").cause("no table"))
+            }
+            _ => Ok(Answer { columns: vec!["x".into()], rows: vec![vec![value]] }),
+        };
+        async move { answer }.boxed()
     }
 
     /// Nobody can look at a simulated statement.

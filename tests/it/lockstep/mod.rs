@@ -2,6 +2,7 @@
 
 mod fake;
 mod schemas;
+mod waves;
 mod world;
 
 use std::collections::BTreeMap;
@@ -45,6 +46,11 @@ impl Sim {
     }
 
     fn with(tenants: &[&str], versions: &[i64]) -> Self {
+        Self::rolled_out("", tenants, versions)
+    }
+
+    /// A fleet with this `rollout:` in its file.
+    fn rolled_out(rollout: &str, tenants: &[&str], versions: &[i64]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         for version in versions {
             let file = folder.path().join(format!("V{version}__c{version}.sql"));
@@ -57,7 +63,7 @@ impl Sim {
             format!("  - {{ name: {name}, url: \"postgres://u@{host}/{name}\" }}\n")
         };
         let lines: Vec<String> = tenants.iter().map(line).collect();
-        let text = format!("tenants:\n{}", lines.concat());
+        let text = format!("{rollout}\ntenants:\n{}", lines.concat());
         let fleet = tenant::parse(Path::new("tenants.yaml"), &text, &NoEnvironment).unwrap();
         let changelog = changeset::load(folder.path()).unwrap().changelog;
         let options = UpOptions {

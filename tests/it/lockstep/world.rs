@@ -116,6 +116,10 @@ pub struct World {
     pub lock_lost: bool,
     pub log: Vec<String>,
     pub in_flight_peak: usize,
+    /// What tenants answer to the checks of waves.
+    pub answers: BTreeMap<String, Option<String>>,
+    /// What was asked of whom.
+    pub log_asked: Vec<String>,
     /// The resume that each order of a tenant carried.
     pub resumes: Vec<(String, Option<u32>)>,
 }
