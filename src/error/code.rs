@@ -78,6 +78,10 @@ codes! {
     ORPHAN_DOWN = 131 "a .down.sql file has no changeset";
     OTHER_DATABASE = 132 "a changeset goes to another database";
     NEIGHBOUR = 133 "a changeset names another tenant's database";
+    MISSING_VARIABLE = 134 "a template asks for a variable that a tenant has not";
+    BAD_PLACEHOLDER = 135 "a placeholder of a template is wrong";
+    BAD_VARIABLE = 136 "a variable's value cannot stand where a template puts it";
+    CONTRADICTING_LABELS = 137 "two labels of a tenant give one thing two values";
     // 2xx: the run halted
     LOCK_TIMEOUT = 202 "a changeset waited too long for a lock";
     STATEMENT_TIMEOUT = 203 "a statement ran longer than its limit";

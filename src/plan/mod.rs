@@ -3,6 +3,10 @@
 //! Pure. Tenants with the same pending versions are kept as one cohort, so that a plan grows with tenants, and not
 //! with tenants × changesets.
 
+mod recipient;
+
+pub use recipient::{recipient, skips};
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 

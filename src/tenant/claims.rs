@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::ServerId;
 use super::interpolate::shown;
 use super::servers::canonical;
+use super::vars::Vars;
 
 /// What is taken: names and schemas, with the tenant that has them.
 #[derive(Default)]
@@ -16,6 +17,8 @@ pub(super) struct Claims {
     pub(super) homes: HashMap<Home, Claim>,
     /// The sets of labels, each once.
     labels: HashSet<Arc<BTreeSet<String>>>,
+    /// The variables, each set of them once.
+    vars: HashSet<Arc<Vars>>,
 }
 
 /// Who has a home.
@@ -84,5 +87,14 @@ impl Claims {
         }
         self.labels.insert(labels.clone());
         labels
+    }
+
+    /// Returns the one copy of equal variables.
+    pub(super) fn shared_vars(&mut self, vars: Arc<Vars>) -> Arc<Vars> {
+        if let Some(known) = self.vars.get(&vars) {
+            return known.clone();
+        }
+        self.vars.insert(vars.clone());
+        vars
     }
 }

@@ -7,6 +7,7 @@ use std::rc::Rc;
 
 use super::claims::Claims;
 use super::interpolate::{Environment, shown};
+use super::labels::Labels;
 use super::locate::Path;
 use super::mistakes::Mistakes;
 use super::servers::{Definition, Servers};
@@ -147,6 +148,7 @@ fn begin<'t>(
         servers: Servers::default(),
         named: HashMap::new(),
         claims: Claims::default(),
+        labels: Labels::default(),
     };
     Ok((tree, loader))
 }
@@ -161,6 +163,8 @@ pub(super) struct Loader<'t> {
     /// The servers by name; `None` for one whose definition is wrong.
     pub(super) named: HashMap<String, Option<Rc<Definition>>>,
     pub(super) claims: Claims,
+    /// What labels give.
+    pub(super) labels: Labels,
 }
 
 /// What the file says but for servers and defaults.
@@ -209,6 +213,9 @@ impl Loader<'_> {
         {
             self.defaults = Settings::read(&mut self.walk, &fields);
         }
+        if let Some((value, at)) = top.get("labels") {
+            self.read_labels(value, at);
+        }
         if let Some((value, at)) = top.get("servers") {
             self.read_servers(value, at);
         }
@@ -227,6 +234,10 @@ impl Loader<'_> {
                 return None;
             }
         };
+        // Of a tenant that sources give nobody knows the labels before it is there.
+        if let (Some((_, at)), None, true) = (top.get("labels"), top.get("sources"), tenants.len() == listed) {
+            self.check_labels(at, &tenants);
+        }
         // The labels of a tenant that was not understood are not known.
         if let (Some((value, at)), true) = (top.get("drift"), tenants.len() == listed) {
             self.check_rule_labels(value, at, &rule_labels, &tenants);

@@ -6,6 +6,7 @@ mod claims;
 mod create;
 mod drift;
 mod interpolate;
+mod labels;
 mod load;
 mod locate;
 mod mistakes;

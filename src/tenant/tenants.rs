@@ -97,7 +97,7 @@ impl Loader<'_> {
             limits: found.settings.limits(),
             labels: self.claims.shared(found.settings.labels),
             quarantined,
-            vars: found.settings.vars,
+            vars: self.claims.shared_vars(found.settings.vars),
             session: found.settings.session,
             create: found.settings.create,
             ..Tenant::new(TenantId(index), name?.into_value(), found.definition.id, found.datasource)
@@ -196,7 +196,7 @@ impl Loader<'_> {
             let shown = FilePath::new(directory).join(file).to_string_lossy().into_owned();
             let (datasource, home, _) = self.sqlite_file(shown, *create);
             return Some(Found {
-                settings: own.over(&definition.settings),
+                settings: self.inherited(own, &definition.settings, &who, fields.at()),
                 definition,
                 datasource,
                 home,
@@ -210,7 +210,7 @@ impl Loader<'_> {
             _ => Datasource::Postgres { database: database.clone(), schema: schema.clone() },
         };
         Some(Found {
-            settings: own.over(&definition.settings),
+            settings: self.inherited(own, &definition.settings, &who, fields.at()),
             home: Home::OnServer(definition.id, database, schema),
             definition,
             datasource,
@@ -265,7 +265,8 @@ impl Loader<'_> {
                 let directory = Some((directory, create));
                 let definition =
                     Rc::new(self.define(Way { url, settings, name: &name, address, directory, at: fields.at() })?);
-                Some(Found { settings: own.over(&self.defaults), definition, datasource, home, at: url_at })
+                let settings = self.inherited(own, &self.defaults.clone(), &who, fields.at());
+                Some(Found { settings, definition, datasource, home, at: url_at })
             }
             Target::Tcp { database: None, .. } => {
                 let hint = "write it after the host: `postgres://user@host:5432/acme`";
@@ -288,7 +289,8 @@ impl Loader<'_> {
                 let way = Way { url, settings, name: &name, address, directory: None, at: fields.at() };
                 let definition = Rc::new(self.define(way)?);
                 let home = Home::OnServer(definition.id, database, schema);
-                Some(Found { settings: own.over(&self.defaults), definition, datasource, home, at: url_at })
+                let settings = self.inherited(own, &self.defaults.clone(), &who, fields.at());
+                Some(Found { settings, definition, datasource, home, at: url_at })
             }
         }
     }

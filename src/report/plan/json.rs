@@ -45,6 +45,7 @@ struct WireStep<'a> {
     tenants: Names<'a>,
     texts: Vec<Text<'a>>,
     continues: Vec<Continues<'a>>,
+    skipped: Vec<&'a str>,
 }
 
 /// The names of a step's tenants, looked up as they are written.
@@ -67,6 +68,7 @@ struct Text<'a> {
     file: Option<&'a str>,
     checksum: Option<String>,
     no_transaction: bool,
+    template: bool,
     lock_timeout_ms: Option<u64>,
     statement_timeout_ms: Option<u64>,
     empty: bool,
@@ -91,6 +93,7 @@ impl<'a> WireStep<'a> {
             tenants: Names { report, version: step.version },
             texts: step.texts.iter().map(Text::of).collect(),
             continues: continues.collect(),
+            skipped: step.skips.iter().filter_map(|id| report.name(*id)).collect(),
         }
     }
 }
@@ -107,6 +110,7 @@ impl<'a> Text<'a> {
             file: planned.map(|planned| planned.file.as_str()),
             checksum: planned.map(|planned| planned.checksum.to_string()),
             no_transaction: directives.no_transaction,
+            template: directives.template,
             lock_timeout_ms: limit(directives.lock_timeout),
             statement_timeout_ms: limit(directives.statement_timeout),
             empty: planned.is_some_and(|planned| planned.empty),
