@@ -35,4 +35,5 @@ mod security;
 mod stopping;
 mod support;
 mod together;
+mod variants;
 mod waiting;

@@ -22,6 +22,7 @@ mod own_name;
 mod probe;
 mod programs;
 mod read;
+mod skip;
 mod sql;
 mod steps;
 mod tls;
