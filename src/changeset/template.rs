@@ -128,7 +128,7 @@ fn standing(text: &str, engine: EngineKind, marks: &[Mark<'_>]) -> Vec<Option<St
 }
 
 /// Returns the values that a template asks for on an engine, each with where it stands first.
-pub(super) fn asked<'t>(text: &'t Text, engine: EngineKind) -> Vec<(Form, &'t str, Range<usize>)> {
+pub(super) fn asked(text: &Text, engine: EngineKind) -> Vec<(Form, &str, Range<usize>)> {
     let marks = marks(&text.sql);
     let standings = standing(&text.sql, engine, &marks);
     let mut asked: Vec<(Form, &str, Range<usize>)> = Vec::new();
@@ -307,8 +307,11 @@ fn refused(text: &Text, mark: &Mark<'_>, recipient: &Recipient<'_>, why: &str) -
 mod tests {
     use std::collections::{BTreeMap, BTreeSet};
 
+    use proptest::prelude::*;
+
     use super::*;
     use crate::changeset::{Checksums, Version, Width};
+    use crate::sql;
 
     /// A template of this text.
     fn template(sql: &str) -> Text {
@@ -346,6 +349,27 @@ mod tests {
             assert_eq!(rendered(sql, EngineKind::Postgres).unwrap().sql, expected, "{sql}");
         }
         assert_eq!(rendered("SELECT ${literal:_1}", EngineKind::MySql).unwrap().sql, "SELECT _utf8mb4 x'5c'");
+    }
+
+    proptest! {
+        /// Whatever the value is, it stays one token, by every rule that the server may read by.
+        #[test]
+        fn no_value_ends_the_statement_that_it_stands_in(value in "[';\"`\\\\$\\-/*#{}\\n a\u{fc}\u{2603}]{1,12}") {
+            let text = "SELECT ${literal:v}, ${ident:v} FROM t; -- ${literal:v}\nSELECT 2";
+            for engine in EngineKind::ALL {
+                let vars = BTreeMap::from([("v".to_owned(), value.clone())]);
+                let (labels, name, database) = (BTreeSet::new(), "acme", "d");
+                let acme = Recipient { name, engine, labels: &labels, vars: &vars, database, schema: None };
+                // Some values are no names there.
+                let text = template(text);
+                let Ok(made) = text.rendered(&acme) else { continue };
+                for dialect in Dialect::possible(engine) {
+                    let statements = sql::split(&made.sql, dialect).unwrap();
+                    prop_assert_eq!(statements.len(), 2, "{:?}: {}", dialect, made.sql);
+                    prop_assert_eq!(statements[1].text, "SELECT 2");
+                }
+            }
+        }
     }
 
     #[test]

@@ -53,6 +53,9 @@ struct Alike {
     members: Vec<Member<TenantId>>,
 }
 
+/// What makes tenants alike: what they speak, the versions that they have, and those of them that they skipped.
+type Had<L> = (EngineKind, L, L);
+
 /// Where the tenants with the same lists are; these are kept, so that no other comes to lie in their place.
 struct Placed {
     at: usize,
@@ -63,7 +66,7 @@ impl SchemaDrift {
     /// Judges tenants with those that must be like them.
     pub(crate) fn of(entries: Vec<Entry>) -> Self {
         let mut alike: Vec<Alike> = Vec::new();
-        let mut by_list: HashMap<(EngineKind, Arc<[Version]>, Arc<[Version]>), usize> = HashMap::new();
+        let mut by_list: HashMap<Had<Arc<[Version]>>, usize> = HashMap::new();
         // Most lists are shared: their place in memory saves hashing them.
         let mut by_place: HashMap<(EngineKind, *const Version, *const Version), Placed> = HashMap::new();
         for Entry { engine, applied, skipped, member } in entries {
@@ -101,7 +104,7 @@ impl SchemaDrift {
     pub fn incomparable(&self) -> Vec<Incomparable<'_>> {
         let stale = self.cohorts.iter().filter(|cohort| !cohort.cohort.not_comparable.is_empty());
         let mut found: Vec<Incomparable<'_>> = stale.map(Incomparable::Records).collect();
-        let mut by_list: HashMap<(EngineKind, &[Version], &[Version]), Vec<&FleetCohort>> = HashMap::new();
+        let mut by_list: HashMap<Had<&[Version]>, Vec<&FleetCohort>> = HashMap::new();
         for cohort in &self.cohorts {
             by_list.entry((cohort.engine, &cohort.applied, &cohort.skipped)).or_default().push(cohort);
         }
