@@ -30,7 +30,8 @@ pub fn check_variables(changelog: &Changelog, tenants: &[Recipient<'_>]) -> Resu
         let mut found: BTreeMap<(&str, usize, Option<String>), Found<'_>> = BTreeMap::new();
         for (&engine, tenants) in &by_engine {
             let Some(text) = changeset.text(engine) else { continue };
-            if told.insert(&text.file) {
+            let is_for_some = !text.directives.only.is_empty() || !text.directives.except.is_empty();
+            if is_for_some && told.insert(&text.file) {
                 warnings.extend(nobody(text, tenants_of(changeset, text, &by_engine).as_slice()));
             }
             if text.directives.template {
