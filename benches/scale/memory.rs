@@ -123,6 +123,7 @@ impl World {
             fingerprint: self.schemas[has].1.get().filter(|_| kept).cloned(),
             accepted: None,
             trace: None,
+            skipped: Vec::new(),
         })
     }
 

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::template::mistakes;
 use super::{Changelog, Changeset, Text};
 use crate::error::{Code, Diagnostic, Place};
 use crate::sql::{self, Dialect, EngineKind, Hazard, HazardKind};
@@ -11,7 +12,7 @@ use crate::sql::{self, Dialect, EngineKind, Hazard, HazardKind};
 /// Returns the warnings: `MT129` for a text without a statement, `MT130` for `PRAGMA foreign_keys`.
 ///
 /// # Errors
-/// All mistakes: `MT127` where an engine has no text, `MT126` where a text cannot be split, `MT124` where it begins or
+/// All mistakes: `MT135` for a placeholder of a template that is wrong, `MT127` where an engine has no text, `MT126` where a text cannot be split, `MT124` where it begins or
 /// ends a transaction without `no-transaction`, `MT125` where it holds what only a client program understands. Each
 /// once for a file, at its first place.
 pub fn check(changelog: &Changelog, engines: &BTreeSet<EngineKind>) -> Result<Vec<Diagnostic>, Vec<Diagnostic>> {
@@ -44,8 +45,15 @@ fn served<'c>(changeset: &'c Changeset, engines: &BTreeSet<EngineKind>) -> Vec<(
 
 fn judge(text: &Text, engines: &[EngineKind], errors: &mut Vec<Diagnostic>, warnings: &mut Vec<Diagnostic>) {
     let mut said = BTreeSet::new();
-    for &engine in engines {
-        let hazards = match hazards(&text.sql, engine) {
+    let sql = text.neutral();
+    for &engine in engines.iter().filter(|engine| !text.passes_over(**engine)) {
+        for mistake in mistakes(text, engine) {
+            // What one engine reads so, another does too.
+            if !errors.iter().any(|known| known.place() == mistake.place() && known.code() == mistake.code()) {
+                errors.push(mistake);
+            }
+        }
+        let hazards = match hazards(&sql, engine) {
             Ok(hazards) => hazards,
             Err(e) => {
                 if said.insert(Code::BROKEN_SQL) {

@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use strsim::osa_distance;
 
-use super::{Directives, Touched, touches};
+use super::{Directives, Touched, Who, recipient, touches};
 use crate::error::{Code, Diagnostic, Place};
 use crate::sql::{self, Comment, Dialect};
 
 const MARK: &str = "mtmigrate";
-const WORDS: [&str; 5] = ["no-transaction", "lock-timeout", "statement-timeout", "touches", "touches-cluster"];
+const WORDS: [&str; 8] =
+    ["no-transaction", "lock-timeout", "statement-timeout", "touches", "touches-cluster", "template", "only", "except"];
 
 /// The longest duration: what PostgreSQL holds in 32 bits of milliseconds, 24 days.
 const LONGEST: Duration = Duration::from_millis(i32::MAX as u64);
@@ -94,12 +95,15 @@ impl<'t> Reader<'t> {
             return Err(self.error(comment, &message, "keep one of them".to_owned()));
         }
         match word {
-            "no-transaction" | "touches-cluster" if !value.is_empty() => {
+            "no-transaction" | "touches-cluster" | "template" if !value.is_empty() => {
                 let hint = format!("write `-- mtmigrate: {word}` alone on its line");
                 return Err(self.error(comment, &format!("`{word}` takes no value"), hint));
             }
             "no-transaction" => self.directives.no_transaction = true,
             "touches-cluster" => self.directives.touches_cluster = true,
+            "template" => self.directives.template = true,
+            "only" => self.directives.only = self.who(comment, word, value)?,
+            "except" => self.directives.except = self.who(comment, word, value)?,
             "touches" => self.directives.touches = self.places(comment, value)?,
             "lock-timeout" => self.directives.lock_timeout = Some(self.duration(comment, word, value)?),
             _ => self.directives.statement_timeout = Some(self.duration(comment, word, value)?),
@@ -128,6 +132,17 @@ impl<'t> Reader<'t> {
             let hint = "write schemas and tables, as `-- mtmigrate: touches public, shared.countries`";
             self.error(comment, &message, hint.to_owned())
         })
+    }
+
+    fn who(&self, comment: &Comment<'t>, word: &str, value: &str) -> Result<Vec<Who>, Box<Diagnostic>> {
+        let hint = format!("write who is meant, as `-- mtmigrate: {word} label=eu,us tenant=acme* engine=postgres`");
+        match recipient::read(value) {
+            Ok(read) if read.is_empty() => {
+                Err(self.error(comment, &format!("`{word}` does not say who is meant"), hint))
+            }
+            Ok(read) => Ok(read),
+            Err(why) => Err(self.error(comment, &format!("the value of `{word}` is wrong: {why}"), hint)),
+        }
     }
 
     fn duration(&self, comment: &Comment<'t>, word: &str, value: &str) -> Result<Duration, Box<Diagnostic>> {
@@ -192,8 +207,15 @@ fn near(line: &str) -> Likeness<'_> {
     if let Some(content) = spaced.strip_prefix([':', '=']) {
         return Likeness::Near(content);
     }
-    let (word, _) = word_and_value(spaced);
-    let known = WORDS.into_iter().any(|known| osa_distance(known, &word.to_lowercase()) <= 1);
+    let (word, value) = word_and_value(spaced);
+    let word = word.to_lowercase();
+    // Words of plain English are meant as directives only with what a directive has behind them.
+    let is_meant = |known: &&str| match *known {
+        "only" | "except" => value.contains('='),
+        "template" => value.is_empty(),
+        _ => true,
+    };
+    let known = WORDS.into_iter().filter(is_meant).any(|known| osa_distance(known, &word) <= 1);
     if known { Likeness::Near(spaced) } else { Likeness::No }
 }
 
@@ -240,10 +262,23 @@ mod tests {
     }
 
     #[test]
+    fn whom_a_text_is_for_is_read() {
+        let read = read_all(
+            "-- mtmigrate: template\n-- mtmigrate: only label=eu,us tenant=acme*\n-- mtmigrate: except engine=sqlite\nSELECT 1;",
+        );
+        let shown = |who: &[Who]| who.iter().map(ToString::to_string).collect::<Vec<_>>();
+        assert!(read.template);
+        assert_eq!(shown(&read.only), ["label=eu", "label=us", "tenant=acme*"]);
+        assert_eq!(shown(&read.except), ["engine=sqlite"]);
+    }
+
+    #[test]
     fn prose_that_mentions_mtmigrate_is_no_directive() {
         for text in [
             "-- mtmigrate is what runs this\nSELECT 1;",
             "-- migrate: by hand\nSELECT 1;",
+            "-- mtmigrate only runs this once\nSELECT 1;",
+            "-- mtmigrate template texts are described elsewhere\nSELECT 1;",
             "-- note: mtmigrate: no-transaction would be wrong here\nSELECT 1;",
             "SELECT '\n-- mtmigrate: no-transaction\n';",
             "SELECT 1; -- mtmigrate takes no transaction here",
@@ -273,11 +308,29 @@ mod tests {
     }
 
     #[test]
+    fn a_word_of_plain_english_is_meant_where_a_directives_value_follows() {
+        let only = refusal("-- mtmigrate only label=eu\nSELECT 1;");
+        assert_eq!(only.2, "write `-- mtmigrate: only label=eu`");
+        assert_eq!(refusal("-- mtmigrate template\nSELECT 1;").2, "write `-- mtmigrate: template`");
+    }
+
+    #[test]
     fn a_directive_that_would_not_do_what_it_says_is_an_error_with_its_line() {
         for (text, message, hint) in [
             ("-- mtmigrate: no-transactions", "the directive `no-transactions` is unknown", "did you mean `no-tr"),
             ("-- mtmigrate: No_Transaction", "the directive `No_Transaction` is unknown", "did you mean `no-tr"),
-            ("-- mtmigrate: only label=eu", "the directive `only` is unknown", "there are `no-transaction`, `lock"),
+            ("-- mtmigrate: for label=eu", "the directive `for` is unknown", "there are `no-transaction`, `lock"),
+            ("-- mtmigrate: template yes", "`template` takes no value", "write `-- mtmigrate: template` alone"),
+            (
+                "-- mtmigrate: only",
+                "`only` does not say who is meant",
+                "write who is meant, as `-- mtmigrate: only lab",
+            ),
+            (
+                "-- mtmigrate: except eu",
+                "the value of `except` is wrong: `eu` is neither `label=…` nor `tenant=…` nor `engine=…`",
+                "write who is meant, as `-- mtmigrate: except lab",
+            ),
             ("-- mtmigrate:", "this directive has no word", "there are"),
             ("-- mtmigrate: no-transaction yes", "`no-transaction` takes no value", "write `-- mtmigrate: no-tra"),
             ("-- mtmigrate: lock-timeout", "`lock-timeout` needs a duration", "write a number and a unit"),

@@ -7,6 +7,7 @@ use super::checksum::Checksums;
 use super::decode::{Decoded, decode};
 use super::folder::{self, Found, Scan};
 use super::name::Role;
+use super::template::neutral;
 use super::{Changelog, Changeset, Kind, Text, Version, directives};
 use crate::error::{Code, Diagnostic, Place};
 use crate::input;
@@ -132,14 +133,20 @@ fn texts(slots: Slots, errors: &mut Vec<Diagnostic>) -> (Option<Text>, BTreeMap<
 /// Makes a text that is read in each of these dialects.
 fn text(file: File, dialects: &[Dialect], errors: &mut Vec<Diagnostic>) -> Text {
     let File { found: Found { shown, name, .. }, decoded: Decoded { sql, raw } } = file;
-    let directives = directives::read(&shown, &sql, dialects).unwrap_or_else(|mistakes| {
+    // A placeholder may look like anything to an engine, so a text that may be a template is read without.
+    let neutral = sql
+        .contains("template")
+        .then(|| neutral(&sql))
+        .filter(|neutral| directives::read(&shown, neutral, dialects).map_or(true, |directives| directives.template));
+    let read = neutral.as_deref().unwrap_or(&sql);
+    let directives = directives::read(&shown, read, dialects).unwrap_or_else(|mistakes| {
         errors.extend(mistakes);
         Default::default()
     });
-    let mut splits = dialects.iter().filter_map(|&dialect| sql::split(&sql, dialect).ok()).peekable();
+    let mut splits = dialects.iter().filter_map(|&dialect| sql::split(read, dialect).ok()).peekable();
     let empty = splits.peek().is_some() && splits.all(|statements| statements.is_empty());
     let checksums = Checksums::new(name.version, &name.name, &sql, raw.as_deref());
-    Text { file: shown, sql, directives, empty, checksums }
+    Text { file: shown, sql, directives, empty, checksums, origin: None }
 }
 
 /// Says that a version has two files. `right` is the changeset's name, where a variant misses it.

@@ -1,7 +1,7 @@
 //! `migrations/` → the changelog: names, variants, directives, checksums.
 //!
-//! Start at [`load`]: files, names, directives. Then [`check`]: the texts against the fleet's engines, and
-//! [`check_names`]: against the tenants' places. Opens no connection. File names, the history's checksums and their two widths are refinery's; the folder is scanned here,
+//! Start at [`load`]: files, names, directives. Then [`check`]: the texts against the fleet's engines,
+//! [`check_variables`]: the templates against the tenants' variables, and [`check_names`]: against the tenants' places. Opens no connection. File names, the history's checksums and their two widths are refinery's; the folder is scanned here,
 //! because refinery skips what it does not understand.
 
 mod check;
@@ -13,19 +13,26 @@ mod load;
 mod name;
 mod neighbours;
 mod next;
+mod quote;
+mod recipient;
+mod template;
 #[cfg(test)]
 mod tests;
 mod touches;
+mod variables;
 
 pub use check::check;
 pub use load::{Loaded, load};
 pub use neighbours::{Neighbourhood, check_names};
 pub use next::{Numbering, next_file_name};
+pub use recipient::{Glob, Recipient, Who};
 pub use touches::Touched;
+pub use variables::check_variables;
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::sql::EngineKind;
@@ -100,6 +107,8 @@ pub struct Text {
     /// Whether it holds no statement.
     pub empty: bool,
     pub(crate) checksums: Checksums,
+    /// What it was made of, if it was: the file's template.
+    pub(crate) origin: Option<Arc<template::Origin>>,
 }
 
 /// What a text's leading comments ask for.
@@ -113,6 +122,12 @@ pub struct Directives {
     pub statement_timeout: Option<Duration>,
     /// `touches PLACES`: what it may reach outside of its tenant.
     pub touches: Vec<Touched>,
+    /// `template`: a tenant's values are put in the place of `${literal:NAME}` and `${ident:NAME}`.
+    pub template: bool,
+    /// `only WORDS`: it is for these tenants alone; for all where it is empty.
+    pub only: Vec<Who>,
+    /// `except WORDS`: it is not for these tenants.
+    pub except: Vec<Who>,
     /// `touches-cluster`: it may reach what belongs to no schema, such as roles and databases.
     pub touches_cluster: bool,
 }

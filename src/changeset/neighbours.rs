@@ -1,7 +1,10 @@
 //! The texts against the fleet's own places: no text may name another tenant's.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::hash::{DefaultHasher, Hash, Hasher};
 
+use super::recipient::Recipient;
+use super::template::asked;
 use super::{Changelog, Text};
 use crate::error::{Code, Diagnostic, Place, count, plain};
 use crate::sql::{Dialect, EngineKind, Qualified, SqlMode, qualified};
@@ -17,7 +20,8 @@ pub struct Neighbourhood {
 }
 
 /// Checks that no text names a place of another tenant: on MySQL/MariaDB in its statements, on every server in its
-/// `touches`. On PostgreSQL the fence sees what a text does when it runs.
+/// `touches`. On PostgreSQL the fence sees what a text does when it runs. Of a template every distinct text that these
+/// tenants get is looked at; there a tenant's own place is its own.
 ///
 /// A place that is the only one of its neighbourhood is nobody else's. Case is folded, as a server may do.
 ///
@@ -26,6 +30,7 @@ pub struct Neighbourhood {
 pub fn check_names(
     changelog: &Changelog,
     neighbourhoods: &BTreeMap<EngineKind, Vec<Neighbourhood>>,
+    tenants: &[Recipient<'_>],
 ) -> Result<(), Vec<Diagnostic>> {
     let mut errors = Vec::new();
     for (&engine, places) in neighbourhoods {
@@ -34,12 +39,43 @@ pub fn check_names(
         for changeset in changelog.changesets() {
             for text in [changeset.text(engine), changeset.down(engine)].into_iter().flatten() {
                 if seen.insert(&text.file) {
-                    judge(text, engine, &places, &mut errors);
+                    judge_touches(text, engine, &places, &mut errors);
+                    match text.directives.template {
+                        false => drop(judge(text, engine, &places, None, &mut BTreeSet::new(), &mut errors)),
+                        true => judge_each(text, engine, &places, tenants, &mut errors),
+                    }
                 }
             }
         }
     }
     if errors.is_empty() { Ok(()) } else { Err(errors) }
+}
+
+/// Judges what a template becomes: once for each of the texts that tenants get.
+fn judge_each(
+    text: &Text,
+    engine: EngineKind,
+    places: &Places<'_>,
+    tenants: &[Recipient<'_>],
+    errors: &mut Vec<Diagnostic>,
+) {
+    if engine != EngineKind::MySql {
+        return;
+    }
+    let asked = asked(text, engine);
+    // Of each text, whether it names anybody's place: who that is counts then, for a tenant may name its own.
+    let mut seen: HashMap<u64, bool> = HashMap::new();
+    let mut said = BTreeSet::new();
+    for tenant in tenants.iter().filter(|tenant| tenant.engine == engine && text.is_for(tenant)) {
+        let mut hasher = DefaultHasher::new();
+        asked.iter().for_each(|(_, name, _)| tenant.value(name).hash(&mut hasher));
+        let known = hasher.finish();
+        if seen.get(&known) != Some(&false)
+            && let Ok(rendered) = text.rendered(tenant)
+        {
+            seen.insert(known, judge(&rendered, engine, places, Some(tenant.name), &mut said, errors));
+        }
+    }
 }
 
 /// Neighbourhoods of more than one tenant, by the places in lower case.
@@ -57,33 +93,49 @@ impl<'n> Places<'n> {
     }
 }
 
-fn judge(text: &Text, engine: EngineKind, places: &Places<'_>, errors: &mut Vec<Diagnostic>) {
+fn judge_touches(text: &Text, engine: EngineKind, places: &Places<'_>, errors: &mut Vec<Diagnostic>) {
     let what = if engine == EngineKind::Postgres { "schema" } else { "database" };
     for touched in &text.directives.touches {
         if let Some((neighbourhood, tenant)) = places.find(&touched.schema) {
             let message = format!("{} touches {what} `{}`, which is tenant {tenant}'s", text.file, touched.schema);
             let made = refused(message, neighbourhood, what);
-            errors
-                .push(made.at(of_directive(text)).hint("take it out of the directive: it is for what no tenant owns"));
+            errors.push(
+                made.at(of_directive(text, "touches"))
+                    .hint("take it out of the directive: it is for what no tenant owns"),
+            );
         }
     }
+}
+
+/// Judges the names in a text; `own` is whose it is, if it is not everybody's. Returns whether it names any tenant's place.
+fn judge(
+    text: &Text,
+    engine: EngineKind,
+    places: &Places<'_>,
+    own: Option<&str>,
+    said: &mut BTreeSet<String>,
+    errors: &mut Vec<Diagnostic>,
+) -> bool {
     if engine != EngineKind::MySql {
-        return;
+        return false;
     }
-    let mut said = BTreeSet::new();
+    let what = "database";
+    let mut any = false;
     for name in named(&text.sql) {
         let Some((neighbourhood, tenant)) = places.find(&name.qualifier) else { continue };
-        if !said.insert(name.qualifier.to_lowercase()) {
+        any = true;
+        if own == Some(tenant) || !said.insert(name.qualifier.to_lowercase()) {
             continue;
         }
         let message = format!("{} names database `{}`, which is tenant {tenant}'s", text.file, plain(&name.qualifier));
-        let place = Place::in_text(&text.file, &text.sql, name.line, name.column, name.len);
+        let place = text.place_of(name.line, name.column, name.len);
         errors.push(
             refused(message, neighbourhood, what).at(place).hint(
                 "take the database's name out: a changeset runs in its tenant's database, and each tenant gets it",
             ),
         );
     }
+    any
 }
 
 fn refused(message: String, neighbourhood: &Neighbourhood, what: &str) -> Diagnostic {
@@ -103,9 +155,11 @@ fn named(sql: &str) -> Vec<Qualified> {
     names
 }
 
-fn of_directive(text: &Text) -> Place {
+/// Points at a directive of a text.
+pub(super) fn of_directive(text: &Text, word: &str) -> Place {
     let lines = || text.sql.lines().enumerate();
-    match lines().find(|(_, line)| line.contains("mtmigrate:") && line.contains("touches ")) {
+    let word = format!("{word} ");
+    match lines().find(|(_, line)| line.contains("mtmigrate:") && line.contains(&word)) {
         Some((idx, line)) => Place::in_text(&text.file, &text.sql, idx + 1, 1, line.trim_end().chars().count()),
         None => Place::file(&text.file),
     }
@@ -125,7 +179,7 @@ mod tests {
         let changelog = load(folder.path()).unwrap().changelog;
         let homes = homes.iter().map(|home| (home.to_string(), home.to_uppercase())).collect();
         let neighbourhood = Neighbourhood { shown: "server eu".into(), homes };
-        let checked = check_names(&changelog, &BTreeMap::from([(engine, vec![neighbourhood])]));
+        let checked = check_names(&changelog, &BTreeMap::from([(engine, vec![neighbourhood])]), &[]);
         let said = |e: &Diagnostic| {
             assert_eq!(e.code(), Code::NEIGHBOUR);
             let place = e.place().unwrap().to_string();

@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use crate::changeset::{self, Changelog, Loaded, Neighbourhood};
+use crate::changeset::{self, Changelog, Loaded, Neighbourhood, Recipient};
 use crate::error::Diagnostic;
+use crate::plan::recipient;
 use crate::sql::EngineKind;
 use crate::tenant::{ConfigFile, Datasource, Draft, Fleet, ProcessEnvironment, ServerId};
 
@@ -80,10 +81,15 @@ fn read<'f>(
 fn check(context: &Context, fleet: Fleet, changelog: Changelog) -> Result<Files, Vec<Diagnostic>> {
     let engines: BTreeSet<EngineKind> = fleet.tenants.iter().map(|t| t.datasource.engine()).collect();
     let checked = changeset::check(&changelog, &engines);
-    let named = changeset::check_names(&changelog, &neighbourhoods(&fleet));
-    let warnings = match (checked, named) {
-        (Ok(warnings), Ok(())) => warnings,
-        (checked, named) => return Err([checked.err(), named.err()].into_iter().flatten().flatten().collect()),
+    let recipients: Vec<Recipient<'_>> =
+        fleet.tenants.iter().filter(|t| t.quarantined.is_none()).map(recipient).collect();
+    let asked = changeset::check_variables(&changelog, &recipients);
+    let named = changeset::check_names(&changelog, &neighbourhoods(&fleet), &recipients);
+    let warnings = match (checked, asked, named) {
+        (Ok(warnings), Ok(more), Ok(())) => [warnings, more].concat(),
+        (checked, asked, named) => {
+            return Err([checked.err(), asked.err(), named.err()].into_iter().flatten().flatten().collect());
+        }
     };
     context.console.tell(&warnings);
     Ok(Files { fleet, changelog })

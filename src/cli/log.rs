@@ -133,13 +133,13 @@ impl<'s> RunLog<'s> {
                 let (tenant, code, cause) = (self.name(*tenant), diagnostic.code(), diagnostic.one_line());
                 info!(target: "mtmigrate::run", run_id, tenant, %version, attempt, %code, cause, "tried again");
             }
-            Event::TenantApplied { tenant, version, applied } => {
+            Event::TenantApplied { tenant, version, applied, skipped } => {
                 let (tenant, ms) = (self.name(*tenant), applied.duration.as_millis() as u64);
                 for notice in &applied.notices {
                     debug!(target: "mtmigrate::run", run_id, tenant, %version, notice = plain(notice), "notice");
                 }
                 let by_another = applied.by_another;
-                debug!(target: "mtmigrate::run", run_id, tenant, %version, duration_ms = ms, by_another, "applied");
+                debug!(target: "mtmigrate::run", run_id, tenant, %version, duration_ms = ms, by_another, skipped, "applied");
             }
             Event::TenantFailed { tenant, version, failure } => {
                 let (tenant, ms) = (self.name(*tenant), failure.duration.as_millis() as u64);

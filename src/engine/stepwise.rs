@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use crate::error::{Code, Diagnostic, Place};
 use crate::history::{AttemptOutcome, prefix_hash, prefix_hashes};
 use crate::planted::{self, Bug};
-use crate::sql::{Dialect, SqlError, Statement, Trace, dialect_after, position, replay, trace};
+use crate::sql::{Dialect, SqlError, Statement, Trace, dialect_after, replay, trace};
 
 use super::tables::{JournalRow, StatementMark};
 use super::traced::Traced;
@@ -135,13 +135,12 @@ pub(crate) fn half_done(order: &Order<'_>) -> Option<Failure> {
 
 /// Points at a byte of the order's text, to the end of that line.
 pub(crate) fn place_at(order: &Order<'_>, offset: usize) -> Place {
-    let (line, column) = position(&order.text.sql, offset);
-    Place::rest_of_line(&order.text.file, &order.text.sql, line, column)
+    order.text.place_at(offset)
 }
 
 /// Points at a statement of the order's text.
 pub(crate) fn place_of(order: &Order<'_>, statement: &Statement<'_>) -> Place {
-    Place::rest_of_line(&order.text.file, &order.text.sql, statement.line, statement.column)
+    order.text.place(statement.line, statement.column)
 }
 
 /// Applies the order's statements one by one, from where the order says.
@@ -193,7 +192,7 @@ pub(crate) async fn apply(order: &Order<'_>, statements: &[Statement<'_>], steps
 /// Says that a recorded text cannot be split, so that nothing can be said about its statements.
 pub(crate) fn unsplit(record: &Record<'_>, error: &SqlError) -> Diagnostic {
     let message = format!("{} cannot be split into statements", record.text.file);
-    let place = Place::rest_of_line(&record.text.file, &record.text.sql, error.line, error.column);
+    let place = record.text.place(error.line, error.column);
     Diagnostic::new(Code::BROKEN_SQL, message).at(place).cause(&error.message).state("nothing was recorded")
 }
 

@@ -136,7 +136,7 @@ struct Case<'c> {
     live: Arc<Snapshot>,
     /// All of its cohort, itself too.
     members: Vec<Member<TenantId>>,
-    applied: Arc<[Version]>,
+    position: &'c Position,
 }
 
 impl<'c> Case<'c> {
@@ -156,9 +156,11 @@ impl<'c> Case<'c> {
         let mut expectations = Expectations::new(scope.fleet);
         let engine = scope.fleet.tenants[id.0].datasource.engine();
         let entries = survey.positions().filter_map(|(tenant, p)| expectations.entry(tenant, p, schemas));
-        let alike = entries.filter(|entry| (entry.engine, &entry.applied) == (engine, &position.applied));
+        let alike = entries.filter(|entry| {
+            (entry.engine, &entry.applied, &entry.skipped) == (engine, &position.applied, &position.skipped)
+        });
         let members = alike.map(|entry| entry.member).collect();
-        Ok(Self { name, id, verdict, cohort, live: live.clone(), members, applied: position.applied.clone() })
+        Ok(Self { name, id, verdict, cohort, live: live.clone(), members, position })
     }
 
     /// Returns what is accepted now, and all that is accepted with what was before, as JSON.
@@ -205,8 +207,11 @@ impl<'c> Case<'c> {
             member.recorded = Some(Recorded { fingerprint, snapshot, chosen: accepted.is_empty() });
             member.accepted = accepted.into();
         }
-        let (engine, applied) = (self.cohort.engine, &self.applied);
-        let entries = members.into_iter().map(|member| Entry { engine, applied: applied.clone(), member });
+        let (engine, applied, skipped) = (self.cohort.engine, &self.position.applied, &self.position.skipped);
+        let entries = members.into_iter().map(|member| {
+            let (applied, skipped) = (applied.clone(), skipped.clone());
+            Entry { engine, applied, skipped, member }
+        });
         SchemaDrift::of(entries.collect()).verdicts().get(self.id).is_some_and(|verdict| !verdict.is_drift())
     }
 }

@@ -9,6 +9,8 @@ use crate::planted::{self, Bug};
 pub struct Tally {
     /// Tenants that have the version now because of this step.
     pub applied: usize,
+    /// Those of them that skipped it.
+    pub skipped: usize,
     /// Tenants that failed and are as they were.
     pub failed: usize,
     /// Tenants that are half applied.

@@ -25,7 +25,7 @@ use crate::tenant::{ServerId, Tenant, TenantId};
 
 use super::by_tenant::ByTenant;
 use super::drift::SchemaDrift;
-use super::expected::{Entry, Expectations, is_judged};
+use super::expected::{Entry, Expectations, Had, is_judged};
 use super::schemas::{Schemas, by_server};
 use super::standing::Position;
 use super::survey::{READINGS, Scope, Survey, chunk};
@@ -53,6 +53,8 @@ pub(crate) struct Watch<'w> {
     /// The schema that each class has, where it was read.
     classes: Vec<Option<Arc<Snapshot>>>,
     chains: usize,
+    /// Who skipped the last step: what the others got did not reach them.
+    skipping: BTreeSet<TenantId>,
 }
 
 /// What is known of one tenant.
@@ -61,6 +63,8 @@ struct Track<'w> {
     position: &'w Position,
     /// The versions that it has now, in order; tenants with equal ones share one list.
     applied: Arc<[Version]>,
+    /// Those of them that it skipped.
+    skipped: Arc<[Version]>,
     class: usize,
     measured: Option<Measured>,
     /// Whether it got a changeset in this run, or at its end was read anew: what its journal says is of before.
@@ -116,14 +120,18 @@ impl<'w> Watch<'w> {
             let applied = list.key().clone();
             let measured = gauges.by_tenant.get(tenant).copied();
             let judged = is_judged(position);
-            tracks.insert(tenant, Track { position, applied, class, measured, touched: false, judged });
+            let skipped = position.skipped.clone();
+            tracks.insert(tenant, Track { position, applied, skipped, class, measured, touched: false, judged });
         }
         let expectations = Expectations::new(scope.fleet);
-        Self { scope, schemas, expectations, tracks, classes, chains: gauges.chains }
+        let skipping = BTreeSet::new();
+        Self { scope, schemas, expectations, tracks, classes, chains: gauges.chains, skipping }
     }
 
-    /// Notes who has a version now.
-    pub fn applied(&mut self, version: Version, tenants: &[TenantId]) {
+    /// Notes who has a version now; `skipping` are those of them on whom its text did not run.
+    pub fn applied(&mut self, version: Version, tenants: &[TenantId], skipping: &BTreeSet<TenantId>) {
+        self.skipping.clone_from(skipping);
+        self.skipped(version, tenants);
         // One list for all that had one before, and one for those that meet at the same list from others. What they had
         // is held beside it, so that no other comes to lie in its place.
         let mut after: HashMap<*const Version, [Arc<[Version]>; 2]> = HashMap::new();
@@ -152,6 +160,23 @@ impl<'w> Watch<'w> {
             track.applied = list.clone();
             track.touched = true;
             track.judged = true;
+        }
+    }
+
+    /// Notes who skipped a version, and who got it although it was skipped once.
+    fn skipped(&mut self, version: Version, tenants: &[TenantId]) {
+        let mut lists: BTreeSet<Arc<[Version]>> = BTreeSet::new();
+        for tenant in tenants {
+            let Some(track) = self.tracks.get_mut(*tenant) else { continue };
+            let mut versions = track.skipped.to_vec();
+            match (versions.binary_search(&version), self.skipping.contains(tenant)) {
+                (Err(at), true) => versions.insert(at, version),
+                (Ok(at), false) => drop(versions.remove(at)),
+                _ => continue,
+            }
+            let made: Arc<[Version]> = versions.into();
+            track.skipped = lists.get(&made).cloned().unwrap_or(made);
+            lists.insert(track.skipped.clone());
         }
     }
 
@@ -239,6 +264,10 @@ impl<'w> Watch<'w> {
         let mut left = Vec::new();
         for id in step {
             let tenant = &self.scope.fleet.tenants[id.0];
+            if self.skipping.contains(id) && plain.contains(&tenant.datasource.engine()) {
+                // Nothing was done to it: it stays in its class.
+                continue;
+            }
             match self.tracks.get(*id).filter(|_| plain.contains(&tenant.datasource.engine())) {
                 Some(track) => by_class.entry(track.class).or_default().push(tenant),
                 None => left.push(*id),
@@ -299,17 +328,18 @@ impl<'w> Watch<'w> {
 
     /// Returns the cohorts that tenants of a step are in, with those of them that got nothing in it.
     fn cohorts_of(&self, step: &[TenantId]) -> Vec<Vec<TenantId>> {
-        let key = |tenant: TenantId, track: &Track<'_>| -> (EngineKind, *const Version) {
-            (self.scope.fleet.tenants[tenant.0].datasource.engine(), track.applied.as_ptr())
-        };
+        fn key<'t>(engine: EngineKind, track: &'t Track<'_>) -> (EngineKind, *const Version, &'t [Version]) {
+            (engine, track.applied.as_ptr(), &track.skipped)
+        }
+        let engine = |tenant: TenantId| self.scope.fleet.tenants[tenant.0].datasource.engine();
         let mut cohorts: BTreeMap<_, Vec<TenantId>> = BTreeMap::new();
         for tenant in step {
             if let Some(track) = self.tracks.get(*tenant) {
-                cohorts.entry(key(*tenant, track)).or_default();
+                cohorts.entry(key(engine(*tenant), track)).or_default();
             }
         }
         for (tenant, track) in self.tracks.iter().filter(|(_, track)| track.judged) {
-            if let Some(cohort) = cohorts.get_mut(&key(tenant, track)) {
+            if let Some(cohort) = cohorts.get_mut(&key(engine(tenant), track)) {
                 cohort.push(tenant);
             }
         }
@@ -348,11 +378,13 @@ impl<'w> Watch<'w> {
     fn entry(&mut self, tenant: TenantId) -> Option<Entry> {
         let track = self.tracks.get(tenant).filter(|track| track.judged)?;
         let live = self.classes[track.class].clone()?;
+        let had = Had { applied: track.applied.clone(), skipped: track.skipped.clone() };
         if track.touched {
-            return Some(self.expectations.entry_since(tenant, track.position, track.applied.clone(), live));
+            return Some(self.expectations.entry_since(tenant, track.position, had, live));
         }
         let entry = self.expectations.entry(tenant, track.position, &self.schemas)?;
-        Some(Entry { applied: track.applied.clone(), member: Member { live, ..entry.member }, ..entry })
+        let Had { applied, skipped } = had;
+        Some(Entry { applied, skipped, member: Member { live, ..entry.member }, ..entry })
     }
 }
 

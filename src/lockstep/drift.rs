@@ -30,6 +30,8 @@ pub struct FleetCohort {
     pub engine: EngineKind,
     /// What they all have.
     pub applied: Arc<[Version]>,
+    /// Those of them that they all skipped.
+    pub skipped: Arc<[Version]>,
     /// Who has what, and what that means.
     pub cohort: Cohort<TenantId>,
 }
@@ -47,34 +49,40 @@ pub enum Incomparable<'d> {
 struct Alike {
     engine: EngineKind,
     applied: Arc<[Version]>,
+    skipped: Arc<[Version]>,
     members: Vec<Member<TenantId>>,
 }
 
-/// Where the tenants with one list are; the list is kept, so that no other comes to lie in its place.
+/// What makes tenants alike: what they speak, the versions that they have, and those of them that they skipped.
+type Had<L> = (EngineKind, L, L);
+
+/// Where the tenants with the same lists are; these are kept, so that no other comes to lie in their place.
 struct Placed {
     at: usize,
-    _kept: Arc<[Version]>,
+    _kept: [Arc<[Version]>; 2],
 }
 
 impl SchemaDrift {
     /// Judges tenants with those that must be like them.
     pub(crate) fn of(entries: Vec<Entry>) -> Self {
         let mut alike: Vec<Alike> = Vec::new();
-        let mut by_list: HashMap<(EngineKind, Arc<[Version]>), usize> = HashMap::new();
+        let mut by_list: HashMap<Had<Arc<[Version]>>, usize> = HashMap::new();
         // Most lists are shared: their place in memory saves hashing them.
-        let mut by_place: HashMap<(EngineKind, *const Version), Placed> = HashMap::new();
-        for Entry { engine, applied, member } in entries {
-            let Placed { at, .. } = by_place.entry((engine, applied.as_ptr())).or_insert_with(|| {
-                let at = *by_list.entry((engine, applied.clone())).or_insert_with(|| {
-                    alike.push(Alike { engine, applied: applied.clone(), members: Vec::new() });
+        let mut by_place: HashMap<(EngineKind, *const Version, *const Version), Placed> = HashMap::new();
+        for Entry { engine, applied, skipped, member } in entries {
+            let Placed { at, .. } = by_place.entry((engine, applied.as_ptr(), skipped.as_ptr())).or_insert_with(|| {
+                let at = *by_list.entry((engine, applied.clone(), skipped.clone())).or_insert_with(|| {
+                    let (applied, skipped) = (applied.clone(), skipped.clone());
+                    alike.push(Alike { engine, applied, skipped, members: Vec::new() });
                     alike.len() - 1
                 });
-                Placed { at, _kept: applied }
+                Placed { at, _kept: [applied, skipped] }
             });
             alike[*at].members.push(member);
         }
-        let judged = alike.into_iter().flat_map(|Alike { engine, applied, members }| {
-            judge(members).into_iter().map(move |cohort| FleetCohort { engine, applied: applied.clone(), cohort })
+        let judged = alike.into_iter().flat_map(|Alike { engine, applied, skipped, members }| {
+            let made = move |cohort| FleetCohort { engine, applied: applied.clone(), skipped: skipped.clone(), cohort };
+            judge(members).into_iter().map(made)
         });
         let mut cohorts: Vec<FleetCohort> = judged.collect();
         cohorts.sort_by_key(|cohort| std::cmp::Reverse(cohort.tenants()));
@@ -96,12 +104,12 @@ impl SchemaDrift {
     pub fn incomparable(&self) -> Vec<Incomparable<'_>> {
         let stale = self.cohorts.iter().filter(|cohort| !cohort.cohort.not_comparable.is_empty());
         let mut found: Vec<Incomparable<'_>> = stale.map(Incomparable::Records).collect();
-        let mut by_list: HashMap<(EngineKind, &[Version]), Vec<&FleetCohort>> = HashMap::new();
+        let mut by_list: HashMap<Had<&[Version]>, Vec<&FleetCohort>> = HashMap::new();
         for cohort in &self.cohorts {
-            by_list.entry((cohort.engine, &cohort.applied)).or_default().push(cohort);
+            by_list.entry((cohort.engine, &cohort.applied, &cohort.skipped)).or_default().push(cohort);
         }
         let mut several: Vec<Vec<&FleetCohort>> = by_list.into_values().filter(|same| same.len() > 1).collect();
-        several.sort_by(|a, b| (a[0].engine, &a[0].applied).cmp(&(b[0].engine, &b[0].applied)));
+        several.sort_by_key(|same| (same[0].engine, same[0].applied.clone(), same[0].skipped.clone()));
         found.extend(several.into_iter().map(Incomparable::Bases));
         found
     }
@@ -119,11 +127,16 @@ impl FleetCohort {
         self.cohort.groups.iter().map(|group| group.tenants.len()).sum()
     }
 
-    /// Returns it in words: `postgres, V42`.
+    /// Returns it in words: `postgres, V42`, `postgres, V42, skipped V7`.
     pub fn label(&self) -> String {
-        match self.applied.last() {
+        let label = match self.applied.last() {
             Some(version) => format!("{}, V{version}", self.engine),
             None => format!("{}, no changeset of this changelog", self.engine),
+        };
+        let skipped: Vec<String> = self.skipped.iter().map(|version| format!("V{version}")).collect();
+        match skipped.is_empty() {
+            true => label,
+            false => format!("{label}, skipped {}", names(skipped.iter().map(String::as_str), NAMES)),
         }
     }
 }

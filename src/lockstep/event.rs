@@ -39,8 +39,8 @@ pub enum Event {
     TenantStarted { tenant: TenantId, version: Version },
     /// It failed in a way that may pass, and is tried again.
     TenantRetried { tenant: TenantId, version: Version, attempt: u32, diagnostic: Diagnostic },
-    /// It is applied.
-    TenantApplied { tenant: TenantId, version: Version, applied: Applied },
+    /// It is applied; or `skipped`: recorded without its text, because it is not for this tenant.
+    TenantApplied { tenant: TenantId, version: Version, applied: Applied, skipped: bool },
     /// It is not applied, or nobody knows.
     TenantFailed { tenant: TenantId, version: Version, failure: Failure },
     /// The step halted before it was this tenant's turn.

@@ -20,7 +20,18 @@ use super::standing::Position;
 pub(crate) struct Entry {
     pub engine: EngineKind,
     pub applied: Arc<[Version]>,
+    pub skipped: Arc<[Version]>,
     pub member: Member<TenantId>,
+}
+
+/// The versions that a tenant has, and those of them that it skipped.
+pub(crate) struct Had {
+    pub applied: Arc<[Version]>,
+    pub skipped: Arc<[Version]>,
+}
+
+fn had(position: &Position) -> Had {
+    Had { applied: position.applied.clone(), skipped: position.skipped.clone() }
 }
 
 /// Makes what is expected of tenants; equal accepted differences and rules are shared between them.
@@ -53,25 +64,19 @@ impl<'f> Expectations<'f> {
             let snapshot = schemas.get(&fingerprint).cloned();
             Recorded { fingerprint, snapshot, chosen: is_chosen(position.last.as_ref()) }
         });
-        Some(self.made(tenant, position, position.applied.clone(), live, recorded))
+        Some(self.made(tenant, position, had(position), live, recorded))
     }
 
     /// Returns the entry of a tenant that got changesets since: of its schema now nothing is recorded.
-    pub fn entry_since(
-        &mut self,
-        tenant: TenantId,
-        position: &Position,
-        applied: Arc<[Version]>,
-        live: Arc<Snapshot>,
-    ) -> Entry {
-        self.made(tenant, position, applied, live, None)
+    pub fn entry_since(&mut self, tenant: TenantId, position: &Position, had: Had, live: Arc<Snapshot>) -> Entry {
+        self.made(tenant, position, had, live, None)
     }
 
     fn made(
         &mut self,
         tenant: TenantId,
         position: &Position,
-        applied: Arc<[Version]>,
+        Had { applied, skipped }: Had,
         live: Arc<Snapshot>,
         recorded: Option<Recorded>,
     ) -> Entry {
@@ -79,7 +84,7 @@ impl<'f> Expectations<'f> {
         let tenant = &self.fleet.tenants[tenant.0];
         let ignores = self.ignores(tenant);
         let member = Member { tenant: tenant.id, live, recorded, accepted, ignores };
-        Entry { engine: tenant.datasource.engine(), applied, member }
+        Entry { engine: tenant.datasource.engine(), applied, skipped, member }
     }
 
     /// Returns the differences that the journal's last row says are accepted.

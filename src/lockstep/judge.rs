@@ -8,7 +8,7 @@ use crate::changeset::Version;
 use crate::engine::stepwise::first_statements;
 use crate::error::{Code, Diagnostic, ExitStatus, Place, count, names};
 use crate::history::{Finding, Unfinished, prefix_hash};
-use crate::plan::Plan;
+use crate::plan::{Plan, recipient};
 use crate::planted::{self, Bug};
 use crate::sql::{Dialect, Statement, replay, split};
 use crate::tenant::{Datasource, ServerId, Tenant, TenantId};
@@ -216,10 +216,9 @@ struct BrokenOff {
 /// Which rules the server reads by is not known here, so a text is continued if any reading fits.
 fn broken_off(scope: &Scope<'_>, tenant: &Tenant, version: Version, no: u32, prefix: &str) -> Option<BrokenOff> {
     let engine = tenant.datasource.engine();
-    let text = scope.changelog.get(version)?.text(engine)?;
+    let text = &*scope.changelog.get(version)?.text(engine)?.rendered(&recipient(tenant)).ok()?;
     let before = (no as usize).checked_sub(1)?;
-    let place =
-        |statement: &Statement<'_>| Place::rest_of_line(&text.file, &text.sql, statement.line, statement.column);
+    let place = |statement: &Statement<'_>| text.place(statement.line, statement.column);
     let mut missing = None;
     for dialect in Dialect::possible(engine) {
         let Ok(statements) = split(&text.sql, dialect) else { continue };
@@ -253,7 +252,10 @@ fn broken_off(scope: &Scope<'_>, tenant: &Tenant, version: Version, no: u32, pre
         return missing;
     }
     Some(BrokenOff {
-        why: "the text of it was changed since".to_owned(),
+        why: match text.directives.template {
+            true => "the text of it, or a variable's value in it, was changed since".to_owned(),
+            false => "the text of it was changed since".to_owned(),
+        },
         place: Some(Place::file(&text.file)),
         hint: "restore these statements to what was run; only what comes after them may be mended".to_owned(),
     })
@@ -264,12 +266,12 @@ fn broken_off(scope: &Scope<'_>, tenant: &Tenant, version: Version, no: u32, pre
 /// Read by the engine's default rules: where a server has others the hash differs, and nothing is shown.
 fn statement_at(scope: &Scope<'_>, tenant: &Tenant, version: Version, no: u32, prefix: &str) -> Option<Place> {
     let engine = tenant.datasource.engine();
-    let text = scope.changelog.get(version)?.text(engine)?;
+    let text = &*scope.changelog.get(version)?.text(engine)?.rendered(&recipient(tenant)).ok()?;
     let statements = split(&text.sql, Dialect::default_for(engine)).ok()?;
     let before = (no as usize).checked_sub(1)?;
     let statement = statements.get(before)?;
     let same = prefix_hash(statements.iter().take(before).map(|statement| statement.text)) == prefix;
-    same.then(|| Place::rest_of_line(&text.file, &text.sql, statement.line, statement.column))
+    same.then(|| text.place(statement.line, statement.column))
 }
 
 fn read_only(scope: &Scope<'_>, survey: &Survey) -> Vec<Diagnostic> {

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
-use crate::changeset::Width;
+use crate::changeset::{Version, Width};
 use crate::engine::{JournalFormat, Known, Tables};
 use crate::history::Unfinished;
 use crate::tenant::TenantId;
@@ -49,17 +49,25 @@ impl Ledger {
         tables.get(tenant).copied().unwrap_or(Tables { history: None, journal: None })
     }
 
-    /// Notes that a changeset was applied: both tables are there now, the history in this width or a wider one; and
-    /// what is recorded of the schema is true no more.
-    pub fn applied(&self, tenant: TenantId, width: Width) {
+    /// Notes that a changeset was applied, or skipped: both tables are there now, the history in this width or a wider
+    /// one; and what is recorded of the schema is true no more.
+    pub fn applied(&self, tenant: TenantId, width: Width, version: Version, skipped: bool) {
         let mut tables = self.tables.lock().unwrap_or_else(PoisonError::into_inner);
         let history = tables.get(tenant).and_then(|known| known.history);
         let history = Some(history.map_or(width, |had| had.max(width)));
         tables.insert(tenant, Tables { history, journal: Some(JournalFormat::Four) });
         drop(tables);
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if skipped && known.get(tenant).is_none() {
+            known.insert(tenant, Known::default());
+        }
         if let Some(known) = known.get_mut(tenant) {
             known.fingerprint = None;
+            match (known.skipped.binary_search(&version), skipped) {
+                (Err(at), true) => known.skipped.insert(at, version),
+                (Ok(at), false) => drop(known.skipped.remove(at)),
+                _ => {}
+            }
         }
     }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::engine::{Begun, Fate, Finder, Mark, Record, Resume, RunIdentity};
 use crate::error::{Code, Diagnostic, Result};
 use crate::history::{OutOfOrder, Unfinished};
+use crate::plan::recipient;
 use crate::tenant::TenantId;
 
 use super::accept::PROVISION;
@@ -92,6 +93,7 @@ async fn under_lock(scope: Scope<'_>, repair: &Repair<'_>, run: &RunIdentity) ->
             .state("nothing was recorded")
             .hint("put the changeset's file back"));
     };
+    let text = &*text.rendered(&recipient(tenant))?;
     let at = Resume { statement_no, prefix };
     if repair.mark == Mark::Undone && uncertain {
         // Whoever looked may have looked before the server was done with it: waiting for the lock was waiting for that.

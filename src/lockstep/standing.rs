@@ -36,6 +36,8 @@ pub enum Found {
 pub struct Position {
     /// The versions that it has and the changelog knows, in order.
     pub applied: Arc<[Version]>,
+    /// Those of them that were skipped: it has them in its history, and their texts did not run.
+    pub skipped: Arc<[Version]>,
     /// The versions that it lacks, in order.
     pub pending: Arc<[Version]>,
     /// The highest version in its history, known or not.

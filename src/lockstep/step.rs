@@ -1,6 +1,7 @@
 //! One step: one changeset to every tenant that lacks it, under the budget of their servers.
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -13,6 +14,7 @@ use crate::changeset::{Changeset, Version, Width};
 use crate::engine::{Applied, Failure, Left, Order, Outcome, Resume, RunIdentity};
 use crate::error::{Code, Diagnostic};
 use crate::history::Unfinished;
+use crate::plan::{recipient, skips};
 use crate::planted::{self, Bug};
 use crate::tenant::{OnFailure, Rollout, ServerId, Tenant, TenantId};
 
@@ -80,6 +82,8 @@ pub(crate) struct StepResult {
     pub tally: Tally,
     /// Those that have the version now.
     pub applied: Vec<TenantId>,
+    /// Those of them that skipped it.
+    pub skipped: BTreeSet<TenantId>,
     /// Whether another runner applied it to any of them: what text ran there is not known.
     pub by_another: bool,
     /// In the order in which they happened.
@@ -89,7 +93,8 @@ pub(crate) struct StepResult {
 
 /// How it went for one tenant.
 enum Turn {
-    Ended(Outcome),
+    /// Its outcome, and whether the tenant skips the changeset.
+    Ended(Outcome, bool),
     NotStarted,
 }
 
@@ -161,25 +166,41 @@ impl Stepping<'_> {
             return Turn::NotStarted;
         }
         (self.events)(Event::TenantStarted { tenant: tenant.id, version });
+        let skips = self.skips(changeset, tenant);
         let outcome = mistaken(self.order(changeset, tenant, lane, halting).await);
         self.budgets.tell_of(tenant.server, self.events);
         match &outcome {
             Outcome::Applied(applied) => {
-                self.ledger.applied(tenant.id, self.width(tenant));
-                (self.events)(Event::TenantApplied { tenant: tenant.id, version, applied: applied.clone() });
+                self.ledger.applied(tenant.id, self.width(tenant), version, skips);
+                let applied = applied.clone();
+                (self.events)(Event::TenantApplied { tenant: tenant.id, version, applied, skipped: skips });
             }
             Outcome::Failed(failure) => {
                 halting.take(failure);
                 (self.events)(Event::TenantFailed { tenant: tenant.id, version, failure: failure.clone() });
             }
         }
-        Turn::Ended(outcome)
+        Turn::Ended(outcome, skips)
+    }
+
+    /// Whether a tenant skips a changeset. What was begun is ended, whatever the tenant's labels are now.
+    fn skips(&self, changeset: &Changeset, tenant: &Tenant) -> bool {
+        skips(changeset, tenant) && self.resume(changeset, tenant).is_none()
     }
 
     /// Gives the order to the server, again for a moment's trouble.
     async fn order(&self, changeset: &Changeset, tenant: &Tenant, lane: usize, halting: &Halting) -> Outcome {
         let Some(text) = changeset.text(tenant.datasource.engine()) else {
             return Outcome::Failed(no_text(changeset, tenant));
+        };
+        let skips = self.skips(changeset, tenant);
+        let made = match skips {
+            true => Ok(Cow::Owned(text.skipped())),
+            false => text.rendered(&recipient(tenant)),
+        };
+        let text = match &made {
+            Ok(text) => &**text,
+            Err(why) => return Outcome::Failed(unfilled(why.clone())),
         };
         let mut limits = tenant.limits;
         limits.lock_timeout = text.directives.lock_timeout.unwrap_or(limits.lock_timeout);
@@ -190,7 +211,7 @@ impl Stepping<'_> {
                 tenant,
                 changeset,
                 text,
-                skips: false,
+                skips,
                 width: self.width(tenant),
                 run: self.run,
                 tables: self.ledger.tables(tenant.id),
@@ -277,6 +298,12 @@ fn mistaken(outcome: Outcome) -> Outcome {
     }
 }
 
+/// The loader refuses a fleet without the variables that its changesets ask for, so this is a bug.
+fn unfilled(why: Diagnostic) -> Failure {
+    let moment = crate::engine::Moment::Prepare;
+    Failure { diagnostic: why, moment, left: Left::Unchanged, retry: false, duration: Duration::ZERO }
+}
+
 /// The loader refuses a changelog without a text for an engine of the fleet, so this is a bug.
 fn no_text(changeset: &Changeset, tenant: &Tenant) -> Failure {
     let engine = tenant.datasource.engine();
@@ -293,7 +320,8 @@ impl StepResult {
     /// Takes a tenant back that is among the applied no more.
     pub fn take_back(&mut self, tenant: TenantId, failure: Failure) {
         self.tally.applied -= 1;
-        self.take(tenant, Turn::Ended(Outcome::Failed(failure)));
+        self.tally.skipped -= usize::from(self.skipped.remove(&tenant));
+        self.take(tenant, Turn::Ended(Outcome::Failed(failure), false));
     }
 
     fn take(&mut self, tenant: TenantId, turn: Turn) {
@@ -302,12 +330,16 @@ impl StepResult {
                 self.tally.not_started += 1;
                 self.not_started.push(tenant);
             }
-            Turn::Ended(Outcome::Applied(applied)) => {
+            Turn::Ended(Outcome::Applied(applied), skipped) => {
                 self.tally.applied += 1;
+                if skipped {
+                    self.tally.skipped += 1;
+                    self.skipped.insert(tenant);
+                }
                 self.by_another |= applied.by_another;
                 self.applied.push(tenant);
             }
-            Turn::Ended(Outcome::Failed(failure)) => {
+            Turn::Ended(Outcome::Failed(failure), _) => {
                 match failure.left {
                     Left::Unchanged => self.tally.failed += 1,
                     Left::Half { .. } => self.tally.half += 1,

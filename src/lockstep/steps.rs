@@ -132,7 +132,7 @@ impl Run<'_> {
             result.tally.interrupted &= !last;
             let mut apart = Apart::default();
             if let Some(watch) = watch.as_deref_mut() {
-                watch.applied(version, &result.applied);
+                watch.applied(version, &result.applied, &result.skipped);
                 let looks = self.options.verify == Verify::Step && !planted::is(Bug::StepNotVerified);
                 if looks && barrier::decide(&result.tally) == Decision::Proceed {
                     apart = self.converge(&verdict, watch, changeset, &mut result).await;
@@ -167,7 +167,10 @@ impl Run<'_> {
     ) -> Apart {
         let (began, version) = (Instant::now(), changeset.version);
         let plain = |engine: EngineKind| {
-            let text = changeset.text(engine).filter(|text| !text.directives.no_transaction && !result.by_another);
+            let text = changeset.text(engine).filter(|text| {
+                // Of a template each tenant may have got another text.
+                !text.directives.no_transaction && !text.directives.template && !result.by_another
+            });
             text.is_some_and(|text| is_plain(&text.sql, engine))
         };
         let engines = self.scope.fleet.servers.iter().map(|server| server.engine);

@@ -263,7 +263,11 @@ impl Shared {
         let compared = history::compare(&reading.rows, changelog, tenant.datasource.engine(), out_of_order);
         let open = reading.last.as_ref().and_then(history::unfinished);
         let unfinished = open.filter(|open| !compared.applied.contains(&version_of(open)));
+        // What stands in the history no more was not skipped either.
+        let last = reading.last.iter().flat_map(|last| last.skipped.iter().copied());
+        let skipped = last.filter(|version| compared.applied.binary_search(version).is_ok()).collect();
         Found::Read(Box::new(Position {
+            skipped: self.list(skipped),
             applied: self.list(compared.applied),
             pending: self.list(compared.pending),
             newest: compared.newest,

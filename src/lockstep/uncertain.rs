@@ -8,6 +8,7 @@ use futures_util::stream;
 use crate::engine::{Begun, Fate, Finder, Mark, Record, Resume, RunIdentity};
 use crate::error::{Diagnostic, Result};
 use crate::history::Unfinished;
+use crate::plan::recipient;
 use crate::planted::{self, Bug};
 use crate::tenant::TenantId;
 
@@ -94,9 +95,12 @@ async fn fate(scope: &Scope<'_>, survey: &Survey, tenant: TenantId) -> Option<Re
     let Unfinished::Uncertain { version, statement_no, prefix, trace, .. } = open else { return None };
     let tenant = &scope.fleet.tenants[tenant.0];
     let changeset = scope.changelog.get(*version)?;
-    let text = changeset.text(tenant.datasource.engine())?;
+    let text = match changeset.text(tenant.datasource.engine())?.rendered(&recipient(tenant)) {
+        Ok(text) => text,
+        Err(why) => return Some(Err(why)),
+    };
     let at = Resume { statement_no: *statement_no, prefix: prefix.clone() };
-    let begun = Begun { tenant, changeset, text, at: &at, trace: trace.as_deref() };
+    let begun = Begun { tenant, changeset, text: &text, at: &at, trace: trace.as_deref() };
     Some(scope.servers[tenant.server.0].fate(begun).await)
 }
 
@@ -116,10 +120,11 @@ async fn record(
     let tenant = &scope.fleet.tenants[id.0];
     let Some(changeset) = scope.changelog.get(version) else { return Ok(()) };
     let Some(text) = changeset.text(tenant.datasource.engine()) else { return Ok(()) };
+    let text = text.rendered(&recipient(tenant))?;
     let record = Record {
         tenant,
         changeset,
-        text,
+        text: &text,
         width: scope.changelog.width(),
         run,
         at: Resume { statement_no, prefix },

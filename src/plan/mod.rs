@@ -4,8 +4,10 @@
 //! with tenants × changesets.
 
 mod legs;
+mod recipient;
 
 pub use legs::{Gate, Leg};
+pub use recipient::{recipient, skips};
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

@@ -73,6 +73,7 @@ impl Sample {
         let (applied, pending) = all.split_at(all.partition_point(|known| known.0 <= version));
         Found::Read(Box::new(Position {
             applied: applied.into(),
+            skipped: Arc::from([]),
             pending: pending.into(),
             newest: applied.last().copied(),
             findings: Vec::new(),
@@ -196,7 +197,10 @@ impl Sample {
                 position.schema = Some(told.live);
             });
         }
-        let made = cohorts.into_iter().map(|cohort| FleetCohort { engine, applied: applied.clone(), cohort });
+        let made = cohorts.into_iter().map(|cohort| {
+            let skipped = Arc::from([]);
+            FleetCohort { engine, applied: applied.clone(), skipped, cohort }
+        });
         self.survey.schemas.get_or_insert_default().cohorts.extend(made);
         self
     }

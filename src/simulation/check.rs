@@ -363,8 +363,9 @@ fn line(event: &Event) -> String {
         Event::GateShut { version, wave, condition, .. } => format!("V{version} after {wave}: {condition} not passed"),
         Event::TenantStarted { tenant, version } => format!("t{} V{version} …", tenant.0),
         Event::TenantRetried { tenant, version, attempt, .. } => format!("t{} V{version} retry {attempt}", tenant.0),
-        Event::TenantApplied { tenant, version, applied } => {
-            format!("t{} V{version} applied{}", tenant.0, if applied.by_another { " by another" } else { "" })
+        Event::TenantApplied { tenant, version, applied, skipped } => {
+            let how = if *skipped { "skipped" } else { "applied" };
+            format!("t{} V{version} {how}{}", tenant.0, if applied.by_another { " by another" } else { "" })
         }
         Event::TenantFailed { tenant, version, failure } => {
             format!("t{} V{version} {}, left {:?}", tenant.0, failure.diagnostic.one_line(), failure.left)

@@ -146,7 +146,14 @@ fn changeset(draft: &Draft) -> Changeset {
     }
     let checksums = Checksums::new(version, &name, &sql, None);
     let directives = Directives { no_transaction: draft.no_transaction, ..Directives::default() };
-    let text = Text { file: format!("migrations/V{version}__{name}.sql"), sql, directives, empty: false, checksums };
+    let text = Text {
+        file: format!("migrations/V{version}__{name}.sql"),
+        sql,
+        directives,
+        empty: false,
+        checksums,
+        origin: None,
+    };
     Changeset {
         version,
         name,

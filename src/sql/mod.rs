@@ -9,6 +9,7 @@ mod dialect;
 mod hazards;
 mod header;
 mod lexer;
+mod places;
 mod plain;
 mod position;
 mod qualified;
@@ -37,6 +38,7 @@ use std::fmt;
 
 pub use dialect::{Dialect, EngineKind, SqlMode};
 pub use hazards::{Hazard, HazardKind, hazards};
+pub use places::{Standing, standings};
 pub use plain::{is_plain, only_makes};
 pub use position::position;
 pub use qualified::{Qualified, qualified};

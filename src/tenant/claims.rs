@@ -10,6 +10,7 @@ use super::interpolate::shown;
 use super::locate::{Locator, Path};
 use super::servers::canonical;
 use super::{RowOf, ServerId};
+use super::vars::Vars;
 
 /// What is taken: names and schemas, with the tenant that has them.
 #[derive(Default)]
@@ -20,6 +21,8 @@ pub(super) struct Claims {
     rows: Vec<(Option<Rc<str>>, RowOf)>,
     /// The sets of labels, each once.
     labels: HashSet<Arc<BTreeSet<String>>>,
+    /// The variables, each set of them once.
+    vars: HashSet<Arc<Vars>>,
 }
 
 /// Who has a home.
@@ -148,5 +151,14 @@ impl Claims {
         }
         self.labels.insert(labels.clone());
         labels
+    }
+
+    /// Returns the one copy of equal variables.
+    pub(super) fn shared_vars(&mut self, vars: Arc<Vars>) -> Arc<Vars> {
+        if let Some(known) = self.vars.get(&vars) {
+            return known.clone();
+        }
+        self.vars.insert(vars.clone());
+        vars
     }
 }

@@ -141,6 +141,10 @@ impl Draft<'_> {
             if let Some(drift) = tree.get("drift") {
                 loader.check_rule_labels(drift, Path::ROOT.key("drift"), &top.rule_labels, &tenants);
             }
+            // Sources may give other tenants tomorrow.
+            if tree.get("labels").is_some() && tree.get("sources").is_none() {
+                loader.check_labels(Path::ROOT.key("labels"), &tenants);
+            }
             if let Some(rollout) = tree.get("rollout") {
                 loader.check_waves(rollout, Path::ROOT.key("rollout"), &tenants);
             }

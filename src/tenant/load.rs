@@ -10,6 +10,7 @@ use super::credentials::Credentials;
 use super::draft::ConfigFile;
 use super::drift::RuleLabels;
 use super::interpolate::{Environment, shown};
+use super::labels::Labels;
 use super::listing::Listing;
 use super::locate::Path;
 use super::mistakes::Mistakes;
@@ -154,6 +155,7 @@ pub(super) fn begin<'t>(
         rollout: Rollout::default(),
         credentials: Credentials::default(),
         keys: HashMap::new(),
+        labels: Labels::default(),
     };
     Ok((tree, loader))
 }
@@ -172,6 +174,8 @@ pub(super) struct Loader<'t> {
     pub(super) credentials: Credentials,
     /// The keys of rows, each once.
     pub(super) keys: HashMap<&'static str, Value>,
+    /// What labels give.
+    pub(super) labels: Labels,
 }
 
 /// What the file says but for servers and defaults.
@@ -226,6 +230,9 @@ impl Loader<'_> {
             && let Some(fields) = self.walk.fields(value, at, "`defaults`", &DEFAULT_KEYS)
         {
             self.defaults = Settings::read(&mut self.walk, &fields);
+        }
+        if let Some((value, at)) = top.get("labels") {
+            self.read_labels(value, at);
         }
         if let Some((value, at)) = top.get("servers") {
             self.read_servers(value, at);

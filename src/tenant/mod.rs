@@ -12,6 +12,7 @@ mod file_schema;
 mod hash;
 mod hosts;
 mod interpolate;
+mod labels;
 mod listing;
 mod load;
 mod locate;

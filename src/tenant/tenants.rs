@@ -97,7 +97,7 @@ impl Loader<'_> {
             quarantined,
             own_wave,
             provisioning,
-            vars: found.settings.vars,
+            vars: self.claims.shared_vars(found.settings.vars),
             session: found.settings.session,
             create: found.settings.create.filter(|create| !create.refused),
             ..Tenant::new(TenantId(who.index), name?.into_value(), found.definition.id, found.datasource)
@@ -236,7 +236,7 @@ impl Loader<'_> {
             let shown = FilePath::new(directory).join(file).to_string_lossy().into_owned();
             let (datasource, home, _) = self.sqlite_file(shown, *create);
             return Some(Found {
-                settings: own.over(&definition.settings),
+                settings: self.inherited(own, &definition.settings, &who, fields.at()),
                 access: definition.access.clone(),
                 definition,
                 datasource,
@@ -251,7 +251,7 @@ impl Loader<'_> {
             _ => Datasource::Postgres { database: database.clone(), schema: schema.clone() },
         };
         Some(Found {
-            settings: own.over(&definition.settings),
+            settings: self.inherited(own, &definition.settings, &who, fields.at()),
             home: Home::OnServer(definition.id, database, schema),
             access: definition.access.clone(),
             definition,
@@ -309,7 +309,8 @@ impl Loader<'_> {
                 let definition =
                     Rc::new(self.define(Way { url, settings, name: &name, address, directory, at: fields.at() })?);
                 let access = definition.access.clone();
-                Some(Found { settings: own.over(&self.defaults), definition, datasource, access, home, at: url_at })
+                let settings = self.inherited(own, &self.defaults.clone(), &who, fields.at());
+                Some(Found { settings, definition, datasource, access, home, at: url_at })
             }
             Target::Server { database: None, .. } => {
                 let hint = "write it after the host: `postgres://user@host:5432/acme`";
@@ -332,7 +333,8 @@ impl Loader<'_> {
                 let definition = Rc::new(self.define(way)?);
                 let home = Home::OnServer(definition.id, database, schema);
                 let access = definition.access.clone();
-                Some(Found { settings: own.over(&self.defaults), definition, datasource, access, home, at: url_at })
+                let settings = self.inherited(own, &self.defaults.clone(), &who, fields.at());
+                Some(Found { settings, definition, datasource, access, home, at: url_at })
             }
         }
     }

@@ -42,4 +42,5 @@ mod stopping;
 mod support;
 mod tenants;
 mod together;
+mod variants;
 mod waiting;

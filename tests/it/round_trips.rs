@@ -75,6 +75,29 @@ fn a_statement_on_a_mariadb_tenant_is_one_round_trip() {
     }
 }
 
+/// What is recorded as skipped costs as much as a small text: one message.
+#[test]
+fn a_changeset_that_a_tenant_skips_is_one_round_trip() {
+    let (postgres, mariadb) = (Postgres::start(Options::default()), MariaDb::start(Options::default()));
+    let skipping = |(mut fleet, proxy): (Fleet, Proxy)| {
+        // Nobody skips the first: then the connections are open, and the tables there.
+        fleet.changeset("V1__t.sql", "CREATE TABLE t (id int PRIMARY KEY);\n");
+        fleet.run(&["up"]).expect(0);
+        for k in 2..=10 {
+            fleet.changeset(
+                &format!("V{k}__t{k}.sql"),
+                &format!("-- mtmigrate: only label=none\nCREATE TABLE t{k} (id int);\n"),
+            );
+        }
+        flights(&fleet, &proxy, &["up", "--verify", "run"])
+    };
+    let each = |many: usize, few: usize| (many - few) / 10;
+    let [few, many] = [2, 12].map(|tenants| skipping(schemas(&postgres, tenants)));
+    assert_eq!(each(many, few), 9, "postgres, 9 changesets");
+    let [few, many] = [2, 12].map(|tenants| skipping(databases(&mariadb, tenants)));
+    assert_eq!(each(many, few), 9, "mariadb, 9 changesets");
+}
+
 /// The round trips of each command over a fleet in which nothing is to be done.
 fn idle((mut fleet, proxy): (Fleet, Proxy)) -> [usize; 3] {
     changesets(&mut fleet, 1);

@@ -59,7 +59,7 @@ fn starts(tenant: usize) -> Event {
 
 fn applied(tenant: usize) -> Event {
     let applied = Applied { duration: Duration::ZERO, notices: Vec::new(), by_another: false };
-    Event::TenantApplied { tenant: TenantId(tenant), version: Version(1), applied }
+    Event::TenantApplied { tenant: TenantId(tenant), version: Version(1), applied, skipped: false }
 }
 
 fn fails(tenant: usize) -> Event {

@@ -16,6 +16,7 @@ use crate::sql::{Dialect, SqlMode, Statement, dialect_after, split, trace};
 
 use super::entry::{self, Entry};
 use super::link::{ANSWER_LIMIT, Cells, Greeting, Sets, Trouble};
+use super::skip::{self, Skipped};
 use super::steps::{MySqlSteps, Settled};
 use super::{Leased, MySqlServer, NoSession, fault, lock, opening, probe, read, sql};
 
@@ -29,6 +30,18 @@ pub(super) async fn apply(server: &MySqlServer, order: Order<'_>) -> Outcome {
         Ok(lease) => lease,
         Err(none) => return Outcome::Failed(before(&order, began, unopened(server, &order, none))),
     };
+    if order.skips
+        && let Some(entered) = Entry::of(&order, &lease)
+    {
+        return match skip::at_once(server, &order, lease, entered).await {
+            Skipped::Ended(outcome) => outcome,
+            Skipped::Not(lease) => carefully(server, &order, began, lease, None).await,
+            Skipped::Lost(outcome) => match server.lease(&order.tenant.access).await {
+                Ok(lease) => carefully(server, &order, began, lease, Some(outcome)).await,
+                Err(_) => outcome,
+            },
+        };
+    }
     let entered = Entry::of(&order, &lease).and_then(|(entry, greeting)| {
         let statements = entry::plain(&order, &greeting)?;
         Some((entry, greeting, statements))

@@ -27,6 +27,7 @@ mod probe;
 mod programs;
 mod question;
 mod read;
+mod skip;
 mod sql;
 mod steps;
 mod tls;

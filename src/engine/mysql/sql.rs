@@ -265,6 +265,21 @@ pub(super) fn insert_history(database: &str, row: &JournalRow<'_>) -> String {
     )
 }
 
+/// As [`insert_history`], of a changeset that is skipped: refused (1048) unless the session is in the database and this
+/// holds.
+pub(super) fn insert_history_if(database: &str, row: &JournalRow<'_>, condition: &str) -> String {
+    format!(
+        "INSERT INTO {} (`version`, `name`, `applied_on`, `checksum`) \
+         VALUES (IF(DATABASE() = {} AND {condition}, {}, NULL), {}, {}, {})",
+        table(database, HISTORY),
+        literal(database),
+        row.version,
+        literal(row.name),
+        literal(&applied_on_now()),
+        literal(&row.checksum.to_string()),
+    )
+}
+
 /// Writes a journal row; `began` is an expression of when the order began, by the server's clock.
 pub(super) fn insert_journal(database: &str, row: &JournalRow<'_>, began: &str) -> String {
     insert_journal_if(database, row, began, &Provided::default())

@@ -36,7 +36,7 @@ pub(super) fn run(job: &Job, brake: &Brake, shelf: &Shelf, runtime: &Handle) -> 
     let statements = match split(&order.text.sql, Dialect::Sqlite) {
         Ok(statements) => statements,
         Err(e) => {
-            let place = Place::rest_of_line(&order.text.file, &order.text.sql, e.line, e.column);
+            let place = order.text.place(e.line, e.column);
             let stop = Stop::prepare(failed(order, Code::BROKEN_SQL).at(place).cause(e.message));
             return Outcome::Failed(stop.failure(began));
         }

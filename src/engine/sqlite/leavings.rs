@@ -79,6 +79,7 @@ mod tests {
             directives: Directives { no_transaction, ..Directives::default() },
             empty: false,
             checksums: Checksums::new(Version(1), "x", sql, None),
+            origin: None,
         }
     }
 

@@ -5,6 +5,7 @@ mod wire;
 pub(super) use wire::WireCohort;
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use time::{Date, OffsetDateTime};
 
@@ -23,6 +24,8 @@ pub(super) struct Cohort {
     pub version: Option<Version>,
     /// How many changesets they have.
     pub changesets: usize,
+    /// Those that they all skipped.
+    pub skipped: Arc<[Version]>,
     pub basis: String,
     /// The cohort in words, unlike any other's: `postgres, V42`.
     pub label: String,
@@ -154,6 +157,7 @@ impl Fold<'_> {
             engine: found.engine,
             version: found.applied.last().copied(),
             changesets: found.applied.len(),
+            skipped: found.skipped.clone(),
             basis: cohort.basis.to_string(),
             label,
             size: found.tenants(),

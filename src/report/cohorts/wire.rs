@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::report::wire::WireVersion;
+use crate::report::wire::{WireVersion, WireVersions};
 use crate::schema::Difference;
 
 use super::{Cohort, Excused, Schema};
@@ -13,6 +13,7 @@ pub(crate) struct WireCohort<'a> {
     engine: &'static str,
     version: Option<WireVersion>,
     changesets: usize,
+    skipped: WireVersions<'a>,
     basis: &'a str,
     size: usize,
     fingerprint: Option<String>,
@@ -57,6 +58,7 @@ impl<'a> WireCohort<'a> {
             engine: cohort.engine.as_str(),
             version: cohort.version.map(WireVersion),
             changesets: cohort.changesets,
+            skipped: WireVersions(&cohort.skipped),
             basis: &cohort.basis,
             size: cohort.size,
             fingerprint: cohort.reference.as_ref().map(ToString::to_string),

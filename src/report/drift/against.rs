@@ -39,6 +39,7 @@ pub(super) fn cohort(scope: &Scope<'_>, survey: &Survey, reference: TenantId, to
         engine,
         version: position.newest,
         changesets: position.applied.len(),
+        skipped: position.skipped.clone(),
         basis: expected.basis().to_string(),
         label: match position.newest {
             Some(version) => format!("{engine}, V{version}"),

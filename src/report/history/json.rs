@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::history::Attempt;
-use crate::report::wire::{WireError, WireVersion, pretty, rfc3339};
+use crate::report::wire::{WireError, WireVersion, WireVersions, pretty, rfc3339};
 
 use super::{HistoryReport, TenantHistory};
 
@@ -44,6 +44,7 @@ struct WireAttempt<'a> {
     error: Option<&'a str>,
     fingerprint: Option<&'a str>,
     accepted: Option<Value>,
+    skipped: WireVersions<'a>,
 }
 
 impl<'a> Tenant<'a> {
@@ -78,6 +79,7 @@ impl<'a> WireAttempt<'a> {
             fingerprint: attempt.fingerprint.as_deref(),
             // What a stranger wrote there may be no JSON.
             accepted: attempt.accepted.as_deref().and_then(|text| serde_json::from_str(text).ok()),
+            skipped: WireVersions(&attempt.skipped),
         }
     }
 }

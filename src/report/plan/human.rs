@@ -1,6 +1,6 @@
 //! The plan for a person: each step with its tenants and what is special about its texts.
 
-use crate::changeset::Directives;
+use crate::changeset::{Directives, Who};
 use crate::error::{Paint, count, names, plain};
 use crate::report::words::{Tone, on_a_line};
 use crate::tenant::RolloutOrder;
@@ -62,6 +62,10 @@ fn details(report: &PlanReport, step: &Step) -> Vec<String> {
         lines.push(format!("waves: {}", waves.join(", ")));
     }
     lines.extend(step.texts.iter().filter_map(special));
+    if !step.skips.is_empty() {
+        let whose = names(step.skips.iter().filter_map(|id| report.name(*id)), NAMES);
+        lines.push(on_a_line(&format!("recorded as skipped on {}: {whose}", count(step.skips.len(), "tenant"))));
+    }
     if let [(first, statement_no), rest @ ..] = step.continues.as_slice() {
         let first = on_a_line(report.name(*first).unwrap_or_default());
         let more = if rest.is_empty() { String::new() } else { format!(", and {} more continue", rest.len()) };
@@ -73,11 +77,27 @@ fn details(report: &PlanReport, step: &Step) -> Vec<String> {
 /// Returns what an engine's text asks for beside being run.
 fn special(text: &EngineText) -> Option<String> {
     let planned = text.text.as_ref()?;
-    let Directives { no_transaction, lock_timeout, statement_timeout, touches, touches_cluster } = &planned.directives;
+    let Directives {
+        no_transaction,
+        lock_timeout,
+        statement_timeout,
+        touches,
+        touches_cluster,
+        template,
+        only,
+        except,
+    } = &planned.directives;
     let touched: Vec<String> = touches.iter().map(ToString::to_string).collect();
     let touched = names(touched.iter().map(String::as_str), NAMES);
     let limit = |name: &str, limit: std::time::Duration| format!("{name} {}", humantime::format_duration(limit));
+    let who = |word: &str, who: &[Who]| {
+        let words: Vec<String> = who.iter().map(ToString::to_string).collect();
+        (!words.is_empty()).then(|| on_a_line(&format!("{word} {}", words.join(" "))))
+    };
     let said: Vec<String> = [
+        template.then(|| "template: each tenant's own values are put into it".to_owned()),
+        who("only", only),
+        who("except", except),
         no_transaction.then(|| "no-transaction".to_owned()),
         (!touches.is_empty()).then(|| format!("touches {touched}")),
         touches_cluster.then(|| "touches-cluster".to_owned()),

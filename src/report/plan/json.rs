@@ -85,6 +85,7 @@ struct WireStep<'a> {
     waves: Vec<WireWave<'a>>,
     texts: Vec<Text<'a>>,
     continues: Vec<Continues<'a>>,
+    skipped: Vec<&'a str>,
 }
 
 /// The names of a step's tenants, looked up as they are written.
@@ -107,6 +108,7 @@ struct Text<'a> {
     file: Option<&'a str>,
     checksum: Option<String>,
     no_transaction: bool,
+    template: bool,
     lock_timeout_ms: Option<u64>,
     statement_timeout_ms: Option<u64>,
     empty: bool,
@@ -132,6 +134,7 @@ impl<'a> WireStep<'a> {
             waves: step.waves.iter().map(|(wave, tenants)| WireWave { wave, tenants: *tenants }).collect(),
             texts: step.texts.iter().map(Text::of).collect(),
             continues: continues.collect(),
+            skipped: step.skips.iter().filter_map(|id| report.name(*id)).collect(),
         }
     }
 }
@@ -148,6 +151,7 @@ impl<'a> Text<'a> {
             file: planned.map(|planned| planned.file.as_str()),
             checksum: planned.map(|planned| planned.checksum.to_string()),
             no_transaction: directives.no_transaction,
+            template: directives.template,
             lock_timeout_ms: limit(directives.lock_timeout),
             statement_timeout_ms: limit(directives.statement_timeout),
             empty: planned.is_some_and(|planned| planned.empty),

@@ -8,12 +8,13 @@ mod tests;
 
 use std::collections::BTreeMap;
 use std::io;
+use std::sync::Arc;
 
 use crate::changeset::{Changeset, Directives, Version};
 use crate::error::{ExitStatus, Paint};
 use crate::history::Unfinished;
 use crate::lockstep::{ByTenant, Condition, Found, Scope, Survey, conditions};
-use crate::plan::{Leg, Plan};
+use crate::plan::{Leg, Plan, skips};
 use crate::sql::EngineKind;
 use crate::tenant::{RolloutOrder, TenantId, WaveId};
 
@@ -69,6 +70,8 @@ struct Step {
     texts: Vec<EngineText>,
     /// Tenants of which a part of the text is committed, and the statement at which it continues.
     continues: Vec<(TenantId, u32)>,
+    /// Who skips it; steps that the same tenants skip share them.
+    skips: Arc<[TenantId]>,
 }
 
 /// What the tenants of one engine get in a step.
@@ -108,8 +111,16 @@ impl PlanReport {
                 Some(Gate { version: gate.version, after: name(gate.wave), before: name(leg.wave?), conditions })
             });
         let planned = plan.steps().iter().filter_map(|version| scope.changelog.get(*version));
+        let mut steps: Vec<Step> = Vec::new();
+        for changeset in planned {
+            let mut step = Step::of(scope, survey, (plan, &legs), changeset, options);
+            if let Some(same) = steps.iter().rev().find(|other| other.skips == step.skips) {
+                step.skips = same.skips.clone();
+            }
+            steps.push(step);
+        }
         Self {
-            steps: planned.map(|changeset| Step::of(scope, survey, (plan, &legs), changeset, options)).collect(),
+            steps,
             plan: plan.clone(),
             names: scope.selection.iter().map(|id| (*id, scope.fleet.tenants[id.0].name.clone())).collect(),
             quarantined: quarantined.collect(),
@@ -192,13 +203,18 @@ impl Step {
             }
             _ => None,
         });
+        let continues: Vec<(TenantId, u32)> = continues.collect();
+        // What was begun is ended.
+        let begun = |id: &TenantId| continues.iter().any(|(begun, _)| begun == id);
+        let skips = tenants.iter().copied().filter(|id| skips(changeset, scope.fleet.tenant(*id)) && !begun(id));
         Self {
+            skips: skips.collect(),
             version: changeset.version,
             title: changeset.to_string(),
             tenants: tenants.len(),
             waves: waves.collect(),
             texts: texts.collect(),
-            continues: continues.collect(),
+            continues,
         }
     }
 }

@@ -65,7 +65,11 @@ fn steps(report: &RunReport, paint: Paint) -> Vec<String> {
     }
     let (first, rest) = report.steps.split_at(STEP_ENDS);
     let (between, last) = rest.split_at(rest.len() - STEP_ENDS);
-    let applied: usize = between.iter().filter_map(|step| step.barrier).map(|barrier| barrier.tally.applied).sum();
+    let applied: usize = between
+        .iter()
+        .filter_map(|step| step.barrier)
+        .map(|barrier| barrier.tally.applied - barrier.tally.skipped)
+        .sum();
     let between = format!("… {}, {} applied", count(between.len(), "more step"), count(applied, "changeset"));
     first.iter().map(line).chain([between]).chain(last.iter().map(line)).collect()
 }
@@ -77,7 +81,11 @@ fn step_line(step: &Step, paint: Paint) -> String {
     match barrier.decision {
         Decision::Proceed => {
             let done = Tone::Good.paint("done", paint);
-            format!("{title}: {done}, {tenants} in {}", took(barrier.elapsed))
+            let skipped = match barrier.tally.skipped {
+                0 => String::new(),
+                skipped => format!(" ({skipped} skipped it)"),
+            };
+            format!("{title}: {done}, {tenants}{skipped} in {}", took(barrier.elapsed))
         }
         Decision::Halt(_) => {
             let halted = Tone::Alarm.paint("halted", paint);
@@ -96,11 +104,10 @@ fn named(step: &Step) -> String {
 
 /// Returns `3 applied, 1 failed, 16 not started`.
 fn outcomes(step: &Step) -> String {
-    let applied = match step.barrier.map_or(0, |barrier| barrier.tally.applied) {
-        0 => None,
-        n => Some(format!("{n} applied")),
-    };
-    applied.into_iter().chain(lacking(step)).collect::<Vec<_>>().join(", ")
+    let tally = step.barrier.map(|barrier| barrier.tally).unwrap_or_default();
+    let counted = [(tally.applied - tally.skipped, "applied"), (tally.skipped, "skipped")];
+    let applied = counted.into_iter().filter(|(n, _)| *n > 0).map(|(n, how)| format!("{n} {how}"));
+    applied.chain(lacking(step)).collect::<Vec<_>>().join(", ")
 }
 
 /// Returns `1 failed` and `16 not started`: those that did not get the version, or of whom a person must look after it.
@@ -184,14 +191,18 @@ fn outcome(report: &RunReport, paint: Paint) -> String {
 
 /// Returns `up: 29 tenants brought to V20 in 12.3 s (20 steps, 580 changesets applied)`.
 fn applied(report: &RunReport, ending: &Ending) -> String {
-    let brought = report.tenants.iter().filter(|tenant| tenant.applied > 0).count();
+    let brought = report.tenants.iter().filter(|tenant| tenant.applied + tenant.skipped > 0).count();
     let target = report.target.map_or_else(String::new, |target| format!(" to V{target}"));
     let had = match report.tenants.len() - brought {
         0 => String::new(),
         rest => format!(", {rest} had it already"),
     };
+    let skipped = match report.skipped() {
+        0 => String::new(),
+        skipped => format!(", {skipped} skipped"),
+    };
     format!(
-        "up: {} brought{target} in {}{had} ({}, {} applied)",
+        "up: {} brought{target} in {}{had} ({}, {} applied{skipped})",
         count(brought, "tenant"),
         took(ending.elapsed),
         count(report.steps.len(), "step"),

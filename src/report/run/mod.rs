@@ -70,6 +70,10 @@ struct TenantRun {
     turn: Option<Turn>,
     /// How many changesets it got.
     applied: usize,
+    /// How many it skipped.
+    skipped: usize,
+    /// Whether it skipped the last one.
+    skipped_last: bool,
     /// The last one.
     version: Option<Version>,
     /// The one before it.
@@ -178,7 +182,9 @@ impl RunReport {
                 let begun = format!("statement {statement_no} of {statements} of version {version} was begun before");
                 self.notice(*tenant, format!("{begun}; {mark}: {words}"));
             }
-            Event::TenantApplied { tenant, version, applied } => self.applied(*tenant, *version, applied),
+            Event::TenantApplied { tenant, version, applied, skipped } => {
+                self.applied(*tenant, *version, applied, *skipped);
+            }
             Event::TenantFailed { tenant, version, failure } => self.failed(*tenant, *version, failure),
             Event::Barrier { version, tally, decision, elapsed, .. } => {
                 let step = self.steps.iter_mut().rev().find(|step| step.version == *version);
@@ -260,11 +266,16 @@ impl RunReport {
         }
     }
 
-    fn applied(&mut self, id: TenantId, version: Version, applied: &Applied) {
+    fn applied(&mut self, id: TenantId, version: Version, applied: &Applied, skipped: bool) {
         let room = NOTICES_KEPT.saturating_sub(self.notices_kept);
         let Some(tenant) = self.tenant(id) else { return };
         tenant.turn = Some(Turn::Applied);
-        tenant.applied += 1;
+        tenant.skipped_last = skipped;
+        if skipped {
+            tenant.skipped += 1;
+        } else {
+            tenant.applied += 1;
+        }
         tenant.before = tenant.version.replace(version);
         tenant.duration += applied.duration;
         let kept = applied.notices.len().min(NOTICE_LIMIT.saturating_sub(tenant.notices.len())).min(room);
@@ -277,7 +288,10 @@ impl RunReport {
         let Some(tenant) = self.tenant(id) else { return };
         if tenant.turn == Some(Turn::Applied) && tenant.version == Some(version) {
             // It was committed, and then its server did not confirm that it is on its disk.
-            tenant.applied -= 1;
+            match tenant.skipped_last {
+                true => tenant.skipped -= 1,
+                false => tenant.applied -= 1,
+            }
             tenant.version = tenant.before.take();
         }
         tenant.turn = Some(match failure.left {
@@ -300,6 +314,11 @@ impl RunReport {
         self.tenants.iter().filter(|tenant| tenant.turn == Some(Turn::Diverged)).count()
     }
 
+    /// Returns how many changesets were skipped, over all tenants.
+    fn skipped(&self) -> usize {
+        self.tenants.iter().map(|tenant| tenant.skipped).sum()
+    }
+
     /// Returns how many changesets were applied, over all tenants.
     fn changesets(&self) -> usize {
         self.tenants.iter().map(|tenant| tenant.applied).sum()
@@ -312,6 +331,8 @@ impl TenantRun {
             name,
             turn: None,
             applied: 0,
+            skipped: 0,
+            skipped_last: false,
             version: None,
             before: None,
             duration: Duration::ZERO,

@@ -40,7 +40,7 @@ impl Told {
         let notices = notices.iter().map(|notice| (*notice).to_owned()).collect();
         let applied = Applied { duration: Duration::from_millis(40), notices, by_another: false };
         self.0.fold(&Event::TenantStarted { tenant, version });
-        self.0.fold(&Event::TenantApplied { tenant, version, applied });
+        self.0.fold(&Event::TenantApplied { tenant, version, applied, skipped: false });
         self
     }
 

@@ -66,6 +66,7 @@ struct Tenant<'a> {
     state: &'static str,
     version: Option<WireVersion>,
     pending: Option<WireVersions<'a>>,
+    skipped: Option<WireVersions<'a>>,
     drift: Option<Vec<Drift<'a>>>,
     fingerprint: Option<String>,
     last: Option<Last<'a>>,
@@ -115,6 +116,7 @@ impl<'a> Tenant<'a> {
             version: row.version().map(WireVersion),
             // A tenant that was not read lacks nothing that is known, which is not the same as nothing.
             pending: row.pending.map(WireVersions),
+            skipped: row.read.map(|position| WireVersions(&position.skipped)),
             drift: row.pending.is_some().then(|| drift.collect()),
             fingerprint: row.fingerprint().map(ToString::to_string),
             last: row.last().map(Last::of),

@@ -1,5 +1,6 @@
 //! `tenants.yaml` as a user meets it: what it becomes, what is wrong with it, and what never shows.
 
+mod labels;
 mod mistakes;
 mod outward;
 mod resolving;

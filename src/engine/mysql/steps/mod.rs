@@ -13,7 +13,7 @@ use crate::changeset::Width;
 use crate::engine::stepwise::{Fault, Step, Steps, failed};
 use crate::engine::tables::JournalRow;
 use crate::engine::{Left, NOTICE_LIMIT, Order, Outcome};
-use crate::error::{Code, Diagnostic, Place};
+use crate::error::{Code, Diagnostic};
 use crate::sql::{Dialect, Statement};
 
 use super::apply::Session;
@@ -371,8 +371,7 @@ impl<'o> MySqlSteps<'o> {
         };
         match (line, self.fault(trouble, ended)) {
             (Some(line), Fault::Refused { diagnostic, retry }) if line > 1 => {
-                let text = &self.order.text;
-                let place = Place::rest_of_line(&text.file, &text.sql, statement.line + line - 1, 1);
+                let place = self.order.text.place(statement.line + line - 1, 1);
                 Fault::Refused { diagnostic: diagnostic.at(place), retry }
             }
             (_, fault) => fault,

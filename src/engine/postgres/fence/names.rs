@@ -6,7 +6,7 @@ use crate::engine::postgres::session::Session;
 use crate::engine::postgres::sql::{PG_CATALOG_ALONE, literal};
 use crate::engine::stepwise::{failed, place_of};
 use crate::engine::tables::{HISTORY, JOURNAL};
-use crate::error::{Code, Diagnostic, Place, plain};
+use crate::error::{Code, Diagnostic, plain};
 use crate::sql::{Dialect, Qualified, qualified, split};
 
 /// Statements about what belongs to no tenant, by their first two words; those of the second row about the database.
@@ -72,7 +72,7 @@ fn refused(order: &Order<'_>, name: &Qualified, neighbour: bool) -> Diagnostic {
         ),
     };
     failed(order, Code::OUTSIDE)
-        .at(Place::in_text(&text.file, &text.sql, name.line, name.column, name.len))
+        .at(text.place_of(name.line, name.column, name.len))
         .cause(format!("schema {schema} is {whose}; nothing was run"))
         .hint(format!("take the schema's name out of the text{or}"))
 }

@@ -91,5 +91,5 @@ fn hint(findings: &[Finding<'_>]) -> String {
 fn place_of(order: &Order<'_>, schema: &str) -> Option<Place> {
     let names = qualified(&order.text.sql, Dialect::Postgres);
     let name = names.into_iter().find(|name| name.qualifier == schema)?;
-    Some(Place::rest_of_line(&order.text.file, &order.text.sql, name.line, name.column))
+    Some(order.text.place(name.line, name.column))
 }

@@ -161,6 +161,7 @@ fn changeset(version: i64, sql: &str, no_transaction: bool) -> (Changeset, Text)
         directives: Directives { no_transaction, ..Directives::default() },
         empty: false,
         checksums: Checksums::new(Version(version), "x", sql, None),
+        origin: None,
     };
     let changeset = Changeset {
         version: Version(version),
