@@ -35,7 +35,7 @@ pub use interpolate::{Environment, ProcessEnvironment};
 pub use load::{load, migrations_folder, parse};
 pub use rollout::{OnFailure, Rollout, RolloutOrder, Wave, WaveCheck, WaveId};
 pub use select::Selection;
-pub use session::SessionSettings;
+pub use session::{SessionSettings, Setting};
 use sources::RowOf;
 pub use sources::{Answer, Ask, Discovery, Match, Origin, Question, Reply, Source, SourceKind, Way};
 pub use vars::Vars;
