@@ -75,7 +75,7 @@ mod tests {
     fn a_lane_that_runs_dry_takes_the_last_of_the_fullest() {
         let all = tenants(6);
         let lanes = Lanes::new(all.iter().collect(), 2, false);
-        let mut next = |lane| lanes.next(lane).map(|tenant| tenant.id.0);
+        let next = |lane| lanes.next(lane).map(|tenant| tenant.id.0);
         assert_eq!([next(0), next(0), next(0)], [Some(0), Some(2), Some(4)]);
         assert_eq!([next(0), next(1), next(0), next(1)], [Some(5), Some(1), Some(3), None]);
     }

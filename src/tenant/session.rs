@@ -21,7 +21,7 @@ const LONGEST: usize = 4096;
 
 /// The settings that mtmigrate sets itself, or reads texts by, with what to do instead. Of both servers: `defaults` and
 /// labels are read before it is known for whom.
-const OWN: [(&str, &str); 33] = [
+const OWN: [(&str, &str); 34] = [
     ("search_path", PATH),
     ("role", ROLE),
     ("session_authorization", ROLE),
@@ -39,6 +39,7 @@ const OWN: [(&str, &str); 33] = [
     ("timestamp", KEPT),
     ("track_counts", KEPT),
     ("sql_safe_updates", KEPT),
+    ("sql_select_limit", KEPT),
     ("transaction_read_only", KEPT),
     ("default_transaction_read_only", KEPT),
     ("tx_read_only", KEPT),

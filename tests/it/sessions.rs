@@ -19,6 +19,7 @@ fn seen(fleet: &Fleet) -> [String; 2] {
     })
 }
 
+/// Covers row 30 of docs/failures.md.
 #[test]
 fn a_postgres_text_runs_with_its_tenants_role_settings_and_extensions_and_the_next_one_without() {
     let server = postgres(0);
@@ -144,6 +145,7 @@ fn a_database_tenant_has_the_extensions_schema_behind_its_own_path() {
     assert_eq!(cell(&fleet.query("own", "SELECT path FROM public.x")), "\"$user\", public, \"extensions\"");
 }
 
+/// Covers row 30 of docs/failures.md.
 #[test]
 fn a_mariadb_text_runs_with_its_tenants_role_and_settings_and_the_next_one_without() {
     let server = mariadb(0);
