@@ -3,7 +3,8 @@
 //! The modules stand in ranks; each imports lower ranks only (`ARCHITECTURE.md` has the map):
 //! [`error`] · [`sql`] · [`schema`] · [`changeset`], [`tenant`] · [`history`] · [`plan`] · [`engine`] · [`lockstep`] ·
 //! [`report`] · [`cli`]. An application that embeds the crate calls what the command line calls:
-//! [`tenant::load`], [`changeset::load`], [`engine::open`], [`lockstep::up`] and [`lockstep::survey`].
+//! [`tenant::load`] (or [`tenant::ConfigFile`] and [`engine::ask_source`] where sources must be asked), [`changeset::load`],
+//! [`engine::open`], [`lockstep::up`] and [`lockstep::survey`].
 
 pub mod changeset;
 pub mod cli;

@@ -56,7 +56,7 @@ pub(super) fn run(args: &AcceptArgs, context: &Context) -> Outcome {
             return Err(vec![super::one_tenant(&args.tenant)]);
         };
         let accept = Accept { tenant: tenant.id, reason: &args.reason, lock_wait: args.lock_wait };
-        let identity = RunIdentity::new();
+        let identity = RunIdentity { fleet: scope.fleet.hash.clone(), ..RunIdentity::new() };
         let screen = Screen::new(&context.console);
         let log = RunLog::new(scope, &identity.run_id);
         let sink = |event| {

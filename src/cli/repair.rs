@@ -61,7 +61,7 @@ pub(super) fn run(args: &RepairArgs, context: &Context) -> Outcome {
         };
         let mark = if args.mark_done { Mark::Done } else { Mark::Undone };
         let repair = Repair { tenant: tenant.id, mark, reason: &args.reason, lock_wait: args.lock_wait };
-        let identity = RunIdentity::new();
+        let identity = RunIdentity { fleet: scope.fleet.hash.clone(), ..RunIdentity::new() };
         let screen = Screen::new(&context.console);
         let log = RunLog::new(scope, &identity.run_id);
         let sink = |event| {

@@ -10,7 +10,7 @@ use tokio::process::Command;
 use tokio::time::timeout;
 
 use crate::engine;
-use crate::error::{Code, Diagnostic, Result, plain, short};
+use crate::error::{Code, Diagnostic, Result, plain};
 use crate::tenant::{Ask, Draft, Fleet, Question, Reply};
 
 /// The most that a program may print on stdout, in bytes.
@@ -40,9 +40,9 @@ pub(super) async fn resolve(draft: Draft<'_>) -> Result<Fleet, Vec<Diagnostic>> 
 
 async fn ask(question: &Question) -> Result<Reply> {
     match &question.ask {
-        Ask::Program { run, folder, timeout } => {
+        Ask::Program { run, written, folder, timeout } => {
             let printed = print(run, folder, *timeout).await;
-            printed.map(Reply::Output).map_err(|trouble| trouble.told(question, run))
+            printed.map(Reply::Output).map_err(|trouble| trouble.told(question, written))
         }
         Ask::Query { .. } | Ask::EveryDatabase { .. } => engine::ask_source(question).await.map(Reply::Rows),
     }
@@ -108,10 +108,9 @@ async fn last_words(from: Option<impl AsyncRead + Unpin>) -> std::io::Result<Vec
 }
 
 impl Trouble {
-    fn told(self, question: &Question, run: &[String]) -> Diagnostic {
+    fn told(self, question: &Question, program: &str) -> Diagnostic {
         let (code, cause, hint) = match self {
             Self::Unstarted(error) => {
-                let program = run.first().map(|program| short(program, 120)).unwrap_or_default();
                 let hint = "a path begins at the folder of tenants.yaml, a name without `/` is looked up in PATH; \
                             may it be executed?";
                 (Code::BAD_QUESTION, format!("{program} cannot be started: {error}"), hint)

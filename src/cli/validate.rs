@@ -29,9 +29,9 @@ pub(super) struct ValidateArgs {}
 /// Checks the files and prints what they hold.
 pub(super) fn run(_args: &ValidateArgs, context: &Context) -> Outcome {
     let (files, unasked) = files::load_unasked(context)?;
-    if !unasked.is_empty() && !context.console.quiet() {
+    if !unasked.is_empty() {
         let unasked = names(unasked.iter().map(String::as_str), 20);
-        context.console.talk(&format!("not asked, because validate connects to nothing: {unasked}"));
+        context.console.say(&format!("not asked, because validate connects to nothing: {unasked}"));
     }
     context.console.data(&format!("ok: {}", told(&files.fleet, &files.changelog))).map_err(|one| vec![one])?;
     Ok(ExitStatus::Done)

@@ -97,7 +97,8 @@ impl Draft<'_> {
                 self.of_sources[index] = self.tenants_of(index, replies.next());
             }
         }
-        if self.top.tenants.is_empty() && self.of_sources.iter().all(Vec::is_empty) {
+        let mistakes = &self.loader.walk.mistakes;
+        if mistakes.count() == 0 && self.top.tenants.is_empty() && self.of_sources.iter().all(Vec::is_empty) {
             self.loader.walk.mistakes.add(Path::ROOT.key("sources").the_key_itself(), |_| {
                 Diagnostic::new(Code::TOO_FEW_TENANTS, "the fleet has no tenants, and an empty fleet is no success")
                     .state("nothing was touched")

@@ -4,7 +4,7 @@ use std::hash::Hasher;
 
 use siphasher::sip::SipHasher13;
 
-use super::{Address, Datasource, Server, Tenant};
+use super::{Address, Server, Tenant};
 
 /// The version of what is hashed.
 const FORMAT: &str = "fleet 1";
@@ -17,13 +17,11 @@ const FORMAT: &str = "fleet 1";
 pub(super) fn hash(servers: &[Server], tenants: &[Tenant]) -> String {
     let mut hasher = SipHasher13::new();
     take(&mut hasher, FORMAT);
+    let addresses: Vec<String> = servers.iter().map(|server| address(&server.address)).collect();
     for tenant in tenants {
         take(&mut hasher, &tenant.name);
         take(&mut hasher, tenant.datasource.engine().as_str());
-        match (&tenant.datasource, servers.get(tenant.server.0).map(|server| &server.address)) {
-            (Datasource::Sqlite { .. }, _) | (_, None | Some(Address::Directory(_))) => take(&mut hasher, ""),
-            (_, Some(Address::Tcp { host, port })) => take(&mut hasher, &format!("{host}:{port}")),
-        }
+        take(&mut hasher, addresses.get(tenant.server.0).map_or("", String::as_str));
         take(&mut hasher, tenant.datasource.database());
         // No schema is another place than one without letters.
         match tenant.datasource.schema() {
@@ -34,6 +32,14 @@ pub(super) fn hash(servers: &[Server], tenants: &[Tenant]) -> String {
     format!("{:016x}", hasher.finish())
 }
 
+/// Returns an address as it is hashed. A directory is this machine's, and the files in it are hashed as they are written.
+fn address(address: &Address) -> String {
+    match address {
+        Address::Tcp { host, port } => format!("{host}:{port}"),
+        Address::Directory(_) => String::new(),
+    }
+}
+
 fn take(hasher: &mut SipHasher13, text: &str) {
     hasher.write_u64(text.len() as u64);
     hasher.write(text.as_bytes());
@@ -41,7 +47,7 @@ fn take(hasher: &mut SipHasher13, text: &str) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{ServerId, TenantId};
+    use super::super::{Datasource, ServerId, TenantId};
     use super::*;
 
     fn of(text: &str) -> String {

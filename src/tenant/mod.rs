@@ -8,6 +8,7 @@ mod draft;
 mod drift;
 mod hash;
 mod interpolate;
+mod listing;
 mod load;
 mod locate;
 mod mistakes;

@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::interpolate::{Environment, Kind, Text, fill};
 use super::locate::Path;
 use super::mistakes::Mistakes;
+use super::sources::entry::Templated;
 use super::suggest::did_you_mean;
 use super::tree::{Mapping, Value};
 use crate::error::{Code, Diagnostic, plain};
@@ -30,8 +31,8 @@ pub(super) struct Walk<'t> {
 pub(super) struct Fields<'v> {
     mapping: &'v Mapping,
     at: Path<'v>,
-    /// The keys that a source made of texts of the file, and those texts.
-    templates: &'v [(&'static str, &'v str)],
+    /// The texts of the file of which a source made keys.
+    templates: &'v [&'v Templated],
 }
 
 impl<'v> Fields<'v> {
@@ -41,14 +42,14 @@ impl<'v> Fields<'v> {
     }
 
     /// Takes the row of a source.
-    pub(super) fn of_row(mapping: &'v Mapping, at: Path<'v>, templates: &'v [(&'static str, &'v str)]) -> Self {
+    pub(super) fn of_row(mapping: &'v Mapping, at: Path<'v>, templates: &'v [&'v Templated]) -> Self {
         Self { mapping, at: at.for_all_below(), templates }
     }
 
     /// Returns the text of a key as messages quote it: as it stands in the file.
     pub(super) fn quoted(&self, key: &str, text: Text<'v>) -> Text<'v> {
-        match self.templates.iter().find(|(made, _)| *made == key) {
-            Some((_, written)) => text.quoted_as(written),
+        match self.templates.iter().find(|made| made.key == key) {
+            Some(made) => text.quoted_as(&made.written),
             None => text,
         }
     }

@@ -35,6 +35,7 @@ mod schemas;
 mod secrets;
 mod security;
 mod sessions;
+mod sources;
 mod stopping;
 mod support;
 mod together;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde_json::Value as Json;
 
+use super::super::interpolate::Text;
 use super::super::load::Loader;
 use super::super::suggest::did_you_mean;
 use super::super::tree::Value;
@@ -38,13 +39,15 @@ impl Loader<'_> {
             Some((Value::Sequence(list), at)) if !list.is_empty() => {
                 let words = list.iter().enumerate();
                 let words = words.filter_map(|(index, value)| self.walk.text(value, at.index(index), "run"));
-                let words: Vec<String> = words.map(|text| text.into_value()).collect();
+                let words: Vec<Text<'_>> = words.collect();
+                let written = words.first().map(Text::shown).unwrap_or_default();
+                let words: Vec<String> = words.into_iter().map(Text::into_value).collect();
                 match words.first() {
                     Some(program) if program.is_empty() || words.iter().any(|word| word.contains('\0')) => {
                         self.walk.wrong(Code::BAD_VALUE, at, "`run` names no program, or holds a NUL character", RUN);
                         None
                     }
-                    _ => (words.len() == list.len()).then_some(words),
+                    _ => (words.len() == list.len()).then_some((words, written)),
                 }
             }
             Some((Value::Sequence(_), at)) => {
@@ -66,7 +69,8 @@ impl Loader<'_> {
         };
         let format = self.format(fields);
         let folder = self.base.clone();
-        Some((Ask::Program { run: run?, folder, timeout: timeout? }, format?))
+        let (run, written) = run?;
+        Some((Ask::Program { run, written, folder, timeout: timeout? }, format?))
     }
 
     fn format(&mut self, fields: &Fields<'_>) -> Option<Format> {

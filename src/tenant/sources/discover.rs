@@ -1,20 +1,20 @@
 //! `discover:`: schemas, databases or files that are there, and which of them are tenants.
 
-use std::collections::HashMap;
-use std::path::PathBuf;
 use std::rc::Rc;
 
 use percent_encoding::utf8_percent_encode;
 
+use super::super::Datasource;
 use super::super::load::Loader;
 use super::super::locate::Path;
 use super::super::names::{check_mysql, check_postgres_schema};
-use super::super::servers::{Definition, canonical};
+use super::super::servers::Definition;
 use super::super::tree::Value;
 use super::super::walk::Fields;
-use super::super::{Datasource, ServerId, Tenant, TenantId};
+use super::discovery::{Discovery, Match};
 use super::files;
 use super::glob::Glob;
+use super::naming::Naming;
 use super::pattern::DATA;
 use super::question::{Answer, Ask, Way};
 use super::registry::Cells;
@@ -40,32 +40,6 @@ const POSTGRES_DATABASES: &str = "SELECT datname::pg_catalog.text FROM pg_catalo
 /// Every database of a MySQL or MariaDB server that the user may see.
 const MYSQL_DATABASES: &str = "SELECT schema_name FROM information_schema.schemata";
 
-/// What a discovery saw: everything that matches its pattern, whether or not it is in the fleet.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Discovery {
-    /// What it speaks.
-    pub engine: EngineKind,
-    /// The server; none for files.
-    pub server: Option<ServerId>,
-    /// The pattern, as it stands in the file.
-    pub pattern: String,
-    /// What matches, in order of name; what `except:` leaves out too.
-    pub matches: Vec<Match>,
-}
-
-/// A schema, database or file that matches a discovery's pattern.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Match {
-    /// The name that it has, or would have, as a tenant.
-    pub name: String,
-    /// What it is.
-    pub datasource: Datasource,
-    /// Whether `except:` leaves it out.
-    pub is_excepted: bool,
-    /// The first tenant of the fleet that lives there, wherever that is listed.
-    pub tenant: Option<TenantId>,
-}
-
 /// A `discover:` that was understood.
 pub(super) struct Discover {
     what: What,
@@ -83,16 +57,6 @@ enum What {
     Schemas,
     Databases,
     Files,
-}
-
-/// How a tenant is named: texts, and between them what a `*` matched (from 1).
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Naming(Vec<Piece>);
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Piece {
-    Text(String),
-    Star(usize),
 }
 
 /// What was found, before the pattern is asked.
@@ -226,7 +190,7 @@ impl Loader<'_> {
     }
 
     fn naming(&mut self, fields: &Fields<'_>, pattern: &Glob) -> Option<Naming> {
-        let Some((value, at)) = fields.get("name") else { return Some(Naming(Vec::new())) };
+        let Some((value, at)) = fields.get("name") else { return Some(Naming::whole()) };
         let text = self.walk.text(value, at, "name")?;
         match Naming::read(text.value(), pattern.stars()) {
             Ok(naming) => Some(naming),
@@ -252,42 +216,6 @@ impl Loader<'_> {
                 None
             }
         }
-    }
-}
-
-impl Naming {
-    /// Reads how tenants are named, by a pattern with so many `*`. An empty one is the whole name.
-    fn read(text: &str, stars: usize) -> Result<Self, String> {
-        let (mut pieces, mut rest) = (Vec::new(), text);
-        while let Some(at) = rest.find('{') {
-            let (before, braces) = rest.split_at(at);
-            pieces.push(Piece::Text(before.to_owned()));
-            if let Some(after) = braces.strip_prefix("{{") {
-                pieces.push(Piece::Text("{".to_owned()));
-                rest = after;
-                continue;
-            }
-            let (inside, after) = braces[1..].split_once('}').ok_or("`{` has no `}`")?;
-            let star = inside.parse::<usize>().map_err(|_| format!("`{{{}}}` is not known here", plain(inside)))?;
-            if star == 0 || star > stars {
-                return Err(format!("`{{{star}}}` is not there: the glob has {stars} `*`"));
-            }
-            pieces.push(Piece::Star(star - 1));
-            rest = after;
-        }
-        pieces.push(Piece::Text(rest.to_owned()));
-        Ok(Self(pieces))
-    }
-
-    fn of(&self, whole: &str, captures: &[&str]) -> String {
-        if self.0.is_empty() {
-            return whole.to_owned();
-        }
-        let piece = |piece: &Piece| match piece {
-            Piece::Text(text) => text.clone(),
-            Piece::Star(star) => captures.get(*star).copied().unwrap_or_default().to_owned(),
-        };
-        self.0.iter().map(piece).collect()
     }
 }
 
@@ -376,73 +304,5 @@ impl Found {
             Self::Database(database) => Datasource::Postgres { database: database.clone(), schema: None },
             Self::File(path) => Datasource::Sqlite { shown: path.clone(), file: folder.join(path), create: false },
         }
-    }
-}
-
-/// Says of everything that discoveries saw which tenant lives there.
-pub(in crate::tenant) fn find_tenants<'d>(discoveries: impl Iterator<Item = &'d mut Discovery>, tenants: &[Tenant]) {
-    let mut discoveries = discoveries.peekable();
-    if discoveries.peek().is_none() {
-        return;
-    }
-    let mut homes: HashMap<(Option<ServerId>, Home), TenantId> = HashMap::new();
-    for tenant in tenants {
-        for home in homes_of(&tenant.datasource) {
-            let server = (!matches!(home, Home::File(_))).then_some(tenant.server);
-            homes.entry((server, home)).or_insert(tenant.id);
-        }
-    }
-    for discovery in discoveries {
-        let server = discovery.server;
-        for found in &mut discovery.matches {
-            let home = homes_of(&found.datasource).into_iter().next();
-            found.tenant = home.and_then(|home| homes.get(&(server, home)).copied());
-        }
-    }
-}
-
-/// A place as a discovery sees it.
-#[derive(PartialEq, Eq, Hash)]
-enum Home {
-    Schema(String, String),
-    Database(String),
-    File(PathBuf),
-}
-
-/// Returns the place, the narrowest first: a schema lies in its database too.
-fn homes_of(datasource: &Datasource) -> Vec<Home> {
-    match datasource {
-        Datasource::Postgres { database, schema: Some(schema) } => {
-            vec![Home::Schema(database.clone(), schema.clone()), Home::Database(database.clone())]
-        }
-        Datasource::Postgres { database, schema: None } | Datasource::MySql { database } => {
-            vec![Home::Database(database.clone())]
-        }
-        Datasource::Sqlite { file, .. } => vec![Home::File(canonical(file))],
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_tenant_is_named_by_what_the_stars_matched() {
-        for (naming, pattern, name, made) in [
-            ("{1}", "tenant_*", "tenant_acme", Ok("acme")),
-            ("", "tenant_*", "tenant_acme", Ok("")),
-            ("{2}-{1}", "*_*", "a_b", Ok("b-a")),
-            ("{{x}", "*", "a", Ok("{x}")),
-            ("{2}", "*", "a", Err("`{2}` is not there: the glob has 1 `*`")),
-            ("{0}", "*", "a", Err("`{0}` is not there: the glob has 1 `*`")),
-            ("{x}", "*", "a", Err("`{x}` is not known here")),
-            ("{1", "*", "a", Err("`{` has no `}`")),
-        ] {
-            let glob = Glob::new(pattern);
-            let naming = Naming::read(naming, glob.stars());
-            let named = naming.map(|naming| naming.of(name, &glob.captures(name).unwrap()));
-            assert_eq!(named.as_deref().map_err(String::as_str), made, "{pattern} {name}");
-        }
-        assert_eq!(Naming(Vec::new()).of("tenant_acme", &["acme"]), "tenant_acme");
     }
 }

@@ -12,7 +12,8 @@ use super::super::tenants::KEYS;
 use super::super::tree::Value;
 use super::super::walk::Fields;
 use super::command::{COMMAND_KEYS, Format};
-use super::discover::{DISCOVER_KEYS, Discover, Discovery, Found};
+use super::discover::{DISCOVER_KEYS, Discover, Found};
+use super::discovery::Discovery;
 use super::names::Named;
 use super::pattern::Pattern;
 use super::registry::REGISTRY_KEYS;
@@ -64,9 +65,9 @@ pub(super) enum How {
 }
 
 /// A text that is filled in with each name, and how it stands in the file.
-pub(super) struct Templated {
-    pub(super) key: &'static str,
-    pub(super) written: Rc<str>,
+pub(in crate::tenant) struct Templated {
+    pub(in crate::tenant) key: &'static str,
+    pub(in crate::tenant) written: Rc<str>,
     pub(super) pattern: Pattern,
 }
 
@@ -140,7 +141,7 @@ impl Loader<'_> {
         let (own, (how, ask)) = read?;
         match kind {
             SourceKind::Template => {
-                self.refuse_place(kind, &fields, &PLACE);
+                self.refuse_place(kind, &fields, &PLACE)?;
                 texts.as_mut()?.extend(self.texts(&own, &PLACE)?);
                 let names_the_tenant = |text: &Templated| PLACE.contains(&text.key) && text.pattern.names_the_tenant();
                 if !texts.as_ref()?.iter().any(names_the_tenant) {
@@ -149,7 +150,7 @@ impl Loader<'_> {
                     self.walk.wrong(Code::BAD_TEMPLATE, own.at(), message, hint);
                 }
             }
-            SourceKind::Discover => self.refuse_place(kind, &fields, &["server", "database", "url"]),
+            SourceKind::Discover => self.refuse_place(kind, &fields, &["server", "database", "url"])?,
             SourceKind::Registry | SourceKind::Command => {}
         }
         let question =
@@ -158,6 +159,10 @@ impl Loader<'_> {
             How::Files(discover, _) | How::Discovered(discover) => discover.gives_tenants,
             _ => true,
         };
+        if let (false, Some((_, at))) = (gives, fields.get("min_tenants")) {
+            let message = "`min_tenants` stands beside a discovery that gives no tenants";
+            self.walk.wrong(Code::BAD_VALUE, at.the_key_itself(), message, "remove it, or `tenants: false`");
+        }
         Some(Entry {
             index,
             kind,
@@ -234,14 +239,17 @@ impl Loader<'_> {
         Some(made)
     }
 
-    fn refuse_place(&mut self, kind: SourceKind, fields: &Fields<'_>, keys: &[&'static str]) {
+    fn refuse_place(&mut self, kind: SourceKind, fields: &Fields<'_>, keys: &[&'static str]) -> Option<()> {
+        let mut all = Some(());
         for key in keys {
             if let Some((_, at)) = fields.get(key) {
                 let message = format!("`{key}` stands beside `{}`", kind.as_str());
                 let hint = format!("write it inside: `{}: {{ {key}: … }}`", kind.as_str());
                 self.walk.wrong(Code::BAD_VALUE, at.the_key_itself(), message, hint);
+                all = None;
             }
         }
+        all
     }
 }
 

@@ -5,17 +5,19 @@
 
 mod command;
 mod discover;
+mod discovery;
 pub(super) mod entry;
 mod files;
 mod glob;
 mod names;
+mod naming;
 mod pattern;
 mod question;
 mod registry;
 pub(super) mod rows;
 
-pub(super) use discover::find_tenants;
-pub use discover::{Discovery, Match};
+pub(super) use discovery::find_tenants;
+pub use discovery::{Discovery, Match};
 pub use question::{Answer, Ask, Question, Reply, Way};
 
 use std::fmt;

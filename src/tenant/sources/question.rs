@@ -1,5 +1,6 @@
 //! What only a server or a program can tell, and how they answer.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,15 +19,26 @@ pub struct Question {
     pub ask: Ask,
 }
 
-/// What is asked.
-#[derive(Clone, Debug)]
+/// What is asked. Its `Debug` says which kind and no more: texts may hold what variables gave.
+#[derive(Clone)]
 pub enum Ask {
     /// One query in one database. It answers with [`Reply::Rows`].
     Query { way: Way, sql: String },
     /// PostgreSQL: one query in every database that another one names. It answers with [`Reply::Rows`], all together.
     EveryDatabase { way: Way, databases: String, sql: String },
-    /// A program and its arguments, run in a folder, without a shell. It answers with [`Reply::Output`].
-    Program { run: Vec<String>, folder: PathBuf, timeout: Duration },
+    /// A program and its arguments, run in a folder, without a shell; and how the program stands in the
+    /// file, for messages. It answers with [`Reply::Output`].
+    Program { run: Vec<String>, written: String, folder: PathBuf, timeout: Duration },
+}
+
+impl fmt::Debug for Ask {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Query { .. } => f.write_str("Query"),
+            Self::EveryDatabase { .. } => f.write_str("EveryDatabase"),
+            Self::Program { written, .. } => write!(f, "Program({written})"),
+        }
+    }
 }
 
 /// Where a question is asked, and how to get in.
@@ -40,13 +52,22 @@ pub struct Way {
     pub datasource: Datasource,
 }
 
-/// What was answered.
-#[derive(Clone, Debug)]
+/// What was answered. Its `Debug` shows nothing of it: rows may hold passwords.
+#[derive(Clone)]
 pub enum Reply {
     /// The rows of a query.
     Rows(Answer),
     /// What a program printed on stdout.
     Output(Vec<u8>),
+}
+
+impl fmt::Debug for Reply {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Rows(answer) => write!(f, "Rows({})", answer.rows.len()),
+            Self::Output(bytes) => write!(f, "Output({} bytes)", bytes.len()),
+        }
+    }
 }
 
 /// The rows of a question, as text.

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use serde_json::Value as Json;
 
 use super::super::claims::Who;
+use super::super::listing::Listing;
 use super::super::load::Loader;
 use super::super::suggest::did_you_mean;
-use super::super::tenants::Listing;
 use super::super::tree::{Mapping, Value};
 use super::super::walk::Fields;
 use super::question::{Answer, Ask, Way};

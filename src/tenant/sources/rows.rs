@@ -6,11 +6,11 @@ use std::rc::Rc;
 
 use super::super::Tenant;
 use super::super::claims::Who;
+use super::super::listing::{Base, Listing};
 use super::super::load::Loader;
-use super::super::tenants::{Base, Listing};
 use super::super::tree::{Mapping, Value};
 use super::super::walk::Fields;
-use super::entry::{Entry, How};
+use super::entry::{Entry, How, Templated};
 use super::pattern::file_name;
 use super::question::{Answer, Reply};
 use super::registry::{Cells, Wrong, cells, columns};
@@ -150,20 +150,17 @@ impl Loader<'_> {
 
     /// Fills in what the source says of all its tenants, where the row says nothing itself. Returns what stands in the file
     /// for it.
-    fn fill<'e>(&mut self, entry: &'e Entry, cells: &mut Cells, name: &str) -> Option<Vec<(&'static str, &'e str)>> {
+    fn fill<'e>(&mut self, entry: &'e Entry, cells: &mut Cells, name: &str) -> Option<Vec<&'e Templated>> {
         let own: Vec<&str> = cells.iter().map(|(key, _)| *key).collect();
-        let mut made = Vec::with_capacity(entry.texts.len());
-        for text in &entry.texts {
-            let said = match text.key {
-                "server" | "database" => own.contains(&"url"),
-                "url" => own.contains(&"server"),
-                _ => false,
-            };
-            if said || own.contains(&text.key) {
-                continue;
-            }
+        let is_said = |key: &str| match key {
+            "server" | "database" => own.contains(&"url") || own.contains(&key),
+            "url" => own.contains(&"server") || own.contains(&key),
+            _ => own.contains(&key),
+        };
+        let templates: Vec<&Templated> = entry.texts.iter().filter(|text| !is_said(text.key)).collect();
+        for text in &templates {
             match text.pattern.filled(name) {
-                Ok(filled) => made.push((text.key, text.written.as_ref(), filled)),
+                Ok(filled) => cells.push((text.key, Value::text(filled))),
                 Err(unfit) => {
                     let message = format!("the name `{}` {}", plain(name), unfit.why);
                     self.walk.wrong(Code::BAD_TEMPLATE, entry.path(), message, unfit.hint);
@@ -171,16 +168,11 @@ impl Loader<'_> {
                 }
             }
         }
-        let mut templates = Vec::with_capacity(made.len());
-        for (key, written, filled) in made {
-            templates.push((key, written));
-            cells.push((key, Value::text(filled)));
-        }
         // A stranger's name must not lead to another folder.
         let server = text_of(cells, "server").and_then(|server| self.named.get(&*server).cloned().flatten());
         let is_file = server.is_some_and(|definition| definition.directory.is_some());
         if is_file
-            && templates.iter().any(|(key, _)| *key == "database")
+            && templates.iter().any(|text| text.key == "database")
             && let Err(unfit) = file_name(name)
         {
             let message = format!("the name `{}` {}", plain(name), unfit.why);

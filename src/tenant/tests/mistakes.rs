@@ -66,6 +66,17 @@ fn carriage_returns_and_a_byte_order_mark_move_no_place() {
 fn pieces() -> impl Strategy<Value = String> {
     let words = [
         "tenants:",
+        "sources:",
+        "template: ",
+        "registry: ",
+        "discover: ",
+        "command: ",
+        "names: ",
+        "query: ",
+        "run: ",
+        "schemas: ",
+        "{tenant}",
+        "{1}",
         "\n",
         "\n  - ",
         "\n    ",

@@ -4,6 +4,7 @@ mod mistakes;
 mod resolving;
 mod secrets;
 mod selecting;
+mod sources;
 
 use std::collections::HashMap;
 use std::path::Path;
