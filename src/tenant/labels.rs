@@ -64,7 +64,7 @@ fn things(settings: &Settings) -> BTreeMap<Thing, &str> {
     let mut found: BTreeMap<Thing, &str> = BTreeMap::new();
     found.extend(vars.iter().map(|(name, value)| (Thing::Var(name.clone()), value.as_str())));
     found.extend(session.role.iter().map(|role| (Thing::Role, role.as_str())));
-    found.extend(session.settings.iter().map(|(name, value)| (Thing::Setting(name.clone()), value.as_str())));
+    found.extend(session.settings.iter().map(|(name, value)| (Thing::Setting(name.clone()), value.value.as_str())));
     found.extend(session.extensions_schema.iter().map(|schema| (Thing::ExtensionsSchema, schema.as_str())));
     found
 }

@@ -52,7 +52,7 @@ pub use rollout::{
     CHECK_TIMEOUT, Check, OnFailure, REST, Rollout, RolloutOrder, Share, Takes, Wave, WaveCheck, WaveId,
 };
 pub use select::Selection;
-pub use session::SessionSettings;
+pub use session::{SessionSettings, Setting};
 use sources::RowOf;
 pub use sources::{Answer, Ask, Discovery, Match, Origin, Question, Reply, Source, SourceKind, Way};
 pub use vars::Vars;

@@ -1,12 +1,13 @@
 //! What a tenant's sessions begin with: `role`, `server_settings`, `extensions_schema`.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use super::locate::Path;
 use super::names::{check_postgres, check_postgres_schema};
 use super::tree::Value;
 use super::walk::{Fields, Walk, scalar_key, type_of};
-use crate::error::{Code, plain};
+use crate::error::{Code, Secret, plain};
 use crate::sql::EngineKind;
 
 /// The keys of what sessions begin with.
@@ -20,7 +21,7 @@ const LONGEST: usize = 4096;
 
 /// The settings that mtmigrate sets itself, or reads texts by, with what to do instead. Of both servers: `defaults` and
 /// labels are read before it is known for whom.
-const OWN: [(&str, &str); 33] = [
+const OWN: [(&str, &str); 34] = [
     ("search_path", PATH),
     ("role", ROLE),
     ("session_authorization", ROLE),
@@ -38,6 +39,7 @@ const OWN: [(&str, &str); 33] = [
     ("timestamp", KEPT),
     ("track_counts", KEPT),
     ("sql_safe_updates", KEPT),
+    ("sql_select_limit", KEPT),
     ("transaction_read_only", KEPT),
     ("default_transaction_read_only", KEPT),
     ("tx_read_only", KEPT),
@@ -69,12 +71,33 @@ pub struct SessionSettings {
     /// The role that texts run as, as it is written; `none` is nobody's. See [`SessionSettings::role`].
     pub role: Option<String>,
     /// The server's settings by name.
-    pub settings: BTreeMap<String, String>,
+    pub settings: BTreeMap<String, Setting>,
     /// PostgreSQL: the schema that comes behind the tenant's own in its `search_path`.
     pub extensions_schema: Option<String>,
 }
 
+/// The value of a setting. One that came from a variable or a file is never shown.
+#[derive(Clone, Default, PartialEq, Eq, Hash)]
+pub struct Setting {
+    /// What the server is told.
+    pub value: String,
+    /// Whether it came from a reference.
+    pub is_hidden: bool,
+}
+
+impl fmt::Debug for Setting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_hidden { f.write_str("***") } else { self.value.fmt(f) }
+    }
+}
+
 impl SessionSettings {
+    /// Returns what a server said, without the values that are not to be shown.
+    pub fn hidden_in(&self, words: &str) -> String {
+        let hidden = self.settings.values().filter(|setting| setting.is_hidden && !setting.value.is_empty());
+        hidden.fold(words.to_owned(), |words, setting| Secret::new(setting.value.clone()).hidden_in(&words))
+    }
+
     /// Returns the role that texts run as; nothing where they run as the user that connects.
     pub fn role(&self) -> Option<&str> {
         self.role.as_deref().filter(|role| *role != NO_ROLE)
@@ -136,7 +159,7 @@ pub(super) fn fit(walk: &mut Walk<'_>, fields: &Fields<'_>, engine: EngineKind) 
     }
 }
 
-fn settings(walk: &mut Walk<'_>, value: &Value, at: Path<'_>) -> BTreeMap<String, String> {
+fn settings(walk: &mut Walk<'_>, value: &Value, at: Path<'_>) -> BTreeMap<String, Setting> {
     let mut made = BTreeMap::new();
     let Value::Mapping(mapping) = value else {
         let hint = "write `server_settings: { work_mem: 64MB }`";
@@ -172,7 +195,8 @@ fn settings(walk: &mut Walk<'_>, value: &Value, at: Path<'_>) -> BTreeMap<String
     made
 }
 
-fn setting(walk: &mut Walk<'_>, value: &Value, at: Path<'_>, name: &str) -> Option<String> {
+fn setting(walk: &mut Walk<'_>, value: &Value, at: Path<'_>, name: &str) -> Option<Setting> {
+    let mut is_hidden = false;
     let value = match value {
         Value::Bool(true) => "on".to_owned(),
         Value::Bool(false) => "off".to_owned(),
@@ -186,14 +210,18 @@ fn setting(walk: &mut Walk<'_>, value: &Value, at: Path<'_>, name: &str) -> Opti
             );
             return None;
         }
-        value => walk.text(value, at, name)?.into_value(),
+        value => {
+            let text = walk.text(value, at, name)?;
+            is_hidden = text.written() != text.value();
+            text.into_value()
+        }
     };
     if value.len() > LONGEST || value.contains('\0') {
         let message = format!("the value of `{name}` is longer than {LONGEST} bytes or holds a NUL character");
         walk.wrong(Code::BAD_VALUE, at, message, "no server takes one like this");
         return None;
     }
-    Some(value)
+    Some(Setting { value, is_hidden })
 }
 
 /// Whether this is a setting's name, in lower case.
@@ -209,11 +237,23 @@ fn is_name(name: &str) -> bool {
 mod tests {
     use super::*;
 
+    fn told(value: &str) -> Setting {
+        Setting { value: value.to_owned(), is_hidden: false }
+    }
+
+    #[test]
+    fn what_came_from_a_reference_is_not_shown() {
+        let settings = [("app.key".to_owned(), Setting { value: "hunter2".into(), is_hidden: true })];
+        let session = SessionSettings { settings: settings.into(), ..SessionSettings::default() };
+        assert!(!format!("{session:?}").contains("hunter2"));
+        assert_eq!(session.hidden_in("invalid value: \"hunter2\"").find("hunter2"), None);
+    }
+
     #[test]
     fn a_tenants_settings_merge_by_name_over_the_others_and_none_is_no_role() {
         let set = |role: Option<&str>, settings: &[(&str, &str)]| SessionSettings {
             role: role.map(str::to_owned),
-            settings: settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
+            settings: settings.iter().map(|(name, value)| ((*name).to_owned(), told(value))).collect(),
             extensions_schema: None,
         };
         let base = set(Some("owner"), &[("work_mem", "64MB"), ("jit", "off")]);

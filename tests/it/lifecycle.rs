@@ -225,6 +225,19 @@ fn provision_goes_on_where_it_was_interrupted_and_touches_nothing_that_is_not_it
     for file in ["made.db", "fresh.db"] {
         assert_eq!(versions(&crate::support::sqlite::query(&fleet.folder().join("data").join(file), HISTORY)), "1,2");
     }
+    // Killed in the middle of a changeset.
+    fleet.changeset("V3__three.sql", "CREATE TABLE three (id int);");
+    fleet.variant("postgres", "V3__three.sql", "CREATE TABLE three (id int); SELECT pg_sleep(60);");
+    let running = fleet.spawn(&["provision", "fresh"]);
+    let at_work = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND datname = current_database()";
+    while versions(&pg.query(&missing, at_work)) == "0" {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    running.kill_9();
+    fleet.variant("postgres", "V3__three.sql", "CREATE TABLE three (id int);");
+    fleet.run(&["provision", "fresh"]).expect(0);
+    assert_eq!(versions(&pg.query(&missing, HISTORY)), "1,2,3");
+
     for tenant in ["strange", "strange-file"] {
         let refused = fleet.run(&["provision", tenant]).expect(5);
         assert!(refused.stderr.contains("MT325") && refused.stderr.contains("theirs"), "{tenant}: {refused}");

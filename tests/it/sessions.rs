@@ -1,7 +1,7 @@
 //! What a tenant's sessions begin with: its role, its settings, the extensions' schema; and that the next tenant's do not.
 
 use crate::support::fleet::Place;
-use crate::support::{Fleet, Rows, mariadb, postgres, unique};
+use crate::support::{CANARY, Fleet, Rows, mariadb, postgres, unique};
 
 /// A value that would do harm anywhere but in its quotes.
 const HOSTILE: &str = "'; DROP TABLE made; --\\";
@@ -19,6 +19,7 @@ fn seen(fleet: &Fleet) -> [String; 2] {
     })
 }
 
+/// Covers row 30 of docs/failures.md.
 #[test]
 fn a_postgres_text_runs_with_its_tenants_role_settings_and_extensions_and_the_next_one_without() {
     let server = postgres(0);
@@ -144,6 +145,7 @@ fn a_database_tenant_has_the_extensions_schema_behind_its_own_path() {
     assert_eq!(cell(&fleet.query("own", "SELECT path FROM public.x")), "\"$user\", public, \"extensions\"");
 }
 
+/// Covers row 30 of docs/failures.md.
 #[test]
 fn a_mariadb_text_runs_with_its_tenants_role_and_settings_and_the_next_one_without() {
     let server = mariadb(0);
@@ -200,4 +202,58 @@ fn what_has_no_meaning_for_an_engine_and_what_is_ours_is_refused_when_the_file_i
     for said in ["`role` has no meaning for sqlite", "MT154", "`search_path` is not to be set"] {
         assert!(refused.stderr.contains(said), "{said}: {refused}");
     }
+}
+
+#[test]
+fn a_user_with_few_rights_makes_and_migrates_a_tenant_that_belongs_to_a_role() {
+    let server = postgres(0);
+    let (database, user, role, schema) =
+        (server.create_database(), unique("deployer"), unique("owner"), unique("belongs"));
+    server.execute(
+        &database,
+        &format!(
+            "CREATE ROLE {role}; CREATE ROLE {user} LOGIN PASSWORD '{}'; GRANT {role} TO {user};
+             GRANT CREATE ON DATABASE {database} TO {user}; GRANT CREATE ON DATABASE {database} TO {role}",
+            CANARY.replace('\'', "''")
+        ),
+    );
+    let mut fleet = Fleet::new();
+    let url = server.url_as(&user, CANARY, "127.0.0.1", &database);
+    let tenants = |settings: &str| {
+        format!(
+            "tenants:\n  - {{ name: own, url: {}, schema: {schema}, create: {{ owner: {role} }}, role: {role}, server_settings: {{ {settings} }} }}\n",
+            serde_json::to_string(&url).unwrap()
+        )
+    };
+    fleet.env("KEY", "hunter2-is-the-key");
+    fleet.tenants_yaml(&tenants("app.key: \"${KEY}\""));
+    let look = "INSERT INTO made (seen) SELECT current_user || current_setting('app.key');";
+    fleet.changeset("V1__made.sql", "CREATE TABLE made (id int GENERATED ALWAYS AS IDENTITY, seen text);");
+    fleet.changeset("V2__look.sql", look);
+    let own_transaction = "BEGIN; CREATE TABLE inside (id int); INSERT INTO made (seen) VALUES (current_user); COMMIT;";
+    fleet.changeset("V3__steps.sql", &format!("-- mtmigrate: no-transaction\n{look}\n{own_transaction}\nVACUUM made;"));
+    fleet.run(&["provision", "own"]).expect(0);
+    let seen = format!("SELECT string_agg(seen, ' ' ORDER BY id) FROM \"{schema}\".made");
+    let line = format!("{role}hunter2-is-the-key");
+    assert_eq!(cell(&server.query(&database, &seen)), format!("{line} {line} {role}"));
+    let owners = format!(
+        "SELECT string_agg(tablename || '=' || tableowner, ' ' ORDER BY tablename) FROM pg_tables WHERE schemaname = '{schema}'"
+    );
+    let owned = format!("inside={role} made={role} mtmigrate_journal={user} refinery_schema_history={user}");
+    assert_eq!(cell(&server.query(&database, &owners)), owned);
+
+    // A statement that fails in the text's own transaction: what is rolled back is found out as the user.
+    let fails =
+        "-- mtmigrate: no-transaction\nCREATE TABLE a (id int);\nBEGIN; CREATE TABLE b (id int); SELECT 1 / 0; COMMIT;";
+    fleet.changeset("V4__fails.sql", fails);
+    let failed = fleet.run(&["up"]);
+    assert!(failed.stderr.contains("division by zero") && !failed.stderr.contains("permission denied"), "{failed}");
+    fleet.changeset("V4__fails.sql", &fails.replace("1 / 0", "1"));
+    fleet.run(&["up"]).expect(0);
+
+    // What came from a variable is not in the server's words either.
+    fleet.changeset("V5__more.sql", "CREATE TABLE more (id int);");
+    fleet.tenants_yaml(&tenants("work_mem: \"${KEY}\""));
+    let refused = fleet.run(&["up"]).expect(1);
+    assert!(refused.stderr.contains("MT324") && !refused.stderr.contains("hunter2"), "{refused}");
 }

@@ -24,7 +24,7 @@ pub(super) const SET_ROLE: &str = "SET ROLE ";
 pub(super) fn statements(session: &SessionSettings) -> Vec<String> {
     let role = session.role().map(|role| format!("{SET_ROLE}{}", name(role)));
     let settings =
-        session.settings.iter().map(|(key, setting)| format!("SET SESSION {} = {}", name(key), value(setting)));
+        session.settings.iter().map(|(key, setting)| format!("SET SESSION {} = {}", name(key), value(&setting.value)));
     role.into_iter().chain(settings).collect()
 }
 
@@ -40,12 +40,14 @@ fn value(setting: &str) -> String {
 /// Says that a session cannot begin as the tenant's settings say. Nothing of the text has run.
 pub(super) fn refused(order: &Order<'_>, error: &ServerError) -> Diagnostic {
     failed(order, Code::SESSION_REFUSED)
-        .cause(fault::server_words(error))
+        .cause(order.tenant.session.hidden_in(&fault::server_words(error)))
         .hint("correct `role:` and `server_settings:` in tenants.yaml, or GRANT the role to the user that connects")
 }
 
 #[cfg(test)]
 mod tests {
+    use crate::tenant::Setting;
+
     use super::*;
 
     #[test]
@@ -67,7 +69,7 @@ mod tests {
     fn the_role_comes_first_and_names_are_quoted() {
         let session = SessionSettings {
             role: Some("a`b".into()),
-            settings: [("sql_x".to_owned(), "on".to_owned())].into(),
+            settings: [("sql_x".to_owned(), Setting { value: "on".into(), is_hidden: false })].into(),
             extensions_schema: None,
         };
         assert_eq!(statements(&session), ["SET ROLE `a``b`", "SET SESSION `sql_x` = _utf8mb4'on'"]);

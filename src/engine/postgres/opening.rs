@@ -52,7 +52,8 @@ pub(super) fn opening(tenant: &Tenant, home: &str, lasting: Lasting) -> String {
         say(set("search_path", &path));
     }
     if !session.settings.is_empty() {
-        let all: Vec<String> = session.settings.iter().map(|(name, value)| set(name, &on_a_line(value))).collect();
+        let all: Vec<String> =
+            session.settings.iter().map(|(name, value)| set(name, &on_a_line(&value.value))).collect();
         say(all.join(", "));
     }
     if let Some(role) = session.role() {
@@ -98,7 +99,7 @@ pub(super) fn refused(order: &Order<'_>, home: &str, error: &tokio_postgres::Err
     match &session.extensions_schema {
         Some(extensions) if words.contains(NO_EXTENSIONS) => missing(extensions),
         _ if words.contains(NOT_HOME) => missing(home),
-        _ => failed(order, Code::SESSION_REFUSED).cause(words).hint(
+        _ => failed(order, Code::SESSION_REFUSED).cause(session.hidden_in(&words)).hint(
             "correct `role:` and `server_settings:` in tenants.yaml, or GRANT the role to the user that connects",
         ),
     }
@@ -108,7 +109,7 @@ pub(super) fn refused(order: &Order<'_>, home: &str, error: &tokio_postgres::Err
 mod tests {
     use std::sync::Arc;
 
-    use crate::tenant::{Datasource, ServerId, SessionSettings, TenantId};
+    use crate::tenant::{Datasource, ServerId, SessionSettings, Setting, TenantId};
 
     use super::super::sql::count_statements;
     use super::*;
@@ -130,7 +131,7 @@ mod tests {
         let hostile = "x'; DROP TABLE y;\n--\\".to_owned();
         let session = SessionSettings {
             role: Some(hostile.clone()),
-            settings: [("app.a".to_owned(), hostile.clone())].into(),
+            settings: [("app.a".to_owned(), Setting { value: hostile.clone(), is_hidden: false })].into(),
             extensions_schema: Some(hostile.clone()),
         };
         let sql = opening(&tenant(session, Some(&hostile)), &hostile, Lasting::Transaction);

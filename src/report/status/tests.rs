@@ -277,7 +277,7 @@ fn who_is_being_made_is_named_in_every_report() {
     let sample = Sample::named(&["acme", "initech"]).provisioning(1);
     let drift = crate::report::DriftReport::new(&sample.scope(), &sample.survey, AT.date());
     let text = drift.render(crate::report::DriftFormat::Text, Paint::Plain, None);
-    assert!(text.contains("\nprovisioning: ") && text.contains("initech"), "{text}");
+    assert!(text.starts_with("provisioning: 1 tenant (initech)\n"), "{text}");
     let run = crate::report::RunReport::new(&sample.scope(), AT);
     assert!(run.human(Paint::Plain).contains("being provisioned, left out: initech\n"), "{}", run.human(Paint::Plain));
     let (plan, options) = (crate::plan::Plan::new(std::iter::empty(), None), crate::report::PlanOptions::default());
@@ -294,5 +294,5 @@ fn who_is_being_made_is_named_in_every_report() {
         assert_eq!(json["provisioning"], serde_json::json!(["initech"]));
     }
     let status = plain(&sample.status(), StatusFormat::Table);
-    assert!(status.contains("initech  provisioning"), "{status}");
+    assert!(status.contains("\ninitech  provisioning  "), "{status}");
 }
