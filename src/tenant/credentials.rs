@@ -80,7 +80,7 @@ impl Loader<'_> {
         let Some((user, password)) = self.own_credentials(fields, definition.engine) else { return server.clone() };
         let password = match (password, &user) {
             (Some(password), _) => password,
-            (None, Some(user)) => self.from_file(definition.engine, &mut Some(user.clone()), None),
+            (None, Some(user)) => self.password_of_file(definition.engine, &mut Some(user.clone()), None),
             (None, None) => return server.clone(),
         };
         self.servers.share(Access { user: user.or_else(|| server.user.clone()), password, tls: server.tls.clone() })
@@ -118,13 +118,13 @@ impl Loader<'_> {
         let DatasourceUrl { engine, mut user, mut password, parameters, .. } = url;
         if password.is_none() {
             let named = parameters.password_file.as_deref().map(|path| (path, at));
-            password = self.from_file(engine, &mut user, named);
+            password = self.password_of_file(engine, &mut user, named);
         }
         Access { user, password, tls }
     }
 
     /// Returns the password of a file, the named one or the environment's. An option file may name the user too.
-    fn from_file(
+    fn password_of_file(
         &mut self,
         engine: EngineKind,
         user: &mut Option<String>,

@@ -16,6 +16,7 @@ mod names;
 mod nesting;
 mod password;
 mod password_file;
+mod references;
 mod rollout;
 mod secret_command;
 mod select;
