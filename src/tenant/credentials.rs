@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::load::Loader;
 use super::locate::Path;
 use super::password::{Late, Part};
-use super::password_file::{PasswordFile, Refused};
+use super::password_file::{Options, PasswordFile, Refused};
 use super::servers::Definition;
 use super::url::DatasourceUrl;
 use super::walk::Fields;
@@ -22,6 +22,7 @@ use crate::sql::EngineKind;
 pub(super) struct Credentials {
     late: HashMap<Vec<Part>, Arc<Late>>,
     files: HashMap<PathBuf, Option<Arc<PasswordFile>>>,
+    options: HashMap<PathBuf, Options>,
 }
 
 impl Credentials {
@@ -137,9 +138,9 @@ impl Loader<'_> {
         };
         let Some(file) = file else { return Password::None };
         if engine == EngineKind::MySql {
-            let options = file.options();
+            let options = self.credentials.options.entry(file.path().to_owned()).or_insert_with(|| file.options());
             if user.is_none() {
-                *user = options.user;
+                user.clone_from(&options.user);
             }
             if options.password.is_none() {
                 return Password::None;
