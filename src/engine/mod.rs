@@ -9,6 +9,7 @@ mod mysql;
 mod off_runtime;
 mod pool;
 mod postgres;
+mod question;
 mod silence;
 mod sqlite;
 pub(crate) mod stepwise;
@@ -128,11 +129,11 @@ pub trait Server: Send + Sync {
     /// `MT212` when it cannot be written.
     fn accept<'a>(&'a self, acceptance: Acceptance<'a>) -> BoxFuture<'a, Result<()>>;
 
-    /// Asks a tenant's database one question, and returns its rows as text. Writes nothing: the session refuses it. With
-    /// `limit` rows at most; more are an error, and so is what is not text.
+    /// Asks a tenant's database one question, and returns its rows as text. Writes nothing: the transaction refuses it, and
+    /// a text of several statements is none. Answers within two minutes, with `limit` rows at most.
     ///
     /// # Errors
-    /// `MT305` when the question fails or has too many rows; the server's own otherwise.
+    /// `MT326` when the question fails, takes longer or has more rows; the server's own where there is no session.
     fn ask<'a>(&'a self, tenant: &'a Tenant, question: &'a str, limit: usize) -> BoxFuture<'a, Result<Answer>> {
         let _ = (question, limit);
         let deaf = Diagnostic::new(Code::BUG, format!("the server of tenant {} takes no questions", tenant.name));
@@ -146,7 +147,7 @@ pub trait Server: Send + Sync {
 /// The rows of a question, as text.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Answer {
-    /// The columns' names, as the server gives them.
+    /// The columns' names, as the server gives them; none may come where there is no row.
     pub columns: Vec<String>,
     /// One value for each column; nothing for NULL.
     pub rows: Vec<Vec<Option<String>>>,

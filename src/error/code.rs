@@ -110,6 +110,7 @@ codes! {
     CASE_FOLDED = 319 "two tenants' databases are one on this server";
     NO_CONNECTION = 320 "a server has no free connection";
     NO_HOST = 323 "no host of a server is what is asked for";
+    QUESTION_FAILED = 326 "a question to a database was not answered";
     // 4xx: drift
     CHANGED_TEXT = 401 "an applied changeset's text was changed";
     MISSING_FILE = 402 "an applied changeset's file is missing";

@@ -39,3 +39,44 @@ impl<'t> Lanes<'t> {
         waiting[lane].pop_front().or_else(|| waiting.iter_mut().max_by_key(|lane| lane.len())?.pop_back())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tenant::{Datasource, ServerId, TenantId};
+
+    fn tenants(count: usize) -> Vec<Tenant> {
+        let place = |no| Datasource::Postgres { database: format!("d{no}"), schema: None };
+        (0..count).map(|no| Tenant::new(TenantId(no), format!("t{no}"), ServerId(0), place(no))).collect()
+    }
+
+    /// Returns whom each lane gets if all are as fast as each other: a turn of each, again and again.
+    fn dealt(tenants: &[Tenant], width: usize, back: bool) -> Vec<Vec<usize>> {
+        let lanes = Lanes::new(tenants.iter().collect(), width, back);
+        let mut got = vec![Vec::new(); lanes.count()];
+        for lane in (0..lanes.count()).cycle().take(tenants.len()) {
+            got[lane].extend(lanes.next(lane).map(|tenant| tenant.id.0));
+        }
+        assert!((0..lanes.count()).all(|lane| lanes.next(lane).is_none()), "everybody had a turn");
+        got
+    }
+
+    #[test]
+    fn a_tenant_keeps_its_lane_from_step_to_step_and_steps_go_to_and_fro() {
+        let all = tenants(7);
+        assert_eq!(dealt(&all, 3, false), [vec![0, 3, 6], vec![1, 4], vec![2, 5]]);
+        assert_eq!(dealt(&all, 3, true), [vec![6, 3, 0], vec![4, 1], vec![5, 2]]);
+        // With a lane for each there is no end to begin at.
+        assert_eq!(dealt(&all[..3], 3, true), [[0], [1], [2]]);
+        assert!(dealt(&all[..0], 3, false).is_empty());
+    }
+
+    #[test]
+    fn a_lane_that_runs_dry_takes_the_last_of_the_fullest() {
+        let all = tenants(6);
+        let lanes = Lanes::new(all.iter().collect(), 2, false);
+        let next = |lane| lanes.next(lane).map(|tenant| tenant.id.0);
+        assert_eq!([next(0), next(0), next(0)], [Some(0), Some(2), Some(4)]);
+        assert_eq!([next(0), next(1), next(0), next(1)], [Some(5), Some(1), Some(3), None]);
+    }
+}

@@ -25,6 +25,7 @@ mod lockstep;
 mod mixed;
 mod names;
 mod oracle;
+mod questions;
 mod reading;
 mod refinery;
 mod repair;

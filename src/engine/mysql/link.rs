@@ -10,7 +10,9 @@ use mysql_async::consts::StatusFlags;
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Error, Row, ServerError, Value};
 
+use crate::engine::Answer;
 use crate::engine::pool::Close;
+use crate::engine::question::take;
 use crate::tenant::Access;
 
 use super::fault;
@@ -172,6 +174,25 @@ impl Link {
                 sets.resize_with(done, Vec::new);
                 Ok(sets)
             }
+            Err(_) => Err(Trouble::Lost(format!("no answer within {}", humantime::format_duration(limit)))),
+        }
+    }
+
+    /// Asks one question and returns its rows with the columns' names, up to one row more than `rows`.
+    ///
+    /// # Errors
+    /// As [`Link::ask`].
+    pub async fn ask_table(&mut self, question: &str, limit: Duration, rows: usize) -> Result<Answer, Trouble> {
+        self.may_have_role = true;
+        let mut answer = Answer::default();
+        let asked = self.converse(question, |_, row| {
+            if answer.rows.is_empty() {
+                answer.columns = row.columns_ref().iter().map(|column| column.name_str().into_owned()).collect();
+            }
+            take(&mut answer, rows, || cells(row));
+        });
+        match tokio::time::timeout(limit, asked).await {
+            Ok(answered) => answered.map(|_| answer),
             Err(_) => Err(Trouble::Lost(format!("no answer within {}", humantime::format_duration(limit)))),
         }
     }

@@ -21,6 +21,7 @@ mod message;
 mod own_name;
 mod probe;
 mod programs;
+mod question;
 mod read;
 mod sql;
 mod steps;
@@ -42,7 +43,8 @@ use crate::tenant::{self, Access, Tenant};
 
 use super::pool::{Close, Lease, Pool};
 use super::{
-    Acceptance, Begun, Fate, Gauge, Keep, LockAttempt, Order, Outcome, Reading, Record, Resume, RunIdentity, Server,
+    Acceptance, Answer, Begun, Fate, Gauge, Keep, LockAttempt, Order, Outcome, Reading, Record, Resume, RunIdentity,
+    Server,
 };
 
 use connect::Connector;
@@ -146,6 +148,10 @@ impl Server for MySqlServer {
 
     fn record<'a>(&'a self, record: Record<'a>) -> BoxFuture<'a, Result<Resume>> {
         async move { apply::record(self, &record).await }.boxed()
+    }
+
+    fn ask<'a>(&'a self, tenant: &'a Tenant, question: &'a str, limit: usize) -> BoxFuture<'a, Result<Answer>> {
+        question::ask(self, tenant, question, limit).boxed()
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {

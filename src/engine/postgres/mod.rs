@@ -16,6 +16,7 @@ mod lock;
 mod places;
 mod pooler;
 mod probe;
+mod question;
 mod read;
 mod schema;
 mod session;
@@ -35,7 +36,8 @@ use tokio::time::timeout;
 
 use crate::engine::pool::{Lease, Pool};
 use crate::engine::{
-    Acceptance, Begun, Fate, Gauge, Keep, LockAttempt, Order, Outcome, Reading, Record, Resume, RunIdentity, Server,
+    Acceptance, Answer, Begun, Fate, Gauge, Keep, LockAttempt, Order, Outcome, Reading, Record, Resume, RunIdentity,
+    Server,
 };
 use crate::error::Result;
 use crate::history::Attempt;
@@ -215,6 +217,10 @@ impl Server for Postgres {
 
     fn record<'a>(&'a self, record: Record<'a>) -> BoxFuture<'a, Result<Resume>> {
         async move { steps::record(self, &record).await }.boxed()
+    }
+
+    fn ask<'a>(&'a self, tenant: &'a Tenant, question: &'a str, limit: usize) -> BoxFuture<'a, Result<Answer>> {
+        question::ask(self, tenant, question, limit).boxed()
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {

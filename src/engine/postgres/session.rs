@@ -15,8 +15,9 @@ use tokio_postgres::{AsyncMessage, CancelToken, Client, NoTls, SimpleQueryMessag
 use tokio_postgres_rustls::MakeRustlsConnect;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::engine::NOTICE_LIMIT;
 use crate::engine::pool::Close;
+use crate::engine::question::take;
+use crate::engine::{Answer as Answered, NOTICE_LIMIT};
 use crate::tenant::{Access, Endpoint, Limits, Server};
 
 use super::flush::Commits;
@@ -133,6 +134,25 @@ impl Session {
     /// Sends one simple-query message and reads every result of it.
     pub async fn send(&self, sql: &str) -> Answer {
         self.exchange(sql, true).await
+    }
+
+    /// Asks one question and returns its rows with the columns' names, up to one row more than `limit`.
+    ///
+    /// # Errors
+    /// The server's or the connection's.
+    pub async fn ask_table(&self, question: &str, limit: usize) -> Result<Answered, tokio_postgres::Error> {
+        let mut answer = Answered::default();
+        let messages = self.client.simple_query_raw(question).await?;
+        futures_util::pin_mut!(messages);
+        while let Some(message) = messages.next().await {
+            let SimpleQueryMessage::Row(row) = message? else { continue };
+            if answer.rows.is_empty() {
+                answer.columns = row.columns().iter().map(|column| column.name().to_owned()).collect();
+            }
+            let cells = (0..row.len()).map(|i| row.try_get(i).ok().flatten().map(str::to_owned));
+            take(&mut answer, limit, || cells.collect());
+        }
+        Ok(answer)
     }
 
     /// Sends a message and waits for its answer for as long as the server works on it.

@@ -19,6 +19,7 @@ mod kept;
 mod leavings;
 mod ledger;
 mod lock;
+mod question;
 mod reading;
 mod schema;
 mod steps;
@@ -40,8 +41,8 @@ use super::stepwise;
 use super::tables::JournalRow;
 use super::traced::{Inquiry, inquire};
 use super::{
-    Acceptance, Begun, Failure, Fate, Gauge, Keep, Left, LockAttempt, Moment, Order, Outcome, Reading, Record, Resume,
-    RunIdentity, Server,
+    Acceptance, Answer, Begun, Failure, Fate, Gauge, Keep, Left, LockAttempt, Moment, Order, Outcome, Reading, Record,
+    Resume, RunIdentity, Server,
 };
 use crate::error::{Code, Diagnostic, Result};
 use crate::history::Attempt;
@@ -309,6 +310,11 @@ impl Server for Directory {
     }
 
     /// What orders and readings did not keep they have closed themselves.
+    fn ask<'a>(&'a self, tenant: &'a Tenant, question: &'a str, limit: usize) -> BoxFuture<'a, Result<Answer>> {
+        let (tenant, shelf, question) = (tenant.clone(), self.shelf.clone(), question.to_owned());
+        Box::pin(self.on_thread(move || question::ask(&tenant, &shelf, &question, limit)))
+    }
+
     fn close(&self) -> BoxFuture<'_, ()> {
         Box::pin(async {
             let shelf = self.shelf.clone();
