@@ -64,7 +64,8 @@ const SERVER_KEYS: [&str; 19] = [
     "create",
 ];
 
-/// Loads and resolves a fleet: reads the file, fills in variables and secrets, and opens no connection.
+/// Loads and resolves a fleet: reads the file, fills in variables, and opens no connection. A password's files and commands are
+/// left for whoever connects ([`super::Password`]).
 ///
 /// # Errors
 /// All mistakes of the file in one go, in its order; past the first twenty a last one counts the others. `MT101` when
