@@ -10,7 +10,7 @@ use super::listing::Listing;
 use super::load::Loader;
 use super::locate::Path;
 use super::password::{Late, Part};
-use super::password_file::{PasswordFile, Refused};
+use super::password_file::{Options, PasswordFile, Refused};
 use super::servers::Definition;
 use super::url::DatasourceUrl;
 use super::walk::Fields;
@@ -23,6 +23,7 @@ use crate::sql::EngineKind;
 pub(super) struct Credentials {
     late: HashMap<Vec<Part>, Arc<Late>>,
     files: HashMap<PathBuf, Option<Arc<PasswordFile>>>,
+    options: HashMap<PathBuf, Options>,
 }
 
 impl Credentials {
@@ -92,7 +93,7 @@ impl Loader<'_> {
         let Some((user, password)) = self.own_credentials(fields, definition.engine) else { return server.clone() };
         let password = match (password, &user) {
             (Some(password), _) => password,
-            (None, Some(user)) => self.from_file(definition.engine, &mut Some(user.clone()), None),
+            (None, Some(user)) => self.password_of_file(definition.engine, &mut Some(user.clone()), None),
             (None, None) => return server.clone(),
         };
         self.servers.share(Access { user: user.or_else(|| server.user.clone()), password, tls: server.tls.clone() })
@@ -131,13 +132,13 @@ impl Loader<'_> {
         let DatasourceUrl { engine, mut user, mut password, parameters, .. } = url;
         if password.is_none() {
             let named = parameters.password_file.as_deref().map(|path| (path, at));
-            password = self.from_file(engine, &mut user, named);
+            password = self.password_of_file(engine, &mut user, named);
         }
         Access { user, password, tls }
     }
 
     /// Returns the password of a file, the named one or the environment's. An option file may name the user too.
-    fn from_file(
+    fn password_of_file(
         &mut self,
         engine: EngineKind,
         user: &mut Option<String>,
@@ -150,9 +151,9 @@ impl Loader<'_> {
         };
         let Some(file) = file else { return Password::None };
         if engine == EngineKind::MySql {
-            let options = file.options();
+            let options = self.credentials.options.entry(file.path().to_owned()).or_insert_with(|| file.options());
             if user.is_none() {
-                *user = options.user;
+                user.clone_from(&options.user);
             }
             if options.password.is_none() {
                 return Password::None;

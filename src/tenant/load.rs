@@ -71,8 +71,8 @@ pub(super) const SERVER_KEYS: [&str; 19] = [
     "create",
 ];
 
-/// Loads and resolves a fleet whose sources need no server and no program: reads the file, fills in variables and secrets,
-/// and opens no connection.
+/// Loads and resolves a fleet whose sources need no server and no program: reads the file, fills in variables, and opens no
+/// connection. A password's files and commands are left for whoever connects ([`super::Password`]).
 ///
 /// # Errors
 /// All mistakes of the file in one go, in its order; past the first twenty a last one counts the others. `MT101` when

@@ -22,6 +22,7 @@ mod nesting;
 mod outward;
 mod password;
 mod password_file;
+mod references;
 mod rollout;
 mod secret_command;
 mod select;

@@ -150,7 +150,14 @@ fn a_password_from_a_variable_a_file_or_in_percent_encoding_connects_and_is_not_
         .file("secret", format!("{CANARY}\n"))
         .env("PASSWORD", CANARY)
         .env("WHOLE", &format!("postgres://migrator:{partly}@{a}"));
-    for password in ["${PASSWORD}", "${PASSWORD:-none}", &format!("${{file:{secret}}}"), &encoded, &partly] {
+    for password in [
+        "${PASSWORD}",
+        "${PASSWORD:-none}",
+        &format!("${{file:{secret}}}"),
+        &format!("${{cmd:cat '{secret}'}}"),
+        &encoded,
+        &partly,
+    ] {
         let yaml = format!(
             "tenants:\n  - {{ name: a, url: \"postgres://migrator:{password}@{a}\" }}\n  \
              - {{ name: b, url: \"mysql://migrator:{password}@{b}\" }}\n"

@@ -39,8 +39,15 @@ enum Seen {
     Missing,
     /// No such version, but the process of the lost session is still there.
     MissingYet,
-    /// It could not be read.
-    Nothing,
+    /// It could not be read, and why.
+    Nothing(String),
+}
+
+fn unread(why: &str) -> String {
+    match why {
+        "" => "it could not be read again".to_owned(),
+        why => format!("it could not be read again: {why}"),
+    }
 }
 
 impl Going<'_> {
@@ -67,8 +74,8 @@ impl Going<'_> {
                 self.failed(diagnostic, Moment::Execute, Left::Unchanged, true)
             }
             // Its own text did nothing, but another run may have applied it.
-            Seen::Nothing if !unknown => {
-                self.failed(diagnostic.cause("it could not be read again"), Moment::Execute, Left::Unknown, true)
+            Seen::Nothing(why) if !unknown => {
+                self.failed(diagnostic.cause(unread(&why)), Moment::Execute, Left::Unknown, true)
             }
             Seen::MissingYet => {
                 let pid = left.map_or(0, |backend| backend.pid);
@@ -77,20 +84,26 @@ impl Going<'_> {
                 ));
                 self.failed(diagnostic, Moment::Commit, Left::Unknown, false)
             }
-            _ => self.failed(diagnostic.cause("it could not be read again"), Moment::Commit, Left::Unknown, false),
+            Seen::Nothing(why) => self.failed(diagnostic.cause(unread(&why)), Moment::Commit, Left::Unknown, false),
+            _ => self.failed(diagnostic.cause(unread("")), Moment::Commit, Left::Unknown, false),
         }
     }
 
     /// Reads until the answer is certain, the time is over or somebody insists on an end.
     async fn seen(&self, schema: &str, left: Option<Backend>) -> Seen {
-        let mut seen = Seen::Nothing;
+        let mut seen = Seen::Nothing(String::new());
         let began = Instant::now();
         let reading = async {
             loop {
                 let end = began.elapsed() >= NOTICES;
                 match self.look(schema, left, end).await {
-                    Seen::Nothing if matches!(seen, Seen::Nothing) && began.elapsed() >= AWAY => return,
-                    Seen::Nothing => {}
+                    Seen::Nothing(why) if matches!(seen, Seen::Nothing(_)) => {
+                        seen = Seen::Nothing(why);
+                        if began.elapsed() >= AWAY {
+                            return;
+                        }
+                    }
+                    Seen::Nothing(_) => {}
                     certain @ (Seen::There(_) | Seen::Missing) => {
                         seen = certain;
                         return;
@@ -110,7 +123,10 @@ impl Going<'_> {
     /// Looks once: first for the process, then for the row, each in a transaction of its own. A process that is gone
     /// has written its row before, or never will. With `end` it is told to end.
     async fn look(&self, schema: &str, left: Option<Backend>, end: bool) -> Seen {
-        let Ok(session) = self.server.clean_session(self.order.tenant).await else { return Seen::Nothing };
+        let session = match self.server.clean_session(self.order.tenant).await {
+            Ok(session) => session,
+            Err(diagnostic) => return Seen::Nothing(diagnostic.one_line()),
+        };
         let looked = async {
             let alive = match left {
                 None => false,
@@ -151,9 +167,9 @@ impl Going<'_> {
                     (None, false) => Seen::Missing,
                 }
             }
-            Err(_) => {
+            Err(error) => {
                 session.discard().await;
-                Seen::Nothing
+                Seen::Nothing(fault::words(&error))
             }
         }
     }

@@ -108,7 +108,8 @@ fn none(door: &Door, key: &Key, answers: bool) -> Diagnostic {
 
 /// Says that the host that is worked on is lost: another one is another server.
 fn left(diagnostic: Diagnostic, at: &Endpoint) -> Diagnostic {
-    diagnostic
-        .cause(format!("this command works on {at}, and goes on at no other host"))
-        .hint("run the command again: it tries the hosts in their order")
+    let made = Diagnostic::new(diagnostic.code(), diagnostic.message());
+    let made = made.cause(format!("this command works on {at}, and goes on at no other host"));
+    let made = diagnostic.causes().iter().fold(made, Diagnostic::cause);
+    made.hint("run the command again: it tries the hosts in their order")
 }

@@ -1,4 +1,6 @@
-//! A connection: opening it, what is sent over it, what the server says meanwhile, closing it.
+//! A connection: what is sent over it, what the server says meanwhile, closing it. It is opened in [`opening`].
+
+mod opening;
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -7,25 +9,19 @@ use std::time::Duration;
 
 use futures_util::{StreamExt, future, stream};
 use tokio::sync::Notify;
-use tokio::task::JoinHandle;
 use tokio::time::Instant;
-use tokio_postgres::config::SslMode;
 use tokio_postgres::tls::MakeTlsConnect;
-use tokio_postgres::{AsyncMessage, CancelToken, Client, Config, NoTls, SimpleQueryMessage};
+use tokio_postgres::{AsyncMessage, CancelToken, Client, NoTls, SimpleQueryMessage};
 use tokio_postgres_rustls::MakeRustlsConnect;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::engine::off_runtime::off_runtime;
 use crate::engine::pool::Close;
 use crate::engine::question::take;
 use crate::engine::{Answer as Answered, NOTICE_LIMIT};
-use crate::error::{Code, Result};
-use crate::tenant::{Access, Asker, Endpoint, Given, Limits, Server, SessionTarget, TlsMode};
+use crate::tenant::{Access, Endpoint, Limits, Server};
 
-use super::fault::{Opening, no_password, unreachable};
 use super::flush::Commits;
-use super::greeting::greeted_by;
-use super::hosts::{self, Choice};
+use super::hosts::Choice;
 use super::pooler::Way;
 use super::socket::Socket;
 use super::tls::Configs;
@@ -112,115 +108,6 @@ pub(super) struct Answer {
 }
 
 impl Session {
-    /// Connects and asks for the server's version and the session's schema. Of several hosts it is the one that is worked on.
-    ///
-    /// # Errors
-    /// `MT31x` by what the server or the network answers; `MT115` for TLS files, `MT117` where there is no password,
-    /// `MT323` where no host will do.
-    pub async fn open(door: &Arc<Door>, key: &Key, name: &str) -> Result<Self> {
-        let places = door.server.address.places();
-        match places.as_slice() {
-            [] => Err(unreachable(&door.server, key, "the server has no network address")),
-            [place] if door.server.address.wanted() == SessionTarget::Any => {
-                Self::open_at(door, key, name, place).await
-            }
-            places => hosts::open(door, key, name, places).await,
-        }
-    }
-
-    /// As [`Session::open`], there. A password that is refused, and that is another one by now, is tried once more.
-    ///
-    /// # Errors
-    /// Likewise.
-    pub async fn open_at(door: &Arc<Door>, key: &Key, name: &str, place: &Endpoint) -> Result<Self> {
-        let password = &key.access.password;
-        let user = key.access.user.as_deref().unwrap_or_default();
-        let (host, port) = place.named();
-        let asker = Asker { user, host, port, database: &key.database };
-        let given = password.get(&asker).await.map_err(|why| no_password(&door.server, key, &why))?;
-        let refusal = match Self::try_at(door, key, name, (place, &given)).await {
-            Err(refusal) if refusal.code() == Code::ACCESS_DENIED => refusal,
-            answer => return answer,
-        };
-        match password.renewed(&given).await {
-            Ok(Some(renewed)) => Self::try_at(door, key, name, (place, &renewed)).await,
-            Ok(None) => Err(refusal),
-            Err(why) => Err(why.causes().iter().fold(refusal, |refusal, why| refusal.cause(why))),
-        }
-    }
-
-    async fn try_at(door: &Arc<Door>, key: &Key, name: &str, (place, given): (&Endpoint, &Given)) -> Result<Self> {
-        let server = &door.server;
-        let mut config = Config::new();
-        config.dbname(&key.database).application_name(name);
-        if let Some(user) = &key.access.user {
-            config.user(user);
-        }
-        if let Some(password) = &given.secret {
-            config.password(password.reveal());
-        }
-        let mode = match place {
-            Endpoint::Tcp { .. } => key.access.tls.mode,
-            // A socket's bytes stay on this machine, and servers offer no TLS there.
-            Endpoint::Socket(_) => TlsMode::Disable,
-        };
-        config.ssl_mode(match mode {
-            TlsMode::Disable => SslMode::Disable,
-            TlsMode::Prefer => SslMode::Prefer,
-            TlsMode::Require | TlsMode::VerifyCa | TlsMode::VerifyFull => SslMode::Require,
-        });
-        let starting = {
-            let (door, key, place) = (door.clone(), key.clone(), place.clone());
-            async move { Self::start(&config, &door, &key, &place).await }
-        };
-        let opened = tokio::time::timeout(server.connect_timeout, async {
-            let session = match given.secret.is_some() || mode != TlsMode::Disable {
-                // Logins and handshakes take the processor.
-                true => off_runtime(starting)
-                    .await
-                    .unwrap_or_else(|| Err(unreachable(server, key, "the connection was not made").into())),
-                false => starting.await,
-            };
-            session?.know_itself().await.map_err(Opening::Server)
-        });
-        match opened.await {
-            Ok(session) => session.map_err(|error| error.diagnostic(server, key, given)),
-            Err(_) => {
-                let waited = super::fault::no_answer(server.connect_timeout);
-                Err(unreachable(server, key, &waited))
-            }
-        }
-    }
-
-    async fn know_itself(mut self) -> Result<Self, tokio_postgres::Error> {
-        let sql = format!(
-            "SELECT pg_catalog.current_setting('server_version_num'), pg_catalog.version(), \
-             pg_catalog.current_schema(), pid, {}, pg_catalog.host(pg_catalog.inet_client_addr()), \
-             pg_catalog.inet_client_port(), pg_catalog.current_setting('synchronous_commit'), \
-             EXISTS (SELECT 1 FROM pg_catalog.pg_event_trigger)::pg_catalog.text, \
-             pg_catalog.pg_is_in_recovery()::pg_catalog.text, pg_catalog.current_setting('transaction_read_only') \
-             FROM pg_catalog.pg_stat_get_activity(pg_catalog.pg_backend_pid())",
-            Backend::BEGAN
-        );
-        let mut rows = self.ask(&sql).await?;
-        if let Some([number, words, home, pid, began, address, port, commits, triggers, recovers, reads]) =
-            rows.first_mut().map(Vec::as_mut_slice)
-        {
-            let number = number.as_deref().and_then(|v| v.parse().ok()).unwrap_or(0);
-            self.checks_client = checks_client(number, words.as_deref().unwrap_or_default());
-            self.home = home.take();
-            self.commits = commits.as_deref().and_then(Commits::parse);
-            self.has_event_triggers = triggers.as_deref() != Some("false");
-            self.kind = (recovers.as_deref() == Some("true"), reads.as_deref() == Some("on"));
-            self.opened = Instant::now();
-            let pid = pid.as_deref().and_then(|pid| pid.parse().ok()).unwrap_or(0);
-            self.backend = Backend { pid, began: began.as_deref().and_then(|at| at.parse().ok()) };
-            let greeted = greeted_by(&self.client.cancel_token()).await;
-            self.way = Way::of((address.as_deref(), port.as_deref()), self.ours, greeted, pid);
-        }
-        Ok(self)
-    }
-
     /// Lets the server be asked, over another session, whether it still works when it is silent for long.
     pub fn watched(mut self, watch: Arc<Watch>, key: Key) -> Self {
         self.watch = Some((watch, key));
@@ -230,55 +117,6 @@ impl Session {
     /// Returns why the connection was given up while the server was silent, if it was.
     pub fn given_up(&self) -> Option<&str> {
         self.given_up.get().map(String::as_str)
-    }
-
-    async fn start(config: &Config, door: &Door, key: &Key, place: &Endpoint) -> Result<Self, Opening> {
-        let notices = Arc::new(Mutex::new(Vec::new()));
-        let tls = match place {
-            Endpoint::Tcp { .. } => door.tls.of(&key.access.tls)?,
-            Endpoint::Socket(_) => None,
-        };
-        let socket = Socket::connect(place).await;
-        let socket =
-            socket.map_err(|error| unreachable(&door.server, key, &format!("error connecting to server: {error}")))?;
-        let ours = socket.local_addr();
-        let Some(tls) = tls else {
-            let (client, connection) = config.connect_raw(socket, NoTls).await?;
-            let driver = tokio::spawn(drive(connection, notices.clone()));
-            return Ok(Self { ours, ..Self::new(client, driver, notices, place.clone(), None) });
-        };
-        let (client, connection) = config.connect_raw(socket, handshake(&tls, place.named().0)).await?;
-        let driver = tokio::spawn(drive(connection, notices.clone()));
-        Ok(Self { ours, ..Self::new(client, driver, notices, place.clone(), Some(tls)) })
-    }
-
-    fn new(
-        client: Client,
-        driver: JoinHandle<()>,
-        notices: Arc<Mutex<Vec<String>>>,
-        peer: Endpoint,
-        tls: Option<MakeRustlsConnect>,
-    ) -> Self {
-        Self {
-            client,
-            driver: AbortOnDropHandle::new(driver),
-            notices,
-            peer,
-            tls,
-            used: AtomicBool::new(false),
-            standing: Mutex::new(None),
-            has_event_triggers: true,
-            checks_client: false,
-            home: None,
-            commits: None,
-            kind: (false, false),
-            opened: Instant::now(),
-            backend: Backend { pid: 0, began: None },
-            way: Way::Unknown,
-            ours: None,
-            watch: None,
-            given_up: OnceLock::new(),
-        }
     }
 
     /// Sends one simple-query message and returns its rows as text.
@@ -422,13 +260,6 @@ impl Session {
     }
 }
 
-/// Whether `client_connection_check_interval` may be set: from version 14 on, where the system can tell.
-/// <https://www.postgresql.org/docs/current/runtime-config-connection.html#GUC-CLIENT-CONNECTION-CHECK-INTERVAL>
-fn checks_client(version_num: u32, version: &str) -> bool {
-    let windows = ["windows", "Visual C++", "mingw", "msvc"].iter().any(|word| version.contains(word));
-    version_num >= 140_000 && !windows
-}
-
 /// Asks the server to cancel what runs on a session.
 pub(super) struct Canceller {
     token: CancelToken,
@@ -495,23 +326,6 @@ where
                 tracing::debug!(%error, "a connection ended");
                 return;
             }
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_server_that_cannot_watch_its_clients_is_not_asked_to() {
-        for (number, version, checks) in [
-            (150_008, "PostgreSQL 15.8 (Debian 15.8-0+deb12u1) on x86_64-pc-linux-gnu, compiled by gcc", true),
-            (130_012, "PostgreSQL 13.12 on x86_64-pc-linux-gnu, compiled by gcc", false),
-            (150_003, "PostgreSQL 15.3, compiled by Visual C++ build 1914, 64-bit", false),
-            (170_000, "PostgreSQL 17.0 on x86_64-windows, compiled by msvc-19.41.34120, 64-bit", false),
-        ] {
-            assert_eq!(checks_client(number, version), checks, "{version}");
         }
     }
 }
