@@ -39,7 +39,7 @@ fn the_table_says_where_each_lives_and_where_it_is_listed() {
         told(&fleet(), TenantsFormat::Table, None),
         "\
 name      state         engine    server  database      schema    wave    labels   from
-acme      active        postgres  eu      shared        acme      canary  eu prod  row 7 of source 1
+acme      active        postgres  eu      shared        acme      canary  eu prod  row 7 of the registry in line 9
 demo      active        sqlite    data    data/demo.db  -         rest             entry 2 of tenants
 hooli     provisioning  mysql     us      hooli         -         rest    eu prod  entry 3 of tenants
 umbrella  quarantined   postgres  eu      shared        umbrella  rest    eu prod  entry 4 of tenants; moves soon
@@ -72,7 +72,7 @@ fn the_csv_format_has_a_record_for_each_tenant() {
     assert_eq!(lines[0], "name,engine,server,address,database,schema,user,tls,labels,wave,state,origin");
     assert_eq!(
         lines[1],
-        "acme,postgres,eu,db.eu.example:5432,shared,acme,migrator,prefer,eu prod,canary,active,row 7 of source 1"
+        "acme,postgres,eu,db.eu.example:5432,shared,acme,migrator,prefer,eu prod,canary,active,row 7 of the registry in line 9"
     );
     assert_eq!(lines[2].split(',').nth(7), Some(""), "a file is not encrypted");
     assert_eq!(lines.len(), 6);
