@@ -126,9 +126,9 @@ codes! {
     READ_FAILED = 318 "a tenant's history cannot be read";
     CASE_FOLDED = 319 "two tenants' databases are one on this server";
     NO_CONNECTION = 320 "a server has no free connection";
-    NO_HOST = 323 "no host of a server is what is asked for";
     SOURCE_FAILED = 321 "a source of tenants cannot be asked";
     TOO_FEW_TENANTS = 322 "a source gives fewer tenants than it must";
+    NO_HOST = 323 "no host of a server is what is asked for";
     SESSION_REFUSED = 324 "a session cannot begin as tenants.yaml says";
     NOT_PROVISIONED = 325 "a tenant cannot be provisioned";
     QUESTION_FAILED = 326 "a question to a database was not answered";

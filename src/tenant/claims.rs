@@ -9,8 +9,8 @@ use std::sync::Arc;
 use super::interpolate::shown;
 use super::locate::{Locator, Path};
 use super::servers::canonical;
-use super::{RowOf, ServerId};
 use super::vars::Vars;
+use super::{RowOf, ServerId};
 
 /// What is taken: names and schemas, with the tenant that has them.
 #[derive(Default)]

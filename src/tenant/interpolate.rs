@@ -53,7 +53,7 @@ impl<'v> Text<'v> {
     }
 
     /// Returns the text as one that a source made of what stands in the file, whose password may be fetched late.
-    pub(super) fn from_file(self, written: &'v str, late: Option<&[Part]>) -> Self {
+    pub(super) fn made_of(self, written: &'v str, late: Option<&[Part]>) -> Self {
         Self { written, late: late.map(<[Part]>::to_vec), ..self }
     }
 

@@ -49,7 +49,7 @@ impl<'v> Fields<'v> {
     /// Returns the text of a key as messages quote it: as it stands in the file.
     pub(super) fn quoted(&self, key: &str, text: Text<'v>) -> Text<'v> {
         match self.templates.iter().find(|made| made.key == key) {
-            Some(made) => text.from_file(&made.written, made.pattern.late()),
+            Some(made) => text.made_of(&made.written, made.pattern.late()),
             None => text,
         }
     }
