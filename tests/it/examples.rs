@@ -172,7 +172,6 @@ fn every_fleet_of_the_page_whose_tenants_come_from_sources_goes_up() {
 }
 
 #[test]
-#[ignore = "needs the directive `template`, which is not merged here yet"]
 fn the_fleet_of_the_page_that_has_waves_and_variables_goes_up() {
     run(&IN_WAVES);
 }

@@ -45,8 +45,17 @@ fn a_secret_is_read_from_a_regular_file_of_some_length_only() {
         ("long", "it has 66560 bytes"),
         ("binary", "it is not UTF-8"),
     ] {
-        fleet.tenants_yaml(&format!("tenants: [{{ name: a, url: \"postgres://u:${{file:{file}}}@h/d\" }}]\n"));
+        fleet.tenants_yaml(&format!(
+            "tenants: [{{ name: a, url: \"postgres://u@h/d\", labels: [\"${{file:{file}}}\"] }}]\n"
+        ));
         fleet.run(&["validate"]).expect(2).says(&["MT107", said]);
+        // A password's file is read by who connects, and looked at before.
+        fleet
+            .tenants_yaml(&format!("tenants: [{{ name: a, url: \"postgres://u:${{file:{file}}}@127.0.0.1:1/d\" }}]\n"));
+        match file {
+            "binary" => fleet.run(&["status"]).expect(5).says(&["MT117", said]),
+            _ => fleet.run(&["validate"]).expect(2).says(&["MT107", said]),
+        };
     }
     // As mounted secrets are: a link to a link to a file.
     symlink("real", fleet.folder().join("data/..link")).unwrap();
