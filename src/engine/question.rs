@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::error::{Code, Diagnostic, Result, plain};
-use crate::sql::{Dialect, EngineKind, split};
+use crate::sql::{Dialect, EngineKind, has_word, split};
 use crate::tenant::Tenant;
 
 use super::Answer;
@@ -11,8 +11,8 @@ use super::Answer;
 /// How long an answer is waited for.
 pub(super) const ANSWERED_WITHIN: Duration = Duration::from_secs(120);
 
-/// How a question begins; what else there is has no rows to answer with.
-const BEGINNINGS: [&str; 6] = ["SELECT", "WITH", "VALUES", "TABLE", "SHOW", "CALL"];
+/// How a question begins. What else there is has no rows to answer with, or is code that may commit: `CALL`.
+const BEGINNINGS: [&str; 5] = ["SELECT", "WITH", "VALUES", "TABLE", "SHOW"];
 
 /// Checks that a text is one question: a single statement that asks, so that none behind it leaves the transaction that may
 /// only read.
@@ -29,9 +29,13 @@ pub(super) fn check(tenant: &Tenant, question: &str) -> Result<()> {
     };
     let word: String = statement.text.trim_start_matches('(').chars().take_while(char::is_ascii_alphabetic).collect();
     let asks = BEGINNINGS.iter().any(|known| known.eq_ignore_ascii_case(&word));
-    match asks && !(engine == EngineKind::Sqlite && matches!(word.to_ascii_uppercase().as_str(), "SHOW" | "CALL")) {
-        true => Ok(()),
-        false => Err(failed(tenant, &format!("it begins with `{}`", plain(&word)), "a question is a SELECT")),
+    if !asks || engine == EngineKind::Sqlite && word.eq_ignore_ascii_case("SHOW") {
+        return Err(failed(tenant, &format!("it begins with `{}`", plain(&word)), "a question is a SELECT"));
+    }
+    // A transaction that may only read still writes files: <https://mariadb.com/kb/en/select-into-outfile/>.
+    match Dialect::possible(engine).into_iter().any(|dialect| has_word(question, dialect, "into")) {
+        true => Err(failed(tenant, "it has the word INTO", "a question writes nothing, no file and no variable either")),
+        false => Ok(()),
     }
 }
 
@@ -46,6 +50,13 @@ pub(super) fn failed(tenant: &Tenant, why: &str, hint: &str) -> Diagnostic {
 /// Says that a server refused a question.
 pub(super) fn refused(tenant: &Tenant, words: &str) -> Diagnostic {
     failed(tenant, words, "correct the question, or let the user read what it asks for; it may not write")
+}
+
+/// Says that no answer came: the question may be right.
+pub(super) fn unanswered(why: impl Into<String>) -> Diagnostic {
+    Diagnostic::new(Code::UNREACHABLE, "a server gave no answer to a question")
+        .cause(why)
+        .hint("see whether the server is there, and ask again; a question that takes long must ask for less")
 }
 
 /// Adds a row, up to one more than may be; [`bounded`] finds it.
@@ -74,12 +85,21 @@ mod tests {
     #[test]
     fn a_question_is_one_statement_that_asks() {
         let postgres = Datasource::Postgres { database: "d".into(), schema: None };
+        let mysql = Datasource::MySql { database: "d".into() };
         let sqlite = Datasource::Sqlite { shown: "x.db".into(), file: "x.db".into(), create: false };
         for (place, question, fine) in [
             (&postgres, "SELECT 1", true),
             (&postgres, " -- why\n (select ';');", true),
             (&postgres, "WITH x AS (SELECT 1) SELECT * FROM x", true),
             (&postgres, "SHOW server_version", true),
+            (&postgres, "SELECT 'into' AS \"into\" -- into", true),
+            (&postgres, "SELECT 1 INTO x", false),
+            (&mysql, "SELECT 'into', `into` FROM x # into", true),
+            (&mysql, "SELECT 1 INTO OUTFILE '/tmp/x'", false),
+            (&mysql, "SELECT 1 /*!50000 into */ DUMPFILE '/tmp/x'", false),
+            (&mysql, "SELECT 1 FROM x into@a", false),
+            (&mysql, "CALL p()", false),
+            (&postgres, "CALL p()", false),
             (&sqlite, "VALUES (1)", true),
             (&sqlite, "SHOW x", false),
             (&postgres, "", false),

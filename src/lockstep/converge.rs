@@ -21,7 +21,7 @@ use crate::engine::Gauge;
 use crate::error::{Diagnostic, Result};
 use crate::schema::{Difference, Member, Snapshot, broken};
 use crate::sql::EngineKind;
-use crate::tenant::{ServerId, Tenant, TenantId};
+use crate::tenant::{ServerId, SessionSettings, Tenant, TenantId};
 
 use super::by_tenant::ByTenant;
 use super::drift::SchemaDrift;
@@ -388,9 +388,10 @@ impl<'w> Watch<'w> {
     }
 }
 
-/// Returns what tenants must share to be moved on unmeasured: a database, and the settings of its sessions.
-fn place(tenant: &Tenant) -> (ServerId, &str, usize) {
-    (tenant.server, tenant.datasource.database(), Arc::as_ptr(&tenant.access).addr())
+/// Returns what tenants must share to be moved on unmeasured: a database, its user, and what sessions begin with: a text
+/// reads `'01/02/2020'` by the session's `DateStyle`.
+fn place(tenant: &Tenant) -> (ServerId, &str, usize, &SessionSettings) {
+    (tenant.server, tenant.datasource.database(), Arc::as_ptr(&tenant.access).addr(), &*tenant.session)
 }
 
 /// Tenants of one server that are measured together.

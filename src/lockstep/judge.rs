@@ -216,7 +216,17 @@ struct BrokenOff {
 /// Which rules the server reads by is not known here, so a text is continued if any reading fits.
 fn broken_off(scope: &Scope<'_>, tenant: &Tenant, version: Version, no: u32, prefix: &str) -> Option<BrokenOff> {
     let engine = tenant.datasource.engine();
-    let text = &*scope.changelog.get(version)?.text(engine)?.rendered(&recipient(tenant)).ok()?;
+    let text = match scope.changelog.get(version)?.text(engine)?.rendered(&recipient(tenant)) {
+        Ok(text) => text,
+        Err(why) => {
+            return Some(BrokenOff {
+                why: format!("the rest of it cannot be made of its template: {}", why.message()),
+                place: why.place().cloned(),
+                hint: format!("give tenant {} the value back that it was begun with, until this is finished", tenant.name),
+            });
+        }
+    };
+    let text = &*text;
     let before = (no as usize).checked_sub(1)?;
     let place = |statement: &Statement<'_>| text.place(statement.line, statement.column);
     let mut missing = None;

@@ -166,8 +166,10 @@ impl Stepping<'_> {
             return Turn::NotStarted;
         }
         (self.events)(Event::TenantStarted { tenant: tenant.id, version });
-        let skips = self.skips(changeset, tenant);
         let outcome = mistaken(self.order(changeset, tenant, lane, halting).await);
+        // Another runner may have run the text.
+        let by_another = matches!(&outcome, Outcome::Applied(applied) if applied.by_another);
+        let skips = self.skips(changeset, tenant) && !by_another;
         self.budgets.tell_of(tenant.server, self.events);
         match &outcome {
             Outcome::Applied(applied) => {
@@ -200,7 +202,7 @@ impl Stepping<'_> {
         };
         let text = match &made {
             Ok(text) => &**text,
-            Err(why) => return Outcome::Failed(unfilled(why.clone())),
+            Err(why) => return Outcome::Failed(unfilled(why.clone(), self.resume(changeset, tenant))),
         };
         let mut limits = tenant.limits;
         limits.lock_timeout = text.directives.lock_timeout.unwrap_or(limits.lock_timeout);
@@ -299,9 +301,14 @@ fn mistaken(outcome: Outcome) -> Outcome {
 }
 
 /// The loader refuses a fleet without the variables that its changesets ask for, so this is a bug.
-fn unfilled(why: Diagnostic) -> Failure {
+fn unfilled(why: Diagnostic, resume: Option<Resume>) -> Failure {
     let moment = crate::engine::Moment::Prepare;
-    Failure { diagnostic: why, moment, left: Left::Unchanged, retry: false, duration: Duration::ZERO }
+    // What an earlier run committed of it stays.
+    let left = match resume {
+        Some(Resume { statement_no, .. }) if statement_no > 1 => Left::Half { statement_no, statements: statement_no },
+        _ => Left::Unchanged,
+    };
+    Failure { diagnostic: why, moment, left, retry: false, duration: Duration::ZERO }
 }
 
 /// The loader refuses a changelog without a text for an engine of the fleet, so this is a bug.

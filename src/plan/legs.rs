@@ -45,8 +45,10 @@ struct Waves<'w> {
 impl Plan {
     /// Returns the legs of the plan in order, for a fleet whose tenants have these versions.
     ///
-    /// A gate is asked when the first tenant behind it is to get a version that nobody behind it has: so it is asked again
-    /// after a run that halted there, and not for a tenant that came late and catches up with its wave.
+    /// A gate is asked when a tenant behind it is to get a version that nobody behind it has, or that a tenant before it
+    /// gets too: so it is asked again after a run that halted there, and not for a tenant that came late and catches up
+    /// with its wave. Somebody behind it who has the version proves nothing alone: it may have been given it by name, or
+    /// have changed its wave.
     pub fn legs<'a>(&self, fleet: &Fleet, has: impl IntoIterator<Item = (TenantId, &'a [Version])>) -> Vec<Leg> {
         if !fleet.rollout.has_waves() {
             let leg = |version: &Version| {
@@ -116,7 +118,7 @@ impl<'w> Waves<'w> {
             for &wave in self.lacking.keys() {
                 let Some(mut leg) = self.leg(version, wave) else { continue };
                 for gate in self.gates_before(wave, &mut asked) {
-                    if self.is_new_behind(gate, version) {
+                    if self.is_new_behind(gate, version) || self.comes_before(gate, |lacks| lacks.contains_key(&version)) {
                         leg.gates.push(Gate { wave: gate, version });
                     }
                 }
@@ -134,7 +136,8 @@ impl<'w> Waves<'w> {
             let mut gates = Vec::new();
             for gate in self.gates_before(wave, &mut asked) {
                 let mut behind = self.lacking.range(WaveId(gate.0 + 1)..).flat_map(|(_, lacking)| lacking.keys());
-                if behind.any(|version| self.is_new_behind(gate, *version)) {
+                let is_new = behind.any(|version| self.is_new_behind(gate, *version));
+                if is_new || self.comes_before(gate, |lacks| !lacks.is_empty()) {
                     gates.push(Gate { wave: gate, version: last });
                 }
             }
@@ -159,6 +162,11 @@ impl<'w> Waves<'w> {
         let has_gate = |id: &WaveId| self.rollout.waves.get(id.0).is_some_and(|wave| wave.has_gate());
         let before = self.inhabited.range(..wave).copied().filter(has_gate);
         before.filter(|id| asked.insert(*id)).collect()
+    }
+
+    /// Whether somebody in this wave or one before it gets what is asked for.
+    fn comes_before(&self, gate: WaveId, gets: impl Fn(&BTreeMap<Version, usize>) -> bool) -> bool {
+        self.lacking.range(..=gate).any(|(_, lacking)| gets(lacking))
     }
 
     /// Whether nobody in a wave after this one has a version.
@@ -226,6 +234,14 @@ mod tests {
         // Whoever comes late catches up with those who are behind the same gate.
         assert_eq!(legs("step", [3, 0, 3], CONFIRM), "V1 two+0, V2 two+0, V3 two+0");
         assert_eq!(legs("wave", [3, 0, 3], CONFIRM), "V1 two+0, V2 two+0, V3 two+0");
+        // Who has it behind the gate without having passed it (by name, or out of another wave) opens it for nobody.
+        assert_eq!(
+            legs("step", [0, 0, 1], CONFIRM),
+            "V1 one+1, (one@1) V1 two+0, V2 one+2, (one@2) V2 two+1, (two@2) V2 rest+0, V3 one+2, (one@3) V3 two+1, \
+             (two@3) V3 rest+0"
+        );
+        assert_eq!(legs("step", [2, 3, 2], CONFIRM), "V3 one+1, (one@3) (two@3) V3 rest+0");
+        assert_eq!(legs("wave", [2, 3, 2], CONFIRM), "V3 one+1, (one@3) (two@3) V3 rest+0");
         // In a wave that nobody else is in, and that nobody is behind, everything is new.
         assert_eq!(legs("step", [3, 3, 1], CONFIRM), "(two@2) V2 rest+0, (two@3) V3 rest+0");
     }

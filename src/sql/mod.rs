@@ -43,6 +43,7 @@ pub use plain::{is_plain, only_makes};
 pub use position::position;
 pub use qualified::{Qualified, qualified};
 pub use set::dialect_after;
+pub use tokens::has_word;
 pub use trace::{Missing, Probe, Thing, Trace, only_defines, only_writes, replay, trace};
 
 use position::Lines;

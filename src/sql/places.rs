@@ -35,7 +35,7 @@ pub fn standings(text: &str, dialect: Dialect, parts: &[Range<usize>]) -> Result
             *found = match kind {
                 Kind::Comment => Standing::Comment,
                 Kind::Text => Standing::InLiteral,
-                Kind::Word | Kind::Name if *part == token && !is_beside_a_quote(text, part) => Standing::Alone,
+                Kind::Word | Kind::Name if *part == token && !is_joined(text, part, dialect) => Standing::Alone,
                 Kind::Name if text[token.clone()].starts_with(['"', '`', '[']) => Standing::InName,
                 Kind::Word if text[token.clone()].contains(['"', '\'']) => Standing::InName,
                 _ => Standing::Joined,
@@ -59,10 +59,13 @@ pub fn standings(text: &str, dialect: Dialect, parts: &[Range<usize>]) -> Result
     Ok(found)
 }
 
-/// Whether a quote stands right before or behind it: two literals would become one.
-fn is_beside_a_quote(text: &str, part: &Range<usize>) -> bool {
+/// Whether a quote stands right before or behind it: two literals would become one. PostgreSQL's `U&` before it would
+/// become a part of it. <https://www.postgresql.org/docs/current/sql-syntax-lexical.html#SQL-SYNTAX-STRINGS-UESCAPE>
+fn is_joined(text: &str, part: &Range<usize>, dialect: Dialect) -> bool {
     let is_quote = |c: char| matches!(c, '\'' | '"' | '`' | '$');
-    text[..part.start].ends_with(is_quote) || text[part.end..].starts_with(is_quote)
+    let before = &text[..part.start];
+    let unicode = dialect == Dialect::Postgres && (before.ends_with("U&") || before.ends_with("u&"));
+    unicode || before.ends_with(is_quote) || text[part.end..].starts_with(is_quote)
 }
 
 #[cfg(test)]
@@ -101,6 +104,10 @@ mod tests {
             ("SELECT 'a'___", Joined),
             ("SELECT ___'a'", Joined),
             ("SELECT $___", Joined),
+            ("SELECT U&___", Joined),
+            ("SELECT a.u&___", Joined),
+            ("SELECT 2&___", Alone),
+            ("SELECT U& ___", Alone),
             ("SELECT 1___", Joined),
         ] {
             assert_eq!(told(text, Dialect::Postgres), [is], "{text}");

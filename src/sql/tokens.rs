@@ -3,6 +3,12 @@
 use super::Dialect;
 use super::lexer::{Kind, Lexer, Token};
 
+/// Whether a text has a word that may be a keyword, given in lower case: outside of quotes, names and comments.
+pub fn has_word(text: &str, dialect: Dialect, word: &str) -> bool {
+    let tokens = Tokens::of(text, dialect);
+    (0..tokens.list.len()).any(|at| tokens.word(at) == word)
+}
+
 /// One statement's tokens, without comments and the marks of executable ones.
 pub(super) struct Tokens<'t> {
     pub(super) text: &'t str,

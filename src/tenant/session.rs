@@ -21,7 +21,7 @@ const LONGEST: usize = 4096;
 
 /// The settings that mtmigrate sets itself, or reads texts by, with what to do instead. Of both servers: `defaults` and
 /// labels are read before it is known for whom.
-const OWN: [(&str, &str); 34] = [
+const OWN: [(&str, &str); 38] = [
     ("search_path", PATH),
     ("role", ROLE),
     ("session_authorization", ROLE),
@@ -37,6 +37,9 @@ const OWN: [(&str, &str); 34] = [
     ("autocommit", KEPT),
     ("completion_type", KEPT),
     ("timestamp", KEPT),
+    ("insert_id", KEPT),
+    ("sql_log_bin", KEPT),
+    ("skip_replication", KEPT),
     ("track_counts", KEPT),
     ("sql_safe_updates", KEPT),
     ("sql_select_limit", KEPT),
@@ -44,6 +47,7 @@ const OWN: [(&str, &str); 34] = [
     ("default_transaction_read_only", KEPT),
     ("tx_read_only", KEPT),
     ("transaction_isolation", KEPT),
+    ("tx_isolation", KEPT),
     ("transaction_deferrable", KEPT),
     ("sql_mode", TEXT),
     ("client_encoding", KEPT),

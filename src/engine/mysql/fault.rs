@@ -70,6 +70,11 @@ pub(super) fn is_lost(error: &Error) -> bool {
     }
 }
 
+/// Answers whether a statement was ended from outside: by a limit, or by somebody's KILL QUERY.
+pub(super) fn is_over(error: &ServerError) -> bool {
+    matches!(error.code, 1317 | 1969 | 3024)
+}
+
 /// What a server's error means for a statement that it refused, and whether it may succeed in a moment.
 fn meaning(error: &ServerError, ended: Option<Ended>) -> (Code, bool) {
     match (error.code, ended) {

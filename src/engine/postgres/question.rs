@@ -1,9 +1,10 @@
 //! One question of a person's, in a transaction that may only read.
 
 use tokio::time::timeout;
+use tokio_postgres::error::SqlState;
 
 use crate::engine::Answer;
-use crate::engine::question::{ANSWERED_WITHIN, bounded, check, failed, refused};
+use crate::engine::question::{ANSWERED_WITHIN, bounded, check, refused, unanswered};
 use crate::error::Result;
 use crate::tenant::Tenant;
 
@@ -30,7 +31,11 @@ pub(super) async fn ask(server: &Postgres, tenant: &Tenant, question: &str, limi
     session.discard().await;
     match asked {
         Ok(Ok(answer)) => bounded(tenant, answer, limit),
+        // A limit, or somebody's pg_cancel_backend.
+        Ok(Err(error)) if fault::is_lost(&error) || error.code() == Some(&SqlState::QUERY_CANCELED) => {
+            Err(unanswered(fault::words(&error)))
+        }
         Ok(Err(error)) => Err(refused(tenant, &fault::words(&error))),
-        Err(_) => Err(failed(tenant, &fault::no_answer(ANSWERED_WITHIN), "ask for less")),
+        Err(_) => Err(unanswered(fault::no_answer(ANSWERED_WITHIN))),
     }
 }

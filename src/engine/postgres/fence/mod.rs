@@ -82,13 +82,15 @@ pub(super) struct Fence<'f> {
 }
 
 impl<'f> Fence<'f> {
-    /// Returns the fence that a text needs; none where it can name nothing but its own schema's tables.
+    /// Returns the fence that a text needs; none where it can name nothing but its own schema's tables: a plain text whose
+    /// path is the tenant's schema alone. With an extensions' schema behind it a bare name may be a table of that one.
     pub fn around(order: &'f Order<'_>, schema: &'f str) -> Option<Self> {
         let text = order.text;
-        let needs = !is_plain(&text.sql, order.tenant.datasource.engine());
+        let tenant = order.tenant;
+        let needs = tenant.session.extensions_schema.is_some() || !is_plain(&text.sql, tenant.datasource.engine());
         needs.then(|| Self {
             home: schema,
-            whole: order.tenant.datasource.schema().is_none(),
+            whole: tenant.datasource.schema().is_none(),
             directives: &text.directives,
             text: &text.sql,
             nonce: &order.run.run_id,
