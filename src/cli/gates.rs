@@ -2,20 +2,21 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use futures_util::future::{BoxFuture, join3};
+use futures_util::future::{BoxFuture, FusedFuture, join3};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
 use rustix::termios::{QueueSelector, tcflush};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, Command};
 use tokio::time::{sleep, timeout};
+use tokio_util::task::TaskTracker;
 
 use crate::error::{mask, plain, short};
 use crate::lockstep::{Between, Failing, Gates};
@@ -50,6 +51,8 @@ pub(super) struct Keeper {
     folder: PathBuf,
     /// Whether everything was confirmed beforehand.
     yes: bool,
+    /// The ends of commands that were not waited for.
+    endings: TaskTracker,
 }
 
 impl Keeper {
@@ -57,7 +60,7 @@ impl Keeper {
     pub fn new(console: &Console, config: &Path, yes: bool) -> Self {
         let folder = config.parent().unwrap_or(Path::new("")).join(".");
         let folder = std::path::absolute(&folder).unwrap_or(folder);
-        Self { console: console.clone(), folder, yes }
+        Self { console: console.clone(), folder, yes, endings: TaskTracker::new() }
     }
 
     async fn command(&self, words: &[String], between: &Between<'_>) -> Result<(), Failing> {
@@ -76,15 +79,17 @@ impl Keeper {
                 feed.write_all(names.as_bytes()).await.ok();
             }
         };
-        let mut running = Running(Some(child));
+        let mut running = Running { child: Some(child), endings: self.endings.clone() };
         let mut talks = Box::pin(join3(feeds, self.relay(out, &tail), self.relay(err, &tail)).fuse());
         let status = tokio::select! {
             biased;
             status = running.ended() => status,
             never = async { (&mut talks).await; std::future::pending().await } => never,
         };
-        // A background process may hold the pipes for ever.
-        timeout(DRAIN, talks).await.ok();
+        // A background process may hold the pipes for ever; what has ended is not asked again, it would never answer.
+        if !talks.is_terminated() {
+            timeout(DRAIN, talks).await.ok();
+        }
         match status {
             Ok(status) if status.success() => Ok(()),
             Ok(status) => Err(failing(told(status))),
@@ -157,23 +162,20 @@ impl Keeper {
             plain(&between.fleet)
         ));
         loop {
-            self.console.line().above(|| {
-                let mut stream = io::stderr().lock();
-                write!(stream, "go on with wave {}? [y/n] ", plain(between.next)).and_then(|()| stream.flush()).ok();
-            });
+            self.console.line().ask(&format!("go on with wave {}? [y/n] ", plain(between.next)));
             while poll(&mut [PollFd::new(&io::stdin(), PollFlags::IN)], Some(&Timespec::default()))? == 0 {
                 sleep(LOOK).await;
             }
             let mut typed = [0; 256];
             // A terminal gives whole lines, so this does not wait.
             let length = rustix::io::read(io::stdin(), &mut typed)?;
+            if typed[..length].ends_with(b"\n") {
+                self.console.line().answered();
+            }
             match String::from_utf8_lossy(&typed[..length]).trim().to_lowercase().as_str() {
                 "y" | "yes" => return Ok(true),
                 "n" | "no" => return Ok(false),
-                _ if length == 0 => {
-                    self.console.talk("");
-                    return Ok(false);
-                }
+                _ if length == 0 => return Ok(false),
                 _ => {}
             }
         }
@@ -193,6 +195,12 @@ impl Gates for Keeper {
     fn confirm<'a>(&'a self, between: &'a Between<'a>) -> BoxFuture<'a, bool> {
         async { self.yes || self.ask(between).await.unwrap_or(false) }.boxed()
     }
+
+    fn settled(&self) -> BoxFuture<'_, ()> {
+        // Closed, it ends when nobody is left; a later command is taken none the less.
+        self.endings.close();
+        self.endings.wait().boxed()
+    }
 }
 
 impl fmt::Debug for Keeper {
@@ -201,29 +209,43 @@ impl fmt::Debug for Keeper {
     }
 }
 
-/// A command that is at work; it and what it started are ended when this is dropped.
-struct Running(Option<Child>);
+/// A command that is at work; it and what it started are ended when this is dropped, and [`Gates::settled`] waits for it.
+struct Running {
+    child: Option<Child>,
+    endings: TaskTracker,
+}
 
 impl Running {
     async fn ended(&mut self) -> io::Result<ExitStatus> {
-        let Some(child) = &mut self.0 else { return Err(io::ErrorKind::NotFound.into()) };
+        let Some(child) = &mut self.child else { return Err(io::ErrorKind::NotFound.into()) };
         let status = child.wait().await;
-        self.0 = None;
+        self.child = None;
         status
     }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        let Some(mut child) = self.0.take() else { return };
+        let Some(child) = self.child.take() else { return };
         let Some(group) = child.id().and_then(|id| Pid::from_raw(id as i32)) else { return };
         kill_process_group(group, Signal::TERM).ok();
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
-        runtime.spawn(async move {
-            if timeout(PATIENCE, child.wait()).await.is_err() {
-                kill_process_group(group, Signal::KILL).ok();
-            }
-        });
+        self.endings.spawn_on(end(child, group), &runtime);
+    }
+}
+
+/// Waits until nobody of a command's group is left, and kills who is after a while.
+async fn end(mut child: Child, group: Pid) {
+    let gone = async {
+        child.wait().await.ok();
+        while test_kill_process_group(group).is_ok() {
+            sleep(LOOK).await;
+        }
+    };
+    if timeout(PATIENCE, gone).await.is_err() {
+        kill_process_group(group, Signal::KILL).ok();
+        // SIGKILL is not refused, but a process in the kernel takes its time.
+        timeout(PATIENCE, child.wait()).await.ok();
     }
 }
 

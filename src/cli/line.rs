@@ -13,41 +13,77 @@ const USUAL_WIDTH: usize = 80;
 
 /// One line on stderr, shown or not; a clone is another handle of it.
 #[derive(Clone, Default)]
-pub(super) struct Line(Arc<Mutex<Option<String>>>);
+pub(super) struct Line(Arc<Mutex<Bottom>>);
+
+/// What stands at the bottom.
+#[derive(Default)]
+struct Bottom {
+    /// The line, if it is shown.
+    line: Option<String>,
+    /// Whether a question waits for its answer: its line has no end yet.
+    asks: bool,
+}
+
+impl Bottom {
+    /// Ends the line of a question that was not answered: what is written next stands below it.
+    fn end_question(&mut self) {
+        if std::mem::take(&mut self.asks) {
+            write("\n");
+        }
+    }
+}
 
 impl Line {
+    /// Writes a question; the cursor stays behind it until [`Line::answered`], or until something else is written.
+    pub fn ask(&self, question: &str) {
+        let mut bottom = self.held();
+        bottom.end_question();
+        if bottom.line.take().is_some() {
+            write(WIPE);
+        }
+        write(question);
+        bottom.asks = true;
+    }
+
+    /// Notes that the question's line was ended by whoever typed the answer.
+    pub fn answered(&self) {
+        self.held().asks = false;
+    }
+
     /// Shows this text, cut at the terminal's width, in place of what is shown.
     pub fn show(&self, text: &str) {
         let width = terminal_size::terminal_size_of(io::stderr()).map_or(USUAL_WIDTH, |(width, _)| width.0.into());
         let text = cut(text, width.saturating_sub(1));
-        let mut shown = self.held();
-        if shown.as_ref() != Some(&text) {
+        let mut bottom = self.held();
+        bottom.end_question();
+        if bottom.line.as_ref() != Some(&text) {
             write(&format!("{WIPE}{text}"));
-            *shown = Some(text);
+            bottom.line = Some(text);
         }
     }
 
     /// Takes it away.
     pub fn clear(&self) {
-        if self.held().take().is_some() {
+        if self.held().line.take().is_some() {
             write(WIPE);
         }
     }
 
     /// Lets something be written, on either stream, as if the line were not there. It must not write by way of us.
     pub fn above<T>(&self, writes: impl FnOnce() -> T) -> T {
-        let shown = self.held();
-        if shown.is_some() {
+        let mut bottom = self.held();
+        bottom.end_question();
+        if bottom.line.is_some() {
             write(WIPE);
         }
         let written = writes();
-        if let Some(text) = &*shown {
+        if let Some(text) = &bottom.line {
             write(text);
         }
         written
     }
 
-    fn held(&self) -> MutexGuard<'_, Option<String>> {
+    fn held(&self) -> MutexGuard<'_, Bottom> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -8,12 +8,13 @@ use clap::Args;
 use crate::engine::{Made, RunIdentity};
 use crate::error::{Code, Diagnostic, ExitStatus, count, names, plain};
 use crate::history::OutOfOrder;
-use crate::lockstep::{self, NoGates, Provision, Provisioned, Scope, Stop, UpOptions};
+use crate::lockstep::{self, NoGates, Provision, Provisioned, Provisioning, Scope, Stop, Stopped, UpOptions};
 use crate::tenant::{Datasource, Fleet, LeftOut, Tenant, TenantId, Verify};
 
 use super::args::{Selecting, duration};
+use super::console::Console;
 use super::signals::{Signals, watch};
-use super::up::{RunFormat, follow, print};
+use super::up::{Asking, RunFormat, follow, print};
 use super::walk::Walk;
 use super::{Context, Outcome, one_tenant};
 
@@ -83,7 +84,16 @@ fn with_active(fleet: &Fleet, id: TenantId) -> Fleet {
 async fn provision(scope: Scope<'_>, id: TenantId, args: &ProvisionArgs, context: &Context) -> Outcome {
     let console = &context.console;
     let tenant = scope.fleet.tenant(id);
-    let made = under_signals(scope, id, args, context).await.map_err(|one| vec![one])?;
+    let mut signals = Signals::listen().map_err(|one| vec![one])?;
+    let stop = Stop::default();
+    let mut asking = Asking { signals: &mut signals, stop: &stop };
+    let made = match under_signals(scope, id, args, console, &mut asking).await.map_err(|one| vec![one])? {
+        Provisioning::Ready(made) => made,
+        Provisioning::Stopped(when) => {
+            console.notice(&plain(&stopped(tenant, when)));
+            return Ok(stop.exit());
+        }
+    };
     console.say(&told(tenant, &made));
     if !made.unreadable.is_empty() {
         let who = names(made.unreadable.iter().map(String::as_str), 5);
@@ -100,13 +110,24 @@ async fn provision(scope: Scope<'_>, id: TenantId, args: &ProvisionArgs, context
             // One tenant is one wave: nothing stands behind it.
             gates: Arc::new(NoGates),
         };
-        let report = follow(scope, &options, console).await?;
+        let report = follow(scope, &options, console, &mut asking).await;
         print(&report, args.format, console);
         if report.exit() != ExitStatus::Done {
             return Ok(report.exit());
         }
         if scope.fleet.verify != Verify::Off {
-            let deviates = lockstep::against_others(scope, id).await;
+            let deviates = tokio::select! {
+                biased;
+                signal = asking.signals.next() => {
+                    stop.ask(signal);
+                    console.notice(&plain(&format!(
+                        "interrupted: tenant {} was not compared with the others; type it again",
+                        tenant.name
+                    )));
+                    return Ok(stop.exit());
+                }
+                deviates = lockstep::against_others(scope, id) => deviates,
+            };
             console.tell(&deviates);
             if !deviates.is_empty() {
                 return Ok(ExitStatus::Drift);
@@ -120,26 +141,40 @@ async fn provision(scope: Scope<'_>, id: TenantId, args: &ProvisionArgs, context
     Ok(ExitStatus::Done)
 }
 
-/// Makes the place; a signal ends the wait for the lock, and the second one the work.
+/// Makes the place; a signal ends reading and waiting, and the second one the work.
 async fn under_signals(
     scope: Scope<'_>,
     id: TenantId,
     args: &ProvisionArgs,
-    context: &Context,
-) -> Result<Provisioned, Diagnostic> {
-    let console = &context.console;
-    let mut signals = Signals::listen()?;
-    let (stop, run) = (Stop::default(), RunIdentity::new());
+    console: &Console,
+    asking: &mut Asking<'_>,
+) -> Result<Provisioning, Diagnostic> {
+    let Asking { signals, stop } = asking;
+    let run = RunIdentity::new();
     let asked = Provision { tenant: id, lock_wait: args.lock_wait };
     let sink = |event: lockstep::Event| {
         if let lockstep::Event::LockWaiting { server, holder } = &event {
             console.say(&plain(&format!("waiting for the lock of server {server}: {holder}")));
         }
     };
-    let watching = watch(async || signals.next().await, &stop, |asked| console.notice(&asked.line));
+    let watching = watch(async || signals.next().await, stop, |asked| console.notice(&asked.line));
     tokio::select! {
-        made = lockstep::provision(scope, &asked, &run, &stop, &sink) => made,
+        made = lockstep::provision(scope, &asked, &run, stop, &sink) => made,
         never = watching => match never {},
+    }
+}
+
+/// `interrupted: nothing was made for tenant initech; type it again`.
+fn stopped(tenant: &Tenant, when: Stopped) -> String {
+    let name = &tenant.name;
+    match when {
+        Stopped::Before => format!("interrupted: nothing was made for tenant {name}; type it again"),
+        Stopped::Between => format!(
+            "interrupted: whether the place of tenant {name} is made was not waited for; typed again it uses what is there"
+        ),
+        Stopped::After => {
+            format!("interrupted: the place of tenant {name} is there, and nothing was applied; type it again")
+        }
     }
 }
 

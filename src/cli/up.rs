@@ -117,7 +117,14 @@ async fn going(scope: Scope<'_>, args: &UpArgs, console: &Console) -> Result<Run
         out_of_order: if args.allow_out_of_order { OutOfOrder::Allow } else { OutOfOrder::Refuse },
         gates: Arc::new(Keeper::new(console, &scope.fleet.config, args.yes)),
     };
-    follow(scope, &options, console).await
+    let mut signals = Signals::listen().map_err(|one| vec![one])?;
+    Ok(follow(scope, &options, console, &mut Asking { signals: &mut signals, stop: &Stop::default() }).await)
+}
+
+/// What asks a run to stop.
+pub(super) struct Asking<'a> {
+    pub signals: &'a mut Signals,
+    pub stop: &'a Stop,
 }
 
 /// Runs with these options.
@@ -125,10 +132,10 @@ pub(super) async fn follow(
     scope: Scope<'_>,
     options: &UpOptions,
     console: &Console,
-) -> Result<RunReport, Vec<Diagnostic>> {
-    let mut signals = Signals::listen().map_err(|one| vec![one])?;
+    asking: &mut Asking<'_>,
+) -> RunReport {
+    let Asking { signals, stop } = asking;
     let identity = RunIdentity::of(&scope.fleet.hash);
-    let stop = Stop::default();
     let screen = Screen::new(console);
     let log = RunLog::new(scope, &identity.run_id);
     let report = Mutex::new(RunReport::new(&scope, OffsetDateTime::now_utc()));
@@ -142,20 +149,22 @@ pub(super) async fn follow(
     };
     let watching = watch(
         async || signals.next().await,
-        &stop,
+        stop,
         |asked| {
             console.notice(&asked.line);
             sink(Event::Stopping { hard: asked.hard });
         },
     );
     tokio::select! {
-        _ending = lockstep::up(scope, options, &identity, &stop, &sink) => {}
+        _ending = lockstep::up(scope, options, &identity, stop, &sink) => {}
         never = watching => match never {},
         never = screen.keep_drawing() => match never {},
     }
     screen.clear();
     drop(screen);
-    Ok(report.into_inner().unwrap_or_else(PoisonError::into_inner))
+    // Whoever insisted cut the run short, and with it the wait for a command's end.
+    options.gates.settled().await;
+    report.into_inner().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Prints the report. The run is over and its exit status stands, so a full disk under stdout is only told.

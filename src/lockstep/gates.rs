@@ -46,6 +46,11 @@ pub trait Gates: fmt::Debug + Send + Sync {
 
     /// Asks a person whether the run goes on. Asked only where [`Gates::can_confirm`].
     fn confirm<'a>(&'a self, between: &'a Between<'a>) -> BoxFuture<'a, bool>;
+
+    /// Waits until the commands that were dropped have ended. It has a limit of its own.
+    fn settled(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async {})
+    }
 }
 
 /// Where a run stands at a gate.
@@ -203,12 +208,15 @@ impl Run<'_> {
                 (Condition::Check { .. }, None) => Ok(()),
             }
         };
-        tokio::select! {
+        let met = tokio::select! {
             biased;
             () = self.stop.wait() => Err(Shut::Interrupted),
             met = met => met.map_err(Shut::Failed),
             lost = lost(locks) => Err(Shut::LockLost(lost)),
-        }
+        };
+        // Under the locks: the next run does not meet a command of this one.
+        self.options.gates.settled().await;
+        met
     }
 
     /// # Errors

@@ -47,7 +47,7 @@ pub use judge::{Refusal, drift, half_applied, judge, unreadable};
 #[cfg(test)]
 pub(crate) use locks::FRESH;
 pub use orphans::{Orphan, Past, Stray, orphans};
-pub use provision::{Provision, Provisioned, against_others, provision};
+pub use provision::{Provision, Provisioned, Provisioning, Stopped, against_others, provision};
 pub use repair::{Repair, Repaired, repair};
 pub use standing::{Found, Position, Standing, State};
 pub use stop::{Signal, Stop};

@@ -47,30 +47,78 @@ pub struct Provisioned {
     pub unreadable: Vec<String>,
 }
 
+/// What came of making a place.
+#[derive(Clone, Debug)]
+pub enum Provisioning {
+    /// The place is there.
+    Ready(Provisioned),
+    /// Somebody asked to stop.
+    Stopped(Stopped),
+}
+
+/// How far it came before somebody asked to stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stopped {
+    /// Nothing was made.
+    Before,
+    /// The server was at work, and its answer was not waited for.
+    Between,
+    /// The place is there, and nothing was applied.
+    After,
+}
+
 /// Makes a tenant's place under its lock, unless it is there. Applies nothing.
 ///
+/// Reading and waiting end when somebody asks to stop, making when somebody insists.
+///
 /// # Errors
-/// `MT155` for a tenant that does not say how it is made; `MT325` where its place holds what is not its own, or nobody of
-/// the fleet can be read; `MT301` when another run holds the lock; what a server answers.
+/// `MT155` for a tenant that does not say how it is made; `MT325` where its place holds what is not its own, or is further
+/// than the fleet, or nobody of the fleet can be read; `MT301` when another run holds the lock; what a server answers.
 pub async fn provision(
     scope: Scope<'_>,
     asked: &Provision,
     run: &RunIdentity,
     stop: &Stop,
     events: Sink<'_>,
-) -> Result<Provisioned> {
+) -> Result<Provisioning> {
     let tenant = scope.fleet.tenant(asked.tenant);
     let Some(how) = &tenant.create else { return Err(no_create(tenant)) };
     let others: Vec<TenantId> = others(scope.fleet, tenant);
-    let beside = survey(&Scope { selection: &others, ..scope }, OutOfOrder::Allow, Depth::Histories).await;
+    let among = Scope { selection: &others, ..scope };
+    let beside = tokio::select! {
+        biased;
+        () = stop.wait() => return Ok(Provisioning::Stopped(Stopped::Before)),
+        beside = survey(&among, OutOfOrder::Allow, Depth::Histories) => beside,
+    };
     let fleet = version_of_fleet(&scope, &beside)?;
     let selection = [tenant.id];
     let scope = Scope { selection: &selection, ..scope };
     let jitter = Jitter::new(&run.run_id);
-    let locks = Locks::take(scope, &Waiting { run, wait: asked.lock_wait, stop, events, jitter: &jitter }).await?;
-    let made = make(&scope, tenant, how).await;
+    let waiting = Waiting { run, wait: asked.lock_wait, stop, events, jitter: &jitter };
+    let locks = tokio::select! {
+        biased;
+        () = stop.hard().cancelled() => return Ok(Provisioning::Stopped(Stopped::Before)),
+        locks = Locks::take(scope, &waiting) => locks,
+    };
+    if stop.asked() {
+        // Who holds a lock that is no longer wanted does not matter.
+        if let Ok(locks) = locks {
+            locks.release().await;
+        }
+        return Ok(Provisioning::Stopped(Stopped::Before));
+    }
+    let locks = locks?;
+    let made = tokio::select! {
+        biased;
+        made = make(&scope, tenant, how, &fleet) => made,
+        () = stop.hard().cancelled() => return Ok(Provisioning::Stopped(Stopped::Between)),
+    };
     locks.release().await;
-    Ok(Provisioned { made: made?, ..fleet })
+    let made = made?;
+    if stop.asked() {
+        return Ok(Provisioning::Stopped(Stopped::After));
+    }
+    Ok(Provisioning::Ready(Provisioned { made, ..fleet }))
 }
 
 fn others(fleet: &Fleet, tenant: &Tenant) -> Vec<TenantId> {
@@ -119,20 +167,24 @@ fn common<'p>(changelog: &Changelog, pending: impl Iterator<Item = &'p [Version]
 }
 
 /// Makes the place. What is there must be empty, have a history or a journal, or be a copy of the template that nothing
-/// was done to yet.
-async fn make(scope: &Scope<'_>, tenant: &Tenant, how: &Create) -> Result<Made> {
+/// was done to yet; and whatever it is a copy of, it has no changeset that the fleet does not have.
+async fn make(scope: &Scope<'_>, tenant: &Tenant, how: &Create, fleet: &Provisioned) -> Result<Made> {
     let server = &scope.servers[tenant.server.0];
     let template = file_of_template(scope.fleet, tenant, how);
     let made = server.create(Creation { tenant, how, template: template.as_deref() }).await?;
-    if made == Made::New {
-        return Ok(made);
-    }
-    let survey = survey(scope, OutOfOrder::Allow, Depth::Schemas).await;
+    let depth = if made == Made::New { Depth::Histories } else { Depth::Schemas };
+    let survey = survey(scope, OutOfOrder::Allow, depth).await;
     let position = match survey.standings.first().map(|standing| &standing.found) {
         Some(Found::Read(position)) => position,
         Some(Found::Unreadable(why)) => return Err(why.clone()),
         _ => return Err(Diagnostic::new(Code::BUG, format!("tenant {} was not read", tenant.name))),
     };
+    if let Some(newest) = position.newest.filter(|newest| fleet.target.is_none_or(|target| *newest > target)) {
+        return Err(further(tenant, newest, fleet, made));
+    }
+    if made == Made::New {
+        return Ok(made);
+    }
     let is_ours = position.tables.history.is_some() || position.tables.journal.is_some();
     let Some(live) = position.schema.as_ref().filter(|live| !is_ours && !live.objects().is_empty()) else {
         return Ok(made);
@@ -153,6 +205,25 @@ async fn make(scope: &Scope<'_>, tenant: &Tenant, how: &Create) -> Result<Made> 
     .cause(format!("there is no history, and there are: {held}"))
     .state("nothing was changed")
     .hint("if it is somebody else's, give the tenant another place; if it may go, remove it; then type it again"))
+}
+
+/// Makes the diagnostic of a place that has what the fleet does not have.
+fn further(tenant: &Tenant, newest: Version, fleet: &Provisioned, made: Made) -> Diagnostic {
+    let has = fleet.target.map_or("no version".to_owned(), |target| format!("V{target}"));
+    let whose = match fleet.others {
+        0 if fleet.target.is_some() => "the changelog's newest is",
+        _ => "the fleet has",
+    };
+    let from_template = tenant.create.as_ref().is_some_and(|how| how.template.is_some());
+    let (state, first) = match made {
+        Made::New => ("the place was made, and nothing was applied", "remove the place that was made"),
+        Made::There => ("nothing was changed", "remove the place if it may go"),
+    };
+    let second = if from_template { ", let its template have no more than the fleet" } else { "" };
+    Diagnostic::new(Code::NOT_PROVISIONED, format!("tenant {} is further than the fleet", tenant.name))
+        .cause(format!("its place has V{newest}, {whose} {has}"))
+        .state(state)
+        .hint(format!("bring the others there with `mtmigrate up`; or {first}{second}; then type it again"))
 }
 
 /// Where SQLite's template is: a relative path begins at the folder of the fleet's file.

@@ -1,5 +1,7 @@
 //! Tenants that come and go: `provision`, tenants that are being made, and what is left of those that went.
 
+use rustix::process::Signal;
+
 use crate::support::{Fleet, Rows, USER, mariadb, percent_encoded, postgres, quoted, unique};
 
 fn json(text: &str) -> String {
@@ -340,4 +342,65 @@ fn what_a_tenant_left_behind_is_found_by_the_pattern_and_nothing_is_touched() {
     let args = ["status", "--orphans", "--check", "--format", "json"];
     let left = fleet.run(&args).expect(4);
     assert!(left.stdout.contains("scr'atch") && !left.stdout.contains("gone"), "{left}");
+}
+
+#[test]
+fn a_signal_while_the_others_are_read_or_the_lock_is_waited_for_makes_nothing() {
+    for (signal, status) in [(Signal::INT, 130), (Signal::TERM, 143)] {
+        let mut fleet = Fleet::new();
+        // It takes connections and says nothing.
+        let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = silent.local_addr().unwrap().port();
+        fleet.tenants_yaml(&format!(
+            "servers:\n  files: {{ url: \"sqlite://data\", create: true }}\n  silent: {{ url: \"postgres://u@127.0.0.1:{port}\", connect_timeout: 60s, tls: disable }}\n\
+             tenants:\n  - {{ name: fresh, server: files, database: fresh.db, state: provisioning }}\n  - {{ name: other, server: silent, database: d }}\n"
+        ));
+        fleet.changeset("V1__one.sql", "CREATE TABLE one (id int);");
+        let mut running = fleet.spawn(&["provision", "fresh"]);
+        let _held = silent.accept().unwrap();
+        running.signal(signal);
+        running.wait_for("nothing new is started");
+        let output = running.wait().expect(status);
+        assert!(output.stderr.contains("interrupted: nothing was made for tenant fresh"), "{output}");
+        assert!(!output.stderr.contains("is ready"), "{output}");
+        assert!(!fleet.folder().join("data/fresh.db").exists(), "{output}");
+    }
+}
+
+#[test]
+fn a_template_that_is_further_than_the_fleet_makes_nobody_ready() {
+    let mut fleet = Fleet::new();
+    let pg = postgres(0);
+    let (template, old, new) = (pg.create_database(), pg.create_database(), unique("further"));
+    fleet.tenants_yaml(&format!(
+        "tenants:\n  - {{ name: t-file, url: \"sqlite://t.db?mode=rwc\" }}\n  - {{ name: t-pg, url: {} }}\n",
+        json(&pg.url(&template))
+    ));
+    fleet.changeset("V1__one.sql", "CREATE TABLE one (id int);");
+    fleet.changeset("V2__two.sql", "CREATE TABLE two (id int);");
+    fleet.run(&["up"]).expect(0);
+    fleet.tenants_yaml(&format!(
+        "servers:\n  pg: {{ url: {}, create: {{ template: {template} }} }}\n  files: {{ url: \"sqlite://data?mode=rwc\", create: {{ template: t.db }} }}\n\
+         tenants:\n  - {{ name: old-pg, server: pg, database: {old} }}\n  - {{ name: old-file, server: files, database: old.db }}\n\
+         \x20 - {{ name: new-pg, server: pg, database: {new}, state: provisioning }}\n\
+         \x20 - {{ name: new-file, server: files, database: new.db, state: provisioning }}\n",
+        json(&pg.server_url())
+    ));
+    // The fleet has no version yet, then V1, then what the template has.
+    for (to, said) in [(None, "no version"), (Some("1"), "V1"), (Some("2"), "")] {
+        if let Some(to) = to {
+            fleet.run(&["up", "--to", to]).expect(0);
+        }
+        for tenant in ["new-pg", "new-file"] {
+            let output = fleet.run(&["provision", tenant]);
+            if said.is_empty() {
+                output.expect(0);
+                continue;
+            }
+            let output = output.expect(5);
+            let cause = format!("its place has V2, the fleet has {said}");
+            assert!(output.stderr.contains("MT325") && output.stderr.contains(&cause), "{tenant}: {output}");
+            assert!(!output.stderr.contains("is ready"), "{tenant}: {output}");
+        }
+    }
 }

@@ -234,10 +234,12 @@ fn a_person_at_the_terminal_says_no_or_yes_or_stops() {
     assert!(after.contains("error[MT216]: wave canary was not confirmed at V1__t"), "{after}");
     run(2);
     terminal.tmux(&["send-keys", "C-d"]);
-    terminal.wait_for(|screen| screen.contains("status2 1"));
+    let after = terminal.wait_for(|screen| screen.contains("status2 1"));
+    assert!(after.lines().any(|line| line.trim_end() == question), "its line has an end: {after}");
     run(3);
     terminal.tmux(&["send-keys", "C-c"]);
-    terminal.wait_for(|screen| screen.contains("status3 130"));
+    let after = terminal.wait_for(|screen| screen.contains("status3 130"));
+    assert!(after.lines().any(|line| line.starts_with("SIGINT: ")), "the question's line has an end: {after}");
     assert!(has(&fleet, "t1", "t") && !has(&fleet, "t2", "t"), "nobody else has it");
     run(4);
     terminal.enter("y");
@@ -294,4 +296,46 @@ fn a_wave_is_finished_up_to_so_many_failures_and_the_next_does_not_begin() {
         }
         fleet.run(&["up"]).expect(0);
     }
+}
+
+#[test]
+fn a_command_that_ignores_sigterm_is_gone_when_the_run_is() {
+    for stubborn in [
+        "trap '' TERM; echo $$ > pid; echo begun; exec sleep 600",
+        "(trap '' TERM; exec sleep 600) & echo $! > pid; echo begun; wait",
+    ] {
+        for interrupted in [false, true] {
+            let mut fleet = files(2);
+            let limit = if interrupted { "10m" } else { "1s" };
+            let check = format!("{{ run: [./stubborn], timeout: {limit} }}");
+            fleet.set_top("rollout", &format!("{{ waves: [{{ name: canary, tenants: [t1], check: {check} }}] }}"));
+            program(&mut fleet, "stubborn", stubborn);
+            let mut running = fleet.spawn(&["up"]);
+            if interrupted {
+                running.wait_for("  begun");
+                running.signal(Signal::INT);
+            }
+            let output = running.wait().expect(if interrupted { 130 } else { 1 });
+            let pid = fs::read_to_string(fleet.folder().join("pid")).unwrap();
+            let stat = fs::read_to_string(format!("/proc/{}/stat", pid.trim())).unwrap_or_default();
+            assert!(stat.is_empty() || stat.contains(") Z "), "{stubborn}: {stat}\n{output}");
+        }
+    }
+}
+
+#[test]
+fn a_check_costs_no_more_than_the_command_takes() {
+    let mut fleet = Fleet::new();
+    fleet.sqlite("t1").sqlite("t2");
+    for no in 1..=12 {
+        fleet.changeset(&format!("V{no}__t.sql"), &format!("CREATE TABLE t{no} (a int);"));
+    }
+    fleet.set_top("rollout", "{ waves: [{ name: canary, tenants: [t1], check: [./quick] }] }");
+    program(&mut fleet, "quick", "echo fine");
+    let output = fleet.run(&["up", "--format", "json"]).expect(0);
+    let report: Value = serde_json::from_str(&output.stdout).unwrap();
+    let gates = report["gates"].as_array().unwrap();
+    let slow = gates.iter().filter(|gate| gate["duration_ms"].as_u64().unwrap() >= 1000).count();
+    // One of them may have met a busy machine.
+    assert!(gates.len() == 12 && slow <= 1, "{slow} of {}: {output}", gates.len());
 }

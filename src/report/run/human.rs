@@ -1,6 +1,6 @@
 //! The final summary: what needs a person in full, what went well counted, how it ended last.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 use crate::error::{Paint, count, names, render_all, short};
 use crate::lockstep::barrier::Decision;
@@ -193,6 +193,8 @@ fn outcome(report: &RunReport, paint: Paint) -> String {
 fn applied(report: &RunReport, ending: &Ending) -> String {
     let brought = report.tenants.iter().filter(|tenant| tenant.applied + tenant.skipped > 0).count();
     let target = report.target.map_or_else(String::new, |target| format!(" to V{target}"));
+    // Each wave has its own part of a step.
+    let steps = report.steps.iter().map(|step| step.version).collect::<BTreeSet<_>>().len();
     let had = match report.tenants.len() - brought {
         0 => String::new(),
         rest => format!(", {rest} had it already"),
@@ -205,7 +207,7 @@ fn applied(report: &RunReport, ending: &Ending) -> String {
         "up: {} brought{target} in {}{had} ({}, {} applied{skipped})",
         count(brought, "tenant"),
         took(ending.elapsed),
-        count(report.steps.len(), "step"),
+        count(steps, "step"),
         count(report.changesets(), "changeset"),
     )
 }
@@ -239,7 +241,8 @@ fn stopped(how: &str, report: &RunReport, ending: &Ending) -> String {
     }
     let before = match report.steps.len() - 1 {
         0 => String::new(),
-        n => format!("; {} before it done", count(n, "step")),
+        // A wave's part of a step is not the step.
+        n => format!("; {} before it done", count(n, if step.wave.is_some() { "part" } else { "step" })),
     };
     format!(
         "{how} {}: {}{before}; {} applied in {}",
