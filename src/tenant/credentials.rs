@@ -87,13 +87,14 @@ impl Loader<'_> {
     /// Another user does not get the password of the server's.
     pub(super) fn access_on(&mut self, fields: &Fields<'_>, definition: &Definition) -> Arc<Access> {
         let server = &definition.access;
-        if fields.get("server").is_none() {
-            return server.clone();
-        }
+        let Some((_, at)) = fields.get("server") else { return server.clone() };
         let Some((user, password)) = self.own_credentials(fields, definition.engine) else { return server.clone() };
         let password = match (password, &user) {
             (Some(password), _) => password,
-            (None, Some(user)) => self.password_of_file(definition.engine, &mut Some(user.clone()), None),
+            (None, Some(user)) => {
+                let named = definition.password_file.as_deref().map(|path| (path, at));
+                self.password_of_file(definition.engine, &mut Some(user.clone()), named)
+            }
             (None, None) => return server.clone(),
         };
         self.servers.share(Access { user: user.or_else(|| server.user.clone()), password, tls: server.tls.clone() })

@@ -98,6 +98,15 @@ impl Draft<'_> {
                 self.of_sources[index] = self.tenants_of(index, replies.next());
             }
         }
+        self.refuse_nobody();
+        if self.top.entries.iter().any(|entry| entry.question.is_some()) {
+            self.check_words();
+        }
+        self.finish()
+    }
+
+    /// Says that there is no tenant, where nothing else is wrong.
+    fn refuse_nobody(&mut self) {
         let mistakes = &self.loader.walk.mistakes;
         if mistakes.count() == 0 && self.top.tenants.is_empty() && self.of_sources.iter().all(Vec::is_empty) {
             self.loader.walk.mistakes.add(Path::ROOT.key("sources").the_key_itself(), |_| {
@@ -106,10 +115,6 @@ impl Draft<'_> {
                     .hint("`min_tenants: 0` is for a source beside which there are others")
             });
         }
-        if self.top.entries.iter().any(|entry| entry.question.is_some()) {
-            self.check_words();
-        }
-        self.finish()
     }
 
     /// Resolves what is known without an answer: for a look at the file alone. Sources that would have to be asked give no
@@ -117,8 +122,14 @@ impl Draft<'_> {
     ///
     /// # Errors
     /// Mistakes that show only when all tenants are known, if they are.
-    pub fn unasked(self) -> Result<Fleet, Vec<Diagnostic>> {
-        if self.questions().is_empty() { self.resolve(Vec::new()) } else { self.finish() }
+    pub fn unasked(mut self) -> Result<Fleet, Vec<Diagnostic>> {
+        if self.questions().is_empty() {
+            return self.resolve(Vec::new());
+        }
+        if !self.top.entries.iter().any(|entry| entry.question.is_some() && entry.gives_tenants()) {
+            self.refuse_nobody();
+        }
+        self.finish()
     }
 
     fn tenants_of(&mut self, index: usize, reply: Option<Reply>) -> Vec<Tenant> {
@@ -138,11 +149,12 @@ impl Draft<'_> {
         let found: usize = top.entries.iter().map(|entry| entry.found).sum();
         let tenants: Vec<&Tenant> = top.tenants.iter().chain(of_sources.iter().flatten()).collect();
         if tenants.len() == listed + found {
-            if let Some(drift) = tree.get("drift") {
+            // Sources may give other tenants tomorrow.
+            let is_all = tree.get("sources").is_none();
+            if let Some(drift) = tree.get("drift").filter(|_| is_all) {
                 loader.check_rule_labels(drift, Path::ROOT.key("drift"), &top.rule_labels, &tenants);
             }
-            // Sources may give other tenants tomorrow.
-            if tree.get("labels").is_some() && tree.get("sources").is_none() {
+            if tree.get("labels").is_some() && is_all {
                 loader.check_labels(Path::ROOT.key("labels"), &tenants);
             }
             if let Some(rollout) = tree.get("rollout") {

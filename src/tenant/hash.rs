@@ -7,9 +7,9 @@ use siphasher::sip::SipHasher13;
 use super::{Address, Server, Tenant};
 
 /// The version of what is hashed.
-const FORMAT: &str = "fleet 1";
+const FORMAT: &str = "fleet 2";
 
-/// Returns 16 hexadecimal digits: SipHash-1-3 with zero keys over the format and, for each tenant in order, its name,
+/// Returns 16 hexadecimal digits: SipHash-1-3 with zero keys over the format and, for each tenant in order of name, its name,
 /// engine, address, database and schema, each with its length before it.
 ///
 /// It holds no secret and no path of this machine: a SQLite file counts as it is written. Runs are compared by it, so it can
@@ -18,6 +18,9 @@ pub(super) fn hash(servers: &[Server], tenants: &[Tenant]) -> String {
     let mut hasher = SipHasher13::new();
     take(&mut hasher, FORMAT);
     let addresses: Vec<String> = servers.iter().map(|server| address(&server.address)).collect();
+    // A registry may answer in any order.
+    let mut tenants: Vec<&Tenant> = tenants.iter().collect();
+    tenants.sort_by(|one, other| one.name.cmp(&other.name));
     for tenant in tenants {
         take(&mut hasher, &tenant.name);
         take(&mut hasher, tenant.datasource.engine().as_str());

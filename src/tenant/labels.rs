@@ -9,7 +9,7 @@ use super::locate::Path;
 use super::settings::Settings;
 use super::suggest::did_you_mean;
 use super::tree::Value;
-use super::walk::{scalar_key, type_of};
+use super::walk::{OF_AN_EXPRESSION, is_an_expression, scalar_key, type_of};
 use crate::error::{Code, plain};
 
 /// What a label may give.
@@ -112,6 +112,11 @@ impl Loader<'_> {
                 self.walk.wrong(Code::BAD_NAME, at.key(&written).the_key_itself(), format!("a label is {what}"), hint);
                 continue;
             };
+            if is_an_expression(label) {
+                let message = format!("the label `{}` begins with `!` or holds a comma", plain(label));
+                self.walk.wrong(Code::BAD_NAME, at.key(label).the_key_itself(), message, OF_AN_EXPRESSION);
+                continue;
+            }
             let what = format!("label `{}`", plain(label));
             let Some(fields) = self.walk.fields(value, at.key(label), &what, &KEYS) else { continue };
             let settings = Settings::read(&mut self.walk, &fields);

@@ -335,6 +335,12 @@ impl Loader<'_> {
                 if let Some(parts) = text.take_late() {
                     url.password = self.credentials.late(parts);
                 }
+                if self.walk.is_data && !fields.is_made("url") && url.parameters.names_a_file() {
+                    let message = format!("the URL of {what} names a file of this machine, which a row may not");
+                    let hint = "say the files of passwords and TLS at a server of this file, or beside the source";
+                    self.walk.wrong(Code::BAD_URL, at, message, hint);
+                    return None;
+                }
                 self.add_credentials(listing, &mut url);
                 Settings::fit(&mut self.walk, fields, url.engine);
                 if let Some(base) = listing.base.filter(|base| base.once.fits.borrow_mut().insert(url.engine)) {
@@ -363,10 +369,11 @@ impl Loader<'_> {
         };
         let settings = settings.over(&self.defaults);
         let engine = url.engine;
+        let password_file = url.parameters.password_file.clone();
         let access = match engine {
             EngineKind::Sqlite => Access { user: None, password: Password::None, tls: super::Tls::default() },
             _ => self.access_of(url, settings.tls(), at.key("url")),
         };
-        Some(Definition { id, engine, access: self.servers.share(access), settings, directory })
+        Some(Definition { id, engine, access: self.servers.share(access), settings, password_file, directory })
     }
 }

@@ -86,7 +86,7 @@ pub struct Fleet {
     pub sources: Vec<Source>,
     /// In which waves a changeset reaches the fleet.
     pub rollout: Rollout,
-    /// The hash of the resolved list: names and places, in order, without secrets.
+    /// The hash of the resolved list: names and places, in order of name, without secrets.
     pub hash: String,
 }
 

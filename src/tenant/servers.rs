@@ -36,6 +36,8 @@ pub(super) struct Definition {
     pub(super) access: Arc<Access>,
     /// Its settings over the defaults.
     pub(super) settings: Settings,
+    /// The file of passwords that its URL names.
+    pub(super) password_file: Option<String>,
     /// SQLite: the directory as written, and whether files in it may be made.
     pub(super) directory: Option<(String, bool)>,
 }

@@ -46,6 +46,13 @@ pub(super) struct Parameters {
     pub(super) password_file: Option<String>,
 }
 
+impl Parameters {
+    /// Whether one of them is a file: of passwords, or of TLS.
+    pub(super) fn names_a_file(&self) -> bool {
+        [&self.ca_file, &self.client_cert, &self.client_key, &self.password_file].into_iter().any(Option::is_some)
+    }
+}
+
 /// What is wrong with a URL, and what to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct UrlMistake {

@@ -54,6 +54,11 @@ impl<'v> Fields<'v> {
         }
     }
 
+    /// Whether the source made this key of a text of the file; otherwise the row has it of its own.
+    pub(super) fn is_made(&self, key: &str) -> bool {
+        self.templates.iter().any(|made| made.key == key)
+    }
+
     /// Returns the value under a key. A key without a value (`labels:`) counts as absent.
     pub(super) fn get(&self, key: &'v str) -> Option<(&'v Value, Path<'v>)> {
         let value = self.mapping.get(key).filter(|value| !value.is_null())?;
@@ -180,6 +185,11 @@ impl Walk<'_> {
                 self.wrong(Code::BAD_NAME, at.index(index), "a label is empty or holds control characters", hint);
                 continue;
             }
+            if is_an_expression(label.value()) {
+                let message = format!("the label `{}` begins with `!` or holds a comma", label.shown());
+                self.wrong(Code::BAD_NAME, at.index(index), message, OF_AN_EXPRESSION);
+                continue;
+            }
             labels.insert(label.into_value());
         }
         labels
@@ -263,6 +273,15 @@ impl Walk<'_> {
         self.wrong(Code::BAD_TLS, at, message, "a PEM file; a relative path begins at the folder of this file");
         None
     }
+}
+
+/// What to do about a label that is none.
+pub(super) const OF_AN_EXPRESSION: &str =
+    "`--label '!a'` means whoever has not the label `a`, and `a,b` whoever has both: write two labels, or another word";
+
+/// Whether `--label` would take a label for something else than a word.
+pub(super) fn is_an_expression(label: &str) -> bool {
+    label.trim_start().starts_with('!') || label.contains(',')
 }
 
 /// Names a value's type in a sentence.

@@ -37,6 +37,12 @@ const SCHEMAS: &str = "SELECT pg_catalog.current_database()::pg_catalog.text, ns
 const POSTGRES_DATABASES: &str = "SELECT datname::pg_catalog.text FROM pg_catalog.pg_database \
     WHERE datallowconn AND NOT datistemplate";
 
+/// The same without those that the user may not enter, and those that a `DROP DATABASE` left half dropped
+/// (<https://www.postgresql.org/docs/current/catalog-pg-database.html>, `datconnlimit`).
+const ENTERABLE_DATABASES: &str = "SELECT datname::pg_catalog.text FROM pg_catalog.pg_database \
+    WHERE datallowconn AND NOT datistemplate AND datconnlimit OPERATOR(pg_catalog.<>) (-2) \
+    AND pg_catalog.has_database_privilege(oid, 'CONNECT')";
+
 /// Every database of a MySQL or MariaDB server that the user may see.
 const MYSQL_DATABASES: &str = "SELECT schema_name FROM information_schema.schemata";
 
@@ -161,7 +167,7 @@ impl Loader<'_> {
                 (What::Schemas, Ask::Query { way: way(postgres(database)), sql: SCHEMAS.to_owned() })
             }
             (EngineKind::Postgres, true, None) => {
-                let (databases, sql) = (POSTGRES_DATABASES.to_owned(), SCHEMAS.to_owned());
+                let (databases, sql) = (ENTERABLE_DATABASES.to_owned(), SCHEMAS.to_owned());
                 (What::Schemas, Ask::EveryDatabase { way: way(postgres(&server.lock_database)), databases, sql })
             }
         };

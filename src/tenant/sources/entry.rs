@@ -94,6 +94,14 @@ impl Entry {
         RowOf { kind: self.kind, line: self.line, position }
     }
 
+    /// Whether it may give tenants at all.
+    pub(in crate::tenant) fn gives_tenants(&self) -> bool {
+        match &self.how {
+            How::Files(discover, _) | How::Discovered(discover) => discover.gives_tenants,
+            _ => true,
+        }
+    }
+
     /// Returns where it stands in the file: the key that says what it is.
     pub(in crate::tenant) fn path(&self) -> Path<'static> {
         path_of(self.index).key(self.kind.as_str())

@@ -33,7 +33,7 @@ pub(super) fn matching(folder: &Path, glob: &Glob) -> Result<Vec<String>, String
                 continue;
             }
             let listed = if no == 0 { folder.to_owned() } else { folder.join(format!("{path}/")) };
-            for name in names(&listed)?.into_iter().filter(|name| is_meant(&part, name)) {
+            for name in names(&listed, |name| is_meant(&part, name))? {
                 let path = below(&name);
                 let found = folder.join(&path);
                 next.extend((if is_last { found.is_file() } else { found.is_dir() }).then_some(path));
@@ -57,8 +57,8 @@ fn is_meant(part: &Glob, name: &str) -> bool {
     (!name.starts_with('.') || part.to_string().starts_with('.')) && part.matches(name)
 }
 
-/// Lists a folder. One that is not there has nothing in it.
-fn names(folder: &Path) -> Result<Vec<String>, String> {
+/// Lists what is meant of a folder. One that is not there has nothing in it.
+fn names(folder: &Path, is_meant: impl Fn(&str) -> bool) -> Result<Vec<String>, String> {
     let shown = folder.display();
     let entries = match fs::read_dir(if folder.as_os_str().is_empty() { Path::new(".") } else { folder }) {
         Ok(entries) => entries,
@@ -68,8 +68,14 @@ fn names(folder: &Path) -> Result<Vec<String>, String> {
     let mut names = Vec::new();
     for entry in entries {
         let entry = entry.map_err(|error| format!("{shown}: {error}"))?;
-        let name = entry.file_name().into_string();
-        names.push(name.map_err(|name| format!("a name in {shown} is not UTF-8 text: {}", name.to_string_lossy()))?);
+        match entry.file_name().into_string() {
+            Ok(name) if is_meant(&name) => names.push(name),
+            // What is not text stands for one character each here: enough to see whether it could match.
+            Err(name) if is_meant(&name.to_string_lossy()) => {
+                return Err(format!("a name in {shown} is not UTF-8 text: {}", name.to_string_lossy()));
+            }
+            _ => {}
+        }
     }
     Ok(names)
 }
@@ -109,5 +115,6 @@ mod tests {
         fs::write(folder.path().join(std::ffi::OsStr::from_bytes(b"a\xe9.db")), "").unwrap();
         let told = matching(folder.path(), &Glob::new("*.db")).unwrap_err();
         assert!(told.contains("is not UTF-8 text"), "{told}");
+        assert_eq!(matching(folder.path(), &Glob::new("b*.db")), Ok(vec![]), "it cannot match");
     }
 }

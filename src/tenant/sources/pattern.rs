@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
 use super::super::interpolate::{Environment, Kind, fill};
 use super::super::password::Part;
@@ -38,8 +38,10 @@ enum Hole {
     Encoded,
     /// In a URL's host.
     Host,
-    /// In the path of a SQLite URL.
+    /// One part of a file's path.
     File,
+    /// The same in a list with commas.
+    Listed,
 }
 
 /// Why a name cannot be filled in, and what to do.
@@ -67,32 +69,35 @@ impl Pattern {
             let filled = text.into_value();
             // A variable that holds the mark would be taken for a place: then another one is tried.
             if filled.matches(mark).count() == holes {
-                return Ok(Self { late, ..Self::of_marked(&filled, mark, kind) });
+                let made = Self::of_marked(&filled, mark, kind).map_err(|mistake| vec![mistake])?;
+                return Ok(Self { late, ..made });
             }
             if late.is_some() && filled.matches(mark).count() < holes {
-                let message = "`{tenant}` stands in a password that comes from a file or a command";
-                let hint = "such a password is one for all tenants of the source; a registry may have one for each";
-                return Err(vec![Diagnostic::new(Code::BAD_TEMPLATE, message).hint(hint)]);
+                return Err(vec![in_a_secret()]);
             }
         }
         let message = "a variable of a template holds every control character from U+0001 to U+0008";
         Err(vec![Diagnostic::new(Code::BAD_TEMPLATE, message).hint("look at what it is set to")])
     }
 
-    fn of_marked(filled: &str, mark: char, kind: Kind) -> Self {
+    fn of_marked(filled: &str, mark: char, kind: Kind) -> Result<Self, Diagnostic> {
         let host = if kind == Kind::Url { host_of(filled) } else { 0..0 };
         let is_file = kind == Kind::Url && is_sqlite(filled);
-        let place = |(at, _)| match kind {
-            Kind::Url if is_file => Hole::File,
-            Kind::Url if host.contains(&at) => Hole::Host,
-            Kind::Url => Hole::Encoded,
-            _ => Hole::Plain,
+        let query = filled[host.end..].find('?').map_or(filled.len(), |at| host.end + at);
+        let place = |(at, _)| {
+            Ok(match kind {
+                Kind::Url if at > query => of_parameter(&filled[query + 1..at], is_file)?,
+                Kind::Url if is_file => Hole::File,
+                Kind::Url if host.contains(&at) => Hole::Host,
+                Kind::Url => Hole::Encoded,
+                _ => Hole::Plain,
+            })
         };
-        Self {
+        Ok(Self {
             parts: filled.split(mark).map(str::to_owned).collect(),
-            places: filled.match_indices(mark).map(place).collect(),
+            places: filled.match_indices(mark).map(place).collect::<Result<_, _>>()?,
             late: None,
-        }
+        })
     }
 
     /// Returns what its password is made of, where that is fetched late.
@@ -118,11 +123,23 @@ impl Pattern {
                 Some(Hole::Plain) => made.push_str(tenant),
                 Some(Hole::Encoded) => made.extend(utf8_percent_encode(tenant, DATA)),
                 Some(Hole::Host) => made.push_str(dns_label(tenant)?),
-                Some(Hole::File) => made.extend(utf8_percent_encode(file_name(tenant)?, DATA)),
+                Some(Hole::Listed) if tenant.contains(',') => {
+                    return Err(Unfit {
+                        why: "holds a comma, and `{tenant}` stands in a list of hosts",
+                        hint: "write the way to such a tenant under `tenants:`",
+                    });
+                }
+                Some(Hole::File | Hole::Listed) => made.extend(utf8_percent_encode(file_name(tenant)?, DATA)),
             }
         }
         Ok(made)
     }
+}
+
+fn in_a_secret() -> Diagnostic {
+    let message = "`{tenant}` stands in a password that comes from a file or a command";
+    let hint = "such a password is one for all tenants of the source; a registry may have one for each";
+    Diagnostic::new(Code::BAD_TEMPLATE, message).hint(hint)
 }
 
 /// Puts a mark in place of each `{tenant}`. References to variables stay as they are.
@@ -135,6 +152,10 @@ fn mark_holes(written: &str, mark: char) -> Result<(String, usize), Diagnostic> 
             // `${…}` is a reference, and `$${` writes `${`.
             let end = if before.ends_with("$$") { Some(0) } else { braces.find('}') };
             let end = end.unwrap_or(braces.len() - 1) + 1;
+            let inside = &braces[1..end];
+            if (inside.starts_with("cmd:") || inside.starts_with("file:")) && inside.contains('{') {
+                return Err(in_a_secret());
+            }
             made.push_str(&braces[..end]);
             &braces[end..]
         } else if let Some(rest) = braces.strip_prefix("{tenant}") {
@@ -168,6 +189,28 @@ fn host_of(url: &str) -> std::ops::Range<usize> {
     let end = url[start..].find(['/', '?', '#']).map_or(url.len(), |at| start + at);
     let host = url[start..end].rfind('@').map_or(start, |at| start + at + 1);
     host..end
+}
+
+/// Returns how a name is filled in after this beginning of a query: by the parameter in whose value it stands.
+fn of_parameter(before: &str, is_file: bool) -> Result<Hole, Diagnostic> {
+    let pair = before.rsplit('&').next().unwrap_or_default();
+    let decoded = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
+    let (key, value) = match pair.split_once('=') {
+        Some((key, value)) if !is_file => (decoded(key).replace('_', "-"), decoded(value)),
+        _ => (String::new(), String::new()),
+    };
+    Ok(match key.as_str() {
+        "user" | "password" => Hole::Encoded,
+        "host" if value.rsplit(',').next().is_some_and(|host| host.starts_with('/')) => Hole::Listed,
+        "host" => Hole::Host,
+        "socket" | "passfile" | "defaults-file" | "sslrootcert" | "sslcert" | "sslkey" | "ssl-ca" | "ssl-cert"
+        | "ssl-key" => Hole::File,
+        _ => {
+            let message = "`{tenant}` stands in a URL's parameter that it cannot be a part of";
+            let hint = "it may stand in the values of `host`, `socket`, `user` and `password`, and of files";
+            return Err(Diagnostic::new(Code::BAD_TEMPLATE, message).hint(hint));
+        }
+    })
 }
 
 fn dns_label(name: &str) -> Result<&str, Unfit> {
@@ -241,12 +284,41 @@ mod tests {
     }
 
     #[test]
+    fn a_name_in_a_parameter_leads_to_no_other_host_and_no_other_folder() {
+        for (written, tenant, expected) in [
+            ("postgres://u@/x?host=/run/{tenant}", "a b", Ok("postgres://u@/x?host=/run/a%20b")),
+            ("postgres://u@/x?host=%2Frun%2F{tenant}", "..", Err("file's name")),
+            ("postgres://u@/x?host=/run/{tenant}", "a,evil.example", Err("holds a comma")),
+            ("postgres://u@/x?host=a,/run/{tenant}", "x/y", Err("file's name")),
+            ("postgres://u@/x?host=/run,{tenant}.db", "a,b", Err("DNS label")),
+            ("postgres://u@/x?host={tenant}", "/tmp/x", Err("DNS label")),
+            ("postgres://u@/x?host={tenant}.db", "acme", Ok("postgres://u@/x?host=acme.db")),
+            ("mysql://u@h/x?socket=/run/{tenant}.sock", "../x", Err("file's name")),
+            ("mysql://u@h/x?defaults_file=/etc/{tenant}", "../x", Err("file's name")),
+            ("postgres://u@h/x?passfile=keys/{tenant}", "../x", Err("file's name")),
+            ("postgres://u@h/x?sslrootcert={tenant}", "/x", Err("file's name")),
+            ("postgres://u@h/x?sslmode=prefer&port={tenant}", "1", Err("parameter")),
+            ("postgres://u@h/x?sslmode={tenant}", "disable", Err("parameter")),
+            ("postgres://u@h/x?{tenant}=x", "host", Err("parameter")),
+            ("sqlite://x/{tenant}?mode={tenant}", "rwc", Err("parameter")),
+        ] {
+            let got = filled(written, Kind::Url, tenant);
+            match expected {
+                Ok(expected) => assert_eq!(got.as_deref(), Ok(expected), "{written}"),
+                Err(why) => assert!(got.as_ref().is_err_and(|got| got.contains(why)), "{written}: {got:?}"),
+            }
+        }
+    }
+
+    #[test]
     fn braces_that_are_not_understood_are_mistakes() {
         for (written, message) in [
             ("a{tenat}b", "`{tenat}` is not known here"),
             ("{}", "`{}` is not known here"),
             ("a{tenant", "`{` has no `}`"),
             ("${", "`${` has no `}`"),
+            ("${file:/x/{tenant}}", "`{tenant}` stands in a password that comes from a file or a command"),
+            ("${cmd:get {tenant} x}", "`{tenant}` stands in a password that comes from a file or a command"),
             ("${NO}{tenant}", "the variable NO is not set"),
         ] {
             assert_eq!(filled(written, Kind::Plain, "a"), Err(message.to_owned()), "{written}");

@@ -9,6 +9,7 @@ use super::super::claims::Who;
 use super::super::listing::{Base, Listing};
 use super::super::load::Loader;
 use super::super::tree::{Mapping, Value};
+use super::super::url::parse as parse_url;
 use super::super::walk::Fields;
 use super::entry::{Entry, How, Templated};
 use super::pattern::file_name;
@@ -16,6 +17,7 @@ use super::question::{Answer, Reply};
 use super::registry::{Cells, Wrong, cells, columns};
 use super::{SourceKind, command};
 use crate::error::{Code, Diagnostic, count, plain};
+use crate::sql::EngineKind;
 
 /// The parts of the file that rows are read beside.
 #[derive(Clone, Copy)]
@@ -152,9 +154,13 @@ impl Loader<'_> {
     /// for it.
     fn fill<'e>(&mut self, entry: &'e Entry, cells: &mut Cells, name: &str) -> Option<Vec<&'e Templated>> {
         let own: Vec<&str> = cells.iter().map(|(key, _)| *key).collect();
+        let own_url = text_of(cells, "url");
         let is_said = |key: &str| match key {
-            "server" | "database" => own.contains(&"url") || own.contains(&key),
+            "server" | "database" => own_url.is_some() || own.contains(&key),
             "url" => own.contains(&"server") || own.contains(&key),
+            "user" => own_url.as_deref().is_some_and(says_who) || own.contains(&key),
+            // A password of the file goes to no host that a row names, and belongs to no user that a row names.
+            "password" => own_url.is_some() || own.contains(&"user") || own.contains(&key),
             _ => own.contains(&key),
         };
         let templates: Vec<&Templated> = entry.texts.iter().filter(|text| !is_said(text.key)).collect();
@@ -184,6 +190,14 @@ impl Loader<'_> {
 
     fn key(&mut self, key: &'static str) -> Value {
         self.keys.entry(key).or_insert_with(|| Value::text(key)).clone()
+    }
+}
+
+/// Whether a row's own URL leaves no room for a user of the source's. What is wrong with it is said elsewhere.
+fn says_who(url: &str) -> bool {
+    match parse_url(url, "") {
+        Ok(url) => url.engine == EngineKind::Sqlite || url.user.is_some() || !url.password.is_none(),
+        Err(_) => true,
     }
 }
 
