@@ -169,5 +169,7 @@ fn no_variant(changelog: &Changelog, changeset: &Changeset, without: &[EngineKin
 fn empty(changeset: &Changeset, text: &Text) -> Diagnostic {
     let file = &text.file;
     let message = format!("{file} has no statement: {changeset} is recorded and nothing is run");
-    Diagnostic::warning(Code::EMPTY_CHANGESET, message).at(Place::file(file))
+    Diagnostic::warning(Code::EMPTY_CHANGESET, message)
+        .at(Place::file(file))
+        .hint("write a statement, or remove the file, before `up`: later a change of it is MT401")
 }

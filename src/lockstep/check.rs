@@ -149,7 +149,7 @@ pub fn finding(scope: &Scope<'_>, checked: &Checked) -> Option<Diagnostic> {
         Tried::Read(read) => read,
     };
     if let Some(why) = &read.read_only {
-        let server = &scope.fleet.server(scope.fleet.tenant(checked.tenant).server).name;
+        let server = scope.fleet.server_name(scope.fleet.tenant(checked.tenant));
         let message = format!("server {server} takes no writes: {why}");
         return Some(
             Diagnostic::new(Code::READ_ONLY, message).hint("name in tenants.yaml the server that takes writes"),

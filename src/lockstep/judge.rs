@@ -309,7 +309,7 @@ fn folded(scope: &Scope<'_>, survey: &Survey) -> Vec<Diagnostic> {
         let tenant = &scope.fleet.tenants[tenant.0];
         let Datasource::MySql { database } = &tenant.datasource else { continue };
         if let Some(other) = seen.insert((tenant.server, database.to_lowercase()), &tenant.name) {
-            let server = &scope.fleet.servers[tenant.server.0].name;
+            let server = scope.fleet.server_name(tenant);
             found.push(
                 Diagnostic::new(
                     Code::CASE_FOLDED,

@@ -63,7 +63,7 @@ fn document<'a>(fleet: &'a Fleet, tenant: &'a Tenant, password: Option<&'a str>)
         tenant: Datasource {
             name: &tenant.name,
             engine: tenant.datasource.engine().as_str(),
-            server: &server.name,
+            server: fleet.server_name(tenant),
             hosts: places.iter().map(Host::of).collect(),
             database: tenant.datasource.database(),
             file: match &tenant.datasource {

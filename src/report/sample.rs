@@ -273,6 +273,7 @@ fn changeset(version: i64) -> Changeset {
 fn server(name: &str, engine: EngineKind, host: &str) -> Server {
     Server {
         name: name.into(),
+        ways: Vec::new(),
         engine,
         address: Address::Tcp { host: host.into(), port: 5432 },
         max_connections: NonZeroU32::MIN.saturating_add(7),

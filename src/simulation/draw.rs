@@ -42,6 +42,7 @@ pub(super) fn fleet(dice: &mut Dice) -> Fleet {
     };
     let server = |no: u64, dice: &mut Dice| Server {
         name: format!("s{no}"),
+        ways: Vec::new(),
         engine: if dice.permille(500) { EngineKind::Postgres } else { EngineKind::MySql },
         address: Address::Tcp { host: format!("s{no}"), port: 1 },
         max_connections: NonZeroU32::new(dice.between(2, 6) as u32).unwrap_or(NonZeroU32::MIN),

@@ -206,6 +206,8 @@ pub(super) struct Way<'w> {
     pub(super) settings: Settings,
     /// What a new server is called.
     pub(super) name: &'w str,
+    /// Whether it is one tenant's URL, and no server of the file.
+    pub(super) is_own: bool,
     pub(super) address: Address,
     /// SQLite: the directory as written, and whether files in it may be made.
     pub(super) directory: Option<(String, bool)>,
@@ -312,7 +314,7 @@ impl Loader<'_> {
                 (Address::Directory(directory), Some((path.clone(), *create)))
             }
         };
-        self.define(Way { url, settings, name, address, directory, at })
+        self.define(Way { url, settings, name, is_own: false, address, directory, at })
     }
 
     /// Reads a `url` and the settings beside it.
@@ -360,7 +362,7 @@ impl Loader<'_> {
 
     /// Registers a way to a server: a name's, or a tenant's own.
     pub(super) fn define(&mut self, way: Way<'_>) -> Option<Definition> {
-        let Way { url, settings, name, address, directory, at } = way;
+        let Way { url, settings, name, is_own, address, directory, at } = way;
         let Ok(id) = self.servers.at(|| name.to_owned(), url.engine, address, &settings) else {
             let message = "one server has two databases for the run's lock";
             let hint = "two URLs lead to one server: say `lock_database` once, or the same";
@@ -374,6 +376,9 @@ impl Loader<'_> {
             EngineKind::Sqlite => Access { user: None, password: Password::None, tls: super::Tls::default() },
             _ => self.access_of(url, settings.tls(), at.key("url")),
         };
-        Some(Definition { id, engine, access: self.servers.share(access), settings, password_file, directory })
+        let access = self.servers.share(access);
+        let of_the_server = Some(&access).filter(|access| !is_own && access.user.is_some());
+        let way = self.servers.way(id, name, of_the_server);
+        Some(Definition { id, way, engine, access, settings, password_file, directory })
     }
 }

@@ -138,6 +138,12 @@ impl Fleet {
         &self.servers[id.0]
     }
 
+    /// Returns what a tenant's server is called where the tenant is defined. Two names of one address are one [`Server`],
+    /// which bears the first of them.
+    pub fn server_name<'f>(&'f self, tenant: &'f Tenant) -> &'f str {
+        tenant.way.as_ref().map_or_else(|| self.server(tenant.server).name.as_str(), |way| way.name.as_str())
+    }
+
     /// Returns a tenant of this fleet.
     ///
     /// An id of another fleet may panic: ids are places in a list.
@@ -146,11 +152,23 @@ impl Fleet {
     }
 }
 
+/// A name that leads to a server: one under `servers:`, or `host:port` (or the directory) of a tenant's own URL.
+#[derive(Debug)]
+pub struct NamedWay {
+    /// The name.
+    pub name: String,
+    /// How `servers:` says to get in, if it names a user.
+    pub access: Option<Arc<Access>>,
+}
+
 /// One database server process, or one directory of SQLite files: connection budgets belong to it.
 #[derive(Clone, Debug)]
 pub struct Server {
-    /// The name under `servers:`, or `host:port` (or the directory) for a tenant with a URL of its own.
+    /// The name under `servers:`, or `host:port` (or the directory) for a tenant with a URL of its own; of several the
+    /// first.
     pub name: String,
+    /// All its names, the first one too; empty where no file defines it.
+    pub ways: Vec<Arc<NamedWay>>,
     /// What it speaks.
     pub engine: EngineKind,
     /// Where it is.
@@ -182,6 +200,8 @@ pub struct Tenant {
     pub name: String,
     /// The server it lives on.
     pub server: ServerId,
+    /// By which of the server's names it is defined; none where no file defines it.
+    pub way: Option<Arc<NamedWay>>,
     /// The database or schema there.
     pub datasource: Datasource,
     /// How to get in.
@@ -231,12 +251,19 @@ impl Tenant {
         self.quarantined.is_none() && !self.provisioning
     }
 
+    /// Returns how to get in for what concerns the whole server, its lock for one: as the server's own URL says if it names
+    /// a user, and else as the tenant does.
+    pub fn server_access(&self) -> &Arc<Access> {
+        self.way.as_ref().and_then(|way| way.access.as_ref()).unwrap_or(&self.access)
+    }
+
     /// Makes a tenant of which only its place is known: no user, nothing set.
     pub fn new(id: TenantId, name: impl Into<String>, server: ServerId, datasource: Datasource) -> Self {
         Self {
             id,
             name: name.into(),
             server,
+            way: None,
             datasource,
             access: Arc::new(Access { user: None, password: Password::None, tls: Tls::default() }),
             labels: Arc::default(),

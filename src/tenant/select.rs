@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use globset::{GlobBuilder, GlobMatcher};
 
 use super::suggest::did_you_mean;
-use super::{Fleet, REST, Tenant, TenantId};
+use super::{Fleet, REST, Server, Tenant, TenantId};
 use crate::error::{Code, Diagnostic, Result};
 
 /// What the command line asks for. Empty means all tenants.
@@ -192,22 +192,25 @@ impl<'f> Finder<'f> {
     }
 
     fn mark_served(&self, said: &str, glob: &str, found: &mut [bool]) -> Result<()> {
-        let servers = &self.fleet.servers;
-        let meant: Vec<bool> = match servers.iter().any(|server| server.name == glob) {
-            true => servers.iter().map(|server| server.name == glob).collect(),
-            false => {
+        let names = |server: &'f Server| {
+            let others = server.ways.iter().map(|way| way.name.as_str());
+            others.chain(Some(server.name.as_str()).filter(|_| server.ways.is_empty()))
+        };
+        let known: BTreeSet<&str> = self.fleet.servers.iter().flat_map(names).collect();
+        let meant: BTreeSet<&str> = match known.get(glob) {
+            Some(&exact) => BTreeSet::from([exact]),
+            None => {
                 let matcher = matcher(said, glob)?;
-                servers.iter().map(|server| matcher.is_match(&server.name)).collect()
+                known.iter().copied().filter(|name| matcher.is_match(name)).collect()
             }
         };
-        if self.mark_if(found, |tenant| meant[tenant.server.0]) {
+        if self.mark_if(found, |tenant| meant.contains(self.fleet.server_name(tenant))) {
             return Ok(());
         }
-        if meant.contains(&true) {
+        if !meant.is_empty() {
             let hint = "the server is in tenants.yaml, and no tenant names it";
             return Err(nobody(format!("{said} matches no tenant")).hint(hint));
         }
-        let known: BTreeSet<&str> = servers.iter().map(|server| server.name.as_str()).collect();
         let list = listed("the servers are", &known, "the fleet has no server");
         Err(nobody(format!("{said} matches no server")).hint(did_you_mean(glob, known, &list)))
     }
@@ -221,6 +224,10 @@ impl<'f> Finder<'f> {
         if known.contains(&name) {
             let hint = "`mtmigrate tenants list` shows who is in which wave";
             return Err(nobody(format!("no tenant is in wave {name}")).hint(hint));
+        }
+        if self.fleet.rollout.waves.is_empty() {
+            let hint = "the fleet has no waves; they are defined under `rollout: waves:`";
+            return Err(nobody(format!("there is no wave {name}")).hint(hint));
         }
         let list = format!("the waves are {}; they stand under `rollout: waves:`", known.join(", "));
         Err(nobody(format!("there is no wave {name}")).hint(did_you_mean(name, known, &list)))

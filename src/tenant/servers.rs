@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::settings::Settings;
-use super::{Access, Address, Server, ServerId};
+use super::{Access, Address, NamedWay, Server, ServerId};
 use crate::error::Secret;
 use crate::sql::EngineKind;
 
@@ -31,6 +31,8 @@ const SQLITE_CONNECTIONS: NonZeroU32 = NonZeroU32::new(4).unwrap();
 #[derive(Clone)]
 pub(super) struct Definition {
     pub(super) id: ServerId,
+    /// The name that it has in the file.
+    pub(super) way: Arc<NamedWay>,
     pub(super) engine: EngineKind,
     /// How to get in.
     pub(super) access: Arc<Access>,
@@ -59,6 +61,8 @@ struct Draft {
     connect_timeout: Option<Duration>,
     silence_check: Option<Duration>,
     lock_database: Option<String>,
+    /// Each name once.
+    ways: Vec<Arc<NamedWay>>,
 }
 
 /// Two definitions of one server name two databases for its lock.
@@ -87,6 +91,7 @@ impl Servers {
                 connect_timeout: None,
                 silence_check: None,
                 lock_database: None,
+                ways: Vec::new(),
             });
         }
         let draft = &mut self.servers[id.0];
@@ -99,6 +104,18 @@ impl Servers {
             _ => {}
         }
         Ok(id)
+    }
+
+    /// Returns the one shared copy of a server's name: thousands of tenants have a URL of their own.
+    pub(super) fn way(&mut self, id: ServerId, name: &str, access: Option<&Arc<Access>>) -> Arc<NamedWay> {
+        let ways = &mut self.servers[id.0].ways;
+        let is_it = |way: &&Arc<NamedWay>| way.name == name && way.access.as_ref() == access;
+        if let Some(found) = ways.iter().find(is_it) {
+            return Arc::clone(found);
+        }
+        let made = Arc::new(NamedWay { name: name.to_owned(), access: access.cloned() });
+        ways.push(Arc::clone(&made));
+        made
     }
 
     /// Returns the one shared copy of equal credentials: connections are shared by it.
@@ -135,6 +152,7 @@ impl Servers {
         let draft = &self.servers[id.0];
         Server {
             name: draft.name.clone(),
+            ways: draft.ways.clone(),
             max_connections: draft.max_connections.or(defaults.max_connections).unwrap_or(match draft.engine {
                 EngineKind::Sqlite => SQLITE_CONNECTIONS,
                 _ => CONNECTIONS,

@@ -100,6 +100,7 @@ impl Loader<'_> {
             vars: self.claims.shared_vars(found.settings.vars),
             session: found.settings.session,
             create: found.settings.create.filter(|create| !create.refused),
+            way: Some(Arc::clone(&found.definition.way)),
             ..Tenant::new(TenantId(who.index), name?.into_value(), found.definition.id, found.datasource)
         })
     }
@@ -306,8 +307,15 @@ impl Loader<'_> {
                 let name = if directory.is_empty() { ".".to_owned() } else { directory.clone() };
                 let (datasource, home, address) = self.sqlite_file(path, create);
                 let directory = Some((directory, create));
-                let definition =
-                    Rc::new(self.define(Way { url, settings, name: &name, address, directory, at: fields.at() })?);
+                let definition = Rc::new(self.define(Way {
+                    url,
+                    settings,
+                    name: &name,
+                    is_own: true,
+                    address,
+                    directory,
+                    at: fields.at(),
+                })?);
                 let access = definition.access.clone();
                 let settings = self.inherited(own, &self.defaults.clone(), &who, fields.at());
                 Some(Found { settings, definition, datasource, access, home, at: url_at })
@@ -329,7 +337,7 @@ impl Loader<'_> {
                     EngineKind::MySql => Datasource::MySql { database: database.clone() },
                     _ => Datasource::Postgres { database: database.clone(), schema: schema.clone() },
                 };
-                let way = Way { url, settings, name: &name, address, directory: None, at: fields.at() };
+                let way = Way { url, settings, name: &name, is_own: true, address, directory: None, at: fields.at() };
                 let definition = Rc::new(self.define(way)?);
                 let home = Home::OnServer(definition.id, database, schema);
                 let access = definition.access.clone();

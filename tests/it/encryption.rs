@@ -183,6 +183,8 @@ fn prefer_falls_back_to_plain_text_only_where_the_server_has_no_tls_never_after_
     let [off, optional] = [Mode::Off, Mode::Optional].map(Servers::start);
     for engine in ENGINES {
         assert_eq!(off.up(engine, &wrong), Plain, "{engine}");
+        let refused = off.fleet(engine, "localhost", "", &[("tls", "require")]).run(&["up"]).expect(5);
+        assert!(refused.stderr.contains("hint: set up TLS on the server"), "{engine} {refused}");
         // This server would take plain text.
         assert_eq!(optional.up(engine, &wrong), NO_TLS, "{engine}");
     }

@@ -79,5 +79,5 @@ fn password(fleet: &Fleet, tenant: &Tenant) -> Result<Option<Secret>, Diagnostic
     let (host, port) = place.named();
     let asker = Asker { user, host, port, database: tenant.datasource.database() };
     let given = runtime()?.block_on(tenant.access.password.get(&asker));
-    given.map(|given| given.secret).map_err(|why| why.diagnostic(&server.name, user))
+    given.map(|given| given.secret).map_err(|why| why.diagnostic(fleet.server_name(tenant), user))
 }

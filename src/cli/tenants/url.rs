@@ -19,8 +19,8 @@ Exit status: 0 printed; 2 usage or configuration, or no such tenant; 5 the passw
 /// Prints one tenant's datasource: as a URL, as variables of the environment, or as JSON.
 ///
 /// Connects to nothing but what the sources of tenants.yaml ask for. Writes to tenants: no. The password is left out, and
-/// not even fetched, unless --reveal asks for it. What the engine's own programs read is printed: libpq's URLs and
-/// variables (a schema is in `options`), MySQL's, and for SQLite the file.
+/// not even fetched, unless --reveal asks for it. It is written in each engine's manner: libpq's URLs and variables (a
+/// schema is in `options`); mysql:// and MYSQL_…, of which MySQL's own clients read but some; sqlite:// with the file.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct UrlArgs {

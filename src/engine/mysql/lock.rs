@@ -55,7 +55,7 @@ pub(super) async fn try_lock(server: &MySqlServer, run: &RunIdentity, tenants: &
         before.link.close().await;
     }
     let Some(first) = tenants.first() else { return Ok(LockAttempt::Taken) };
-    let access = &first.access;
+    let access = first.server_access();
     let name = run.session_name();
     let mut link = server.pool.beside(|| server.connector.connect(access, Some(&name))).await?;
     let taken = take(server, &mut link, tenants).await;

@@ -129,6 +129,9 @@ pub(super) fn no_password(server: &Server, key: &Key, why: &NoPassword) -> Diagn
     why.diagnostic(&place(server), key.access.user.as_deref().unwrap_or("(none)"))
 }
 
+/// The driver's words where the server answers that it has no TLS.
+const WITHOUT_TLS: &str = "server does not support TLS";
+
 fn connecting_with(server: &Server, key: &Key, secret: Option<&Secret>, error: &tokio_postgres::Error) -> Diagnostic {
     let user = key.access.user.as_deref().unwrap_or("(none)");
     let why = Secret::hide(secret, user, words(error));
@@ -148,6 +151,9 @@ fn connecting_with(server: &Server, key: &Key, secret: Option<&Secret>, error: &
             let hint = match failed {
                 Some(rustls::Error::AlertReceived(_)) => {
                     "the server ended the handshake: check `client_cert:` and which authority the server trusts"
+                }
+                _ if why.contains(WITHOUT_TLS) => {
+                    "set up TLS on the server; `tls: prefer` or `disable` would send everything in the clear"
                 }
                 _ => "check `tls:` and `ca_file:` of the server in tenants.yaml, and the certificate it shows",
             };

@@ -63,7 +63,7 @@ pub(super) async fn try_lock(server: &Postgres, run: &RunIdentity, tenants: &[&T
         return Ok(LockAttempt::Held(Holder { description, run_id: Some(run.run_id.clone()) }));
     }
     if locked.is_none() {
-        let at = Key { access: first.access.clone(), database: server.server.lock_database.clone() };
+        let at = Key { access: first.server_access().clone(), database: server.server.lock_database.clone() };
         let name = server.session_name();
         let open = || server.pool.beside(|| Session::open(&server.door, &at, &name));
         let opened = open().await;

@@ -117,7 +117,7 @@ impl<'s> CheckReport<'s> {
                 Tried::Read(read) => Some(&**read),
                 Tried::Failed(_) | Tried::PassedOver => None,
             };
-            let (server, state) = (scope.fleet.server(tenant.server).name.as_str(), State::of(tenant, &one.tried));
+            let (server, state) = (scope.fleet.server_name(tenant), State::of(tenant, &one.tried));
             Row { tenant, server, state, read, finding: finding(scope, one) }
         };
         let mut rows: Vec<Row<'s>> = checked.iter().map(row).collect();

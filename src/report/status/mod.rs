@@ -225,7 +225,7 @@ impl<'s> Row<'s> {
         let tenant = &scope.fleet.tenants[standing.tenant.0];
         let bare = Self {
             tenant,
-            server: &scope.fleet.servers[tenant.server.0].name,
+            server: scope.fleet.server_name(tenant),
             state: standing.state(),
             read: None,
             pending: None,

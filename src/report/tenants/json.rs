@@ -75,7 +75,7 @@ impl Serialize for Tenants<'_> {
         serializer.collect_seq(self.0.tenants().map(|tenant| Tenant {
             name: &tenant.name,
             engine: tenant.datasource.engine().as_str(),
-            server: &fleet.server(tenant.server).name,
+            server: fleet.server_name(tenant),
             address: fleet.server(tenant.server).address.to_string(),
             database: tenant.datasource.database(),
             schema: tenant.datasource.schema(),

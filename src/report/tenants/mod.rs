@@ -136,7 +136,7 @@ impl<'f> TenantsReport<'f> {
                 tenant.name.clone(),
                 state.as_str().to_owned(),
                 tenant.datasource.engine().to_string(),
-                self.fleet.server(tenant.server).name.clone(),
+                self.fleet.server_name(tenant).to_owned(),
                 tenant.datasource.database().to_owned(),
                 tenant.datasource.schema().unwrap_or(NONE).to_owned(),
                 self.fleet.wave_name(tenant).to_owned(),
@@ -170,7 +170,7 @@ impl<'f> TenantsReport<'f> {
         [
             tenant.name.clone(),
             engine.to_string(),
-            self.fleet.server(tenant.server).name.clone(),
+            self.fleet.server_name(tenant).to_owned(),
             self.fleet.server(tenant.server).address.to_string(),
             tenant.datasource.database().to_owned(),
             tenant.datasource.schema().unwrap_or_default().to_owned(),

@@ -92,8 +92,34 @@ tenants:
     assert_eq!(servers, [("eu", 8), ("my", 3), ("[::1]:6000", 3), ("x/../data", 2), (".", 3)]);
     let of: Vec<usize> = fleet.tenants.iter().map(|tenant| tenant.server.0).collect();
     assert_eq!(of, [0, 0, 0, 0, 2, 2, 3, 3, 4]);
+    let names: Vec<&str> = fleet.tenants.iter().map(|tenant| fleet.server_name(tenant)).collect();
+    let own = "db.example:5432";
+    assert_eq!(names, ["eu", "eu2", own, own, "[::1]:6000", "[::1]:6000", "x/../data", "data", "."]);
     let shares = |one: usize, other: usize| Arc::ptr_eq(&fleet.tenants[one].access, &fleet.tenants[other].access);
     assert!(shares(0, 2) && shares(2, 3) && shares(4, 5) && !shares(0, 1) && !shares(0, 4));
+}
+
+#[test]
+fn the_server_is_asked_as_its_own_url_says_and_else_as_the_tenant() {
+    let fleet = fleet(
+        r#"
+servers:
+  a: { url: "postgres://a@h" }
+  b: { url: "postgres://b@h" }
+  none: { url: "postgres://h" }
+tenants:
+  - { name: 1, server: a, database: t1, user: own }
+  - { name: 2, server: b, database: t2, user: own }
+  - { name: 3, server: none, database: t3, user: own }
+  - { name: 4, url: "postgres://url@h/t4" }
+  - { name: 5, server: b, database: t5 }
+"#
+        .replace("name: ", "name: t")
+        .as_str(),
+    );
+    assert_eq!(fleet.servers.len(), 1);
+    let users: Vec<_> = fleet.tenants.iter().map(|tenant| tenant.server_access().user.as_deref().unwrap()).collect();
+    assert_eq!(users, ["a", "b", "own", "url", "b"]);
 }
 
 #[test]

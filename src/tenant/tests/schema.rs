@@ -1,6 +1,6 @@
 //! The JSON Schema of `tenants.yaml` says what the file may hold, and no more.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::fs;
 use std::path::Path;
 
@@ -8,10 +8,10 @@ use regex::Regex;
 use serde_json::{Map, Value, json};
 
 use super::super::rollout::{check, read as rollout};
-use super::super::{FILE_SCHEMA, SourceKind, create, drift, load, session, tenants};
+use super::super::{ConfigFile, FILE_SCHEMA, SourceKind, create, drift, load, session, tenants};
 
 /// Every keyword that the schema may use: the checker below knows these alone.
-const KEYWORDS: [&str; 22] = [
+const KEYWORDS: [&str; 23] = [
     "$schema",
     "$defs",
     "$ref",
@@ -33,10 +33,11 @@ const KEYWORDS: [&str; 22] = [
     "minLength",
     "maxLength",
     "minimum",
+    "maximum",
     "not",
 ];
 
-const CHOICES: [&str; 2] = ["anyOf", "oneOf"];
+const CHOICES: [&str; 3] = ["anyOf", "oneOf", "allOf"];
 
 fn schema() -> Value {
     serde_json::from_str(FILE_SCHEMA).expect("the schema is JSON")
@@ -65,6 +66,7 @@ fn holds(root: &Value, rules: &Map<String, Value>, (keyword, rule): (&str, &Valu
         "const" => rule == value,
         "anyOf" => all(rule) > 0,
         "oneOf" => all(rule) == 1,
+        "allOf" => Some(all(rule)) == rule.as_array().map(Vec::len),
         "not" => !fits(root, rule, value),
         _ => match value {
             Value::String(text) => match keyword {
@@ -74,6 +76,7 @@ fn holds(root: &Value, rules: &Map<String, Value>, (keyword, rule): (&str, &Valu
                 _ => true,
             },
             Value::Number(found) if keyword == "minimum" => found.as_f64() >= rule.as_f64(),
+            Value::Number(found) if keyword == "maximum" => found.as_f64() <= rule.as_f64(),
             Value::Array(list) => match keyword {
                 "items" => list.iter().all(|one| fits(root, rule, one)),
                 "minItems" => list.len() >= number(),
@@ -118,6 +121,7 @@ fn is_a(value: &Value, kind: &Value) -> bool {
         "string" => value.is_string(),
         "boolean" => value.is_boolean(),
         "number" => value.is_number(),
+        "null" => value.is_null(),
         "integer" => value.is_i64() || value.is_u64(),
         other => panic!("{other}"),
     }
@@ -137,7 +141,7 @@ fn the_schema_uses_the_keywords_that_are_checked_here_and_no_others() {
     fn look(value: &Value, is_schema: bool) {
         let Value::Object(map) = value else { return };
         for (key, value) in map {
-            let (names, list) = (key == "properties" || key == "$defs", key == "anyOf" || key == "oneOf");
+            let (names, list) = (key == "properties" || key == "$defs", CHOICES.contains(&key.as_str()));
             assert!(!is_schema || KEYWORDS.contains(&key.as_str()) || CHOICES.contains(&key.as_str()), "{key}");
             match value {
                 Value::Array(all) if list => all.iter().for_each(|one| look(one, true)),
@@ -244,7 +248,10 @@ fn what_the_file_may_say_fits_and_what_it_may_not_does_not() {
             true,
         ),
         ("rollout: { waves: [{ name: b, check: { sql: SELECT 1, timeout: 5s } }, { c: label=x }] }", true),
-        ("rollout: { waves: [{ name: b, check: [{ run: [./x] }, { sql: SELECT 1 }] }], max_failures: 2 }", true),
+        (
+            "rollout: { waves: [{ name: b, check: [{ run: [./x] }, { sql: SELECT 1 }] }], on_failure: finish-wave, max_failures: 2 }",
+            true,
+        ),
         ("sources: [{ template: { url: \"postgres://h/{tenant}\", names: [a] }, labels: [x], min_tenants: 3 }]", true),
         (
             "sources: [{ registry: { url: \"mysql://h/c\", query: SELECT 1 } }, { command: { run: [./x], format: lines } }]",
@@ -280,7 +287,56 @@ fn what_the_file_may_say_fits_and_what_it_may_not_does_not() {
         ("labels: { eu: { url: x } }", false),
         ("defaults: { url: \"postgres://h\" }", false),
         ("drift: { ignore: [{ objects: [\"tmp_*\"] }] }", false),
+        ("tenants: [{ name: a, url: \"SQLITE://a.db\", retry_pause: 1.5s, lock_timeout: 1h 0.5m }]", true),
+        (
+            "servers: { eu: { url: \"Postgres://h\", labels: , vars: , server_settings: , create: , connect_timeout: \"${T:-5s}\" } }",
+            true,
+        ),
+        (
+            "defaults:\nservers:\nrollout:\ndrift:\nlabels:\nsources:\ntenants: [{ name: a, url: \"sqlite://a.db\", labels: , vars: , create: }]",
+            true,
+        ),
+        ("tenants: [{ name: a, url: \"sqlite://a.db\", state: quarantined, reason: x }]", true),
+        ("rollout: { waves: [{ a: 0.25% }, { b: .5% }, { c: 10 }, { d: tenant=x* }, { name: e, percent: 5 }] }", true),
+        (
+            "sources: [{ registry: { server: eu, database: d, query: SELECT 1 } }, { discover: { files: \"*.db\" } }]",
+            true,
+        ),
+        ("tenants: [{ name: a, url: \"sqlite://a.db\", database: a.db }]", false),
+        ("tenants: [{ name: a, url: \"sqlite://a.db\", quarantined: \"\" }]", false),
+        ("tenants: [{ name: a, url: \"sqlite://a.db\", quarantined: true }]", false),
+        ("tenants: [{ name: a, url: \"sqlite://a.db\", state: quarantined }]", false),
+        ("tenants: [{ name: a, url: \"sqlite://a.db\", state: active, quarantined: x, reason: y }]", false),
+        ("tenants: [{ name: a, url: \"sqlite://a.db\", reason: x }]", false),
+        ("tenants: [{ name: a, url: \"sqlite://a.db\", role: \"\" }]", false),
+        ("tenants: [{ name: a, url: \"sqlite://a.db\", retry_pause: 0 }]", false),
+        ("tenants: [{ name: a, url: \"sqlite://a.db\", connect_timeout: 0s }]", false),
+        ("tenants: [{ name: a, url: \"sqlite://a.db\", silence_check: \"0\" }]", false),
+        ("defaults: { max_connections: 1 }", false),
+        ("defaults: { max_connections: \"0\" }", false),
+        ("rollout: { waves: [{ rest: 5% }] }", false),
+        ("rollout: { waves: [{ name: rest }] }", false),
+        ("rollout: { waves: [{ canary: foo }] }", false),
+        ("rollout: { waves: [{ canary: 0 }] }", false),
+        ("rollout: { waves: [{ canary: 101 }] }", false),
+        ("rollout: { waves: [{ canary: 5% }], max_failures: 2 }", false),
+        ("rollout: { waves: [{ canary: 5% }], max_failures: 2, on_failure: halt }", false),
+        ("rollout: { order: wave }", false),
+        ("sources: [{ registry: { query: SELECT 1 } }]", false),
+        ("sources: [{ registry: { query: SELECT 1, url: \"mysql://h/c\", server: eu, database: d } }]", false),
+        ("sources: [{ registry: { query: SELECT 1, server: eu } }]", false),
+        ("sources: [{ discover: { schemas: \"t_*\" } }]", false),
+        ("sources: [{ discover: { databases: \"t_*\" } }]", false),
+        ("sources: [{ discover: { files: \"*.db\", server: eu } }]", false),
+        ("sources: [{ discover: { databases: \"t_*\", server: eu, database: d } }]", false),
     ] {
         assert_eq!(is_valid(text), fine, "{text}");
+        if !fine {
+            let others =
+                if text.starts_with("tenant") { "" } else { "\ntenants: [{ name: z, url: \"sqlite://z.db\" }]" };
+            let file = ConfigFile::of(Path::new("tenants.yaml"), &format!("{text}{others}"));
+            let env: HashMap<&str, &str> = HashMap::new();
+            assert!(file.draft(&env).is_err(), "the program takes {text}");
+        }
     }
 }

@@ -54,6 +54,48 @@ fn waved() -> Fleet {
 }
 
 #[test]
+fn each_name_of_a_server_finds_those_who_are_defined_by_it() {
+    let fleet = fleet(
+        r#"
+servers:
+  a: { url: "postgres://a@h" }
+  b: { url: "postgres://b@h", tls: require }
+  spare: { url: "postgres://c@h" }
+  files: { url: "sqlite://data" }
+tenants:
+  - { name: t1, server: a, database: t1 }
+  - { name: t2, server: b, database: t2 }
+  - { name: t3, url: "postgres://c@h/t3" }
+  - { name: t4, server: files, database: t4.db }
+  - { name: t5, url: "sqlite://data/t5.db" }
+"#,
+    );
+    for (line, said) in [
+        ("--server a", "t1"),
+        ("--server b", "t2"),
+        ("--server h:5432", "t3"),
+        ("--server files", "t4"),
+        ("--server data", "t5"),
+        ("--server [ab]", "t1 t2"),
+        ("--exclude server=b", "t1 t3 t4 t5"),
+        (
+            "--server spare",
+            "error[MT110]: --server spare matches no tenant\nhint: the server is in tenants.yaml, and no tenant names it",
+        ),
+        (
+            "--server c",
+            "error[MT110]: --server c matches no server\nhint: did you mean `a`? the servers are a, b, data, files, h:5432, spare",
+        ),
+        (
+            "--wave canary",
+            "error[MT110]: there is no wave canary\nhint: the fleet has no waves; they are defined under `rollout: waves:`",
+        ),
+    ] {
+        assert_eq!(chosen(&fleet, line), said, "{line}");
+    }
+}
+
+#[test]
 fn words_of_one_option_are_or_options_are_and_and_exclude_takes_away() {
     let fleet = waved();
     for (line, names) in [

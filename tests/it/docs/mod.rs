@@ -75,6 +75,20 @@ fn every_code_has_its_section_with_its_title_and_exit_status_in_order() {
 }
 
 #[test]
+fn every_section_stands_in_the_chapter_of_its_codes() {
+    let page = page();
+    let chapters: Vec<(&str, &str)> =
+        page.split("\n# ").skip(1).map(|chapter| chapter.split_once('\n').expect("a chapter with a text")).collect();
+    let begins: Vec<&str> = chapters.iter().map(|(heading, _)| heading.get(..3).unwrap_or(heading)).collect();
+    assert_eq!(begins, ["1xx", "2xx", "3xx", "4xx", "9xx"]);
+    for (heading, text) in chapters {
+        for (section, _) in sections(&format!("\n{text}")) {
+            assert!(section.starts_with(&format!("MT{}", &heading[..1])), "{section} stands under {heading}");
+        }
+    }
+}
+
+#[test]
 fn the_table_of_contents_leads_to_every_section() {
     let page = page();
     let rows: Vec<&str> = page.lines().filter(|line| line.starts_with("| [MT")).collect();

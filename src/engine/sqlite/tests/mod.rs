@@ -144,6 +144,7 @@ impl Scene {
 fn server_of(folder: &Path) -> Arc<dyn Server> {
     let server = tenant::Server {
         name: "data".into(),
+        ways: Vec::new(),
         engine: EngineKind::Sqlite,
         address: Address::Directory(folder.to_owned()),
         max_connections: NonZeroU32::new(4).unwrap(),
