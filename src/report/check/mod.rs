@@ -176,7 +176,7 @@ impl Row<'_> {
             self.state.as_str().to_owned(),
             self.tenant.datasource.engine().to_string(),
             self.server.to_owned(),
-            or_none(self.read.map(|read| in_short(&read.server_version.to_string()))),
+            or_none(self.read.map(|read| in_short(&read.server_version))),
             or_none(self.read.and_then(|read| encryption(&read.examined.wire))),
             self.may().to_owned(),
             or_none(self.read.map(|read| millis(read.examined.round_trip))),
