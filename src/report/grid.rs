@@ -23,6 +23,12 @@ const CELL_LIMIT: usize = 1_000;
 /// The narrowest column of notes; where less is left, each note has a line of its own.
 const NARROWEST: usize = 24;
 
+/// Stands in a cell where there is nothing to say.
+pub(super) const NONE: &str = "-";
+
+/// How far what stands below its row is indented.
+const INDENT: usize = 4;
+
 /// A column of a [`Grid`] but for the notes. None is ever wrapped: names are there to be copied.
 #[derive(Clone, Copy)]
 pub(super) enum Column {
@@ -88,7 +94,8 @@ impl<'c> Grid<'c> {
 
     /// Returns the lines, each ended by a line feed, without spaces before it.
     ///
-    /// Notes are wrapped to the width; without one nothing is.
+    /// Notes are wrapped to the width; without one nothing is. Columns for which there is no room stand below their row,
+    /// with their titles; the first two stay.
     pub fn text(&self, width: Option<usize>) -> String {
         let mut widths: Vec<usize> = self.columns.iter().map(|column| column.title().width()).collect();
         for row in self.rows() {
@@ -99,13 +106,19 @@ impl<'c> Grid<'c> {
         let taken: usize = widths.iter().map(|width| width + GAP).sum();
         let notes = match width {
             None => Notes::Beside(usize::MAX),
-            Some(width) if width < taken + NARROWEST => Notes::Below,
+            Some(width) if width < taken + NARROWEST => Notes::Below(width.saturating_sub(INDENT).max(NARROWEST)),
             Some(width) => Notes::Beside(width - taken),
         };
+        widths.truncate(match width {
+            None => widths.len(),
+            Some(width) => fitting(&widths, width),
+        });
         let mut made = String::new();
-        let titles = self.columns.iter().map(|column| column.title());
-        let title = if matches!(notes, Notes::Below) { "" } else { self.notes };
-        self.line(&mut made, &widths, titles.chain([title]), &notes);
+        let titles = self.columns.iter().take(widths.len()).map(|column| column.title());
+        match notes {
+            Notes::Below(_) => self.line(&mut made, &widths, titles, &notes),
+            Notes::Beside(_) => self.line(&mut made, &widths, titles.chain([self.notes]), &notes),
+        }
         for row in self.rows() {
             self.line(&mut made, &widths, row, &notes);
         }
@@ -121,7 +134,7 @@ impl<'c> Grid<'c> {
     /// Adds a row's lines.
     fn line<'t>(&self, made: &mut String, widths: &[usize], row: impl Iterator<Item = &'t str>, notes: &Notes) {
         let mut row = row.into_iter();
-        for ((column, width), cell) in self.columns.iter().zip(widths).zip(row.by_ref()) {
+        for ((column, width), cell) in self.columns.iter().zip(widths).zip(row.by_ref().take(widths.len())) {
             let blanks = " ".repeat(width.saturating_sub(cell.width()));
             match column {
                 Column::Text(_) => made.extend([cell, &blanks]),
@@ -129,19 +142,34 @@ impl<'c> Grid<'c> {
             }
             made.push_str(&" ".repeat(GAP));
         }
-        let note = row.next().unwrap_or_default();
         match notes {
-            Notes::Below if note.is_empty() => end(made),
-            Notes::Below => {
+            Notes::Below(room) => {
                 end(made);
-                made.extend(["    ", note]);
-                end(made);
-            }
-            Notes::Beside(room) if note.width() <= *room => {
-                made.push_str(note);
-                end(made);
+                let mut titles = self.columns.iter().skip(widths.len()).map(|column| column.title());
+                let mut below = String::new();
+                for cell in row {
+                    let title = titles.next();
+                    if cell.is_empty() || (title.is_some() && cell == NONE) {
+                        continue;
+                    }
+                    let before = if below.is_empty() { "" } else { "; " };
+                    let between = if title.is_some() { " " } else { "" };
+                    below.extend([before, title.unwrap_or_default(), between, cell]);
+                }
+                if below.is_empty() {
+                    return;
+                }
+                for part in wrapped(&below, *room) {
+                    made.extend([&" ".repeat(INDENT), part.as_str()]);
+                    end(made);
+                }
             }
             Notes::Beside(room) => {
+                let note = row.next().unwrap_or_default();
+                if note.width() <= *room {
+                    made.push_str(note);
+                    return end(made);
+                }
                 let taken: usize = widths.iter().map(|width| width + GAP).sum();
                 for (at, part) in wrapped(note, *room).iter().enumerate() {
                     if at > 0 {
@@ -159,8 +187,18 @@ impl<'c> Grid<'c> {
 enum Notes {
     /// Behind the other columns, in so many columns of the terminal.
     Beside(usize),
-    /// On a line of their own.
-    Below,
+    /// On lines of their own, behind the columns that had no room, in so many columns of the terminal.
+    Below(usize),
+}
+
+/// Returns how many columns stand beside each other in a width: at least two.
+fn fitting(widths: &[usize], width: usize) -> usize {
+    let mut taken = 0;
+    let fit = widths.iter().take_while(|column| {
+        taken += **column + GAP;
+        taken <= width + GAP
+    });
+    fit.count().max(2).min(widths.len())
 }
 
 /// Ends a line, without spaces before its end.
@@ -226,7 +264,25 @@ mod tests {
             "name      behind  note\n株式会社      12  one two three four five\n                  six\n"
         );
         let narrow = "name      behind\n株式会社      12\n    one two three four five six\n";
-        assert!([0, 10, 41].iter().all(|width| rows(Paint::Plain, Some(*width), &["株式会社"]) == narrow));
+        assert!([31, 41].iter().all(|width| rows(Paint::Plain, Some(*width), &["株式会社"]) == narrow));
+        let narrower = "name      behind\n株式会社      12\n    one two three four five\n    six\n";
+        assert!([0, 10, 28].iter().all(|width| rows(Paint::Plain, Some(*width), &["株式会社"]) == narrower));
+    }
+
+    #[test]
+    fn columns_without_room_stand_below_their_row_with_their_titles() {
+        let columns = ["name", "state", "server", "schema", "labels"].map(Column::Text);
+        let mut grid = Grid::new(&columns, "from", Paint::Plain);
+        let row = |cells: [&str; 5]| cells.map(str::to_owned);
+        grid.row(row(["acme", "active", "a server", "acme_production", "eu, prod"]), (1, Tone::Good), "line 7");
+        grid.row(row(["globex", "active", "us", NONE, NONE]), (1, Tone::Good), "line 8");
+        let narrow = "name    state   server\n\
+                      acme    active  a server\n    schema acme_production;\n    labels eu, prod; line 7\n\
+                      globex  active  us\n    line 8\n";
+        assert_eq!(grid.text(Some(30)), narrow);
+        assert_eq!(grid.text(Some(24)), narrow);
+        assert!(grid.text(Some(23)).starts_with("name    state\nacme    active\n    server a server;"));
+        assert!(grid.text(None).lines().all(|line| line.ends_with("from") || line.contains("  line ")));
     }
 
     #[test]

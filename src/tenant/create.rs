@@ -13,7 +13,7 @@ pub(super) const KEYS: [&str; 4] = ["owner", "encoding", "collation", "template"
 /// How a tenant's schema, database or file is made.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Create {
-    /// Whether it is not to be made, whatever its label, server and defaults say: `create: false`.
+    /// Whether it is not to be made, whatever its source, server and defaults say: `create: false`.
     pub refused: bool,
     /// The role that owns it; the one that connects without.
     pub owner: Option<String>,

@@ -214,3 +214,27 @@ fn a_file_of_passwords_lets_in_who_has_none_unless_others_may_read_it() {
         }
     }
 }
+
+#[test]
+fn the_lock_is_taken_as_the_servers_user_where_a_tenant_has_one_of_its_own() {
+    let server = postgres(0);
+    let (admin, own, lock, database) = (Pg(server).user(), unique("own"), unique("meeting"), unique("owned"));
+    let mut fleet = Pg(server).fleet(0, &admin, OLD_ENCODED);
+    fleet.postgres_database_named("t", server, &database);
+    server.execute("postgres", &format!("CREATE ROLE {own} LOGIN PASSWORD '{OLD}'"));
+    server.execute("postgres", &format!("ALTER DATABASE {database} OWNER TO {own}"));
+    server.execute("postgres", &format!("CREATE DATABASE {lock}"));
+    server.execute("postgres", &format!("REVOKE CONNECT ON DATABASE {lock} FROM PUBLIC"));
+    let yaml = |user: &str| {
+        format!(
+            "servers:\n  s: {{ url: \"postgres://{user}127.0.0.1:{}\", lock_database: {lock} }}\n\
+             tenants:\n  - {{ name: t, server: s, database: {database}, user: {own}, password: \"{FILE}\" }}\n",
+            server.port()
+        )
+    };
+    // A server without a user is met as its tenant, who may not connect there.
+    fleet.tenants_yaml(&yaml(""));
+    fleet.run(&["up"]).expect(5).says(&["MT302", &own, &lock]);
+    fleet.tenants_yaml(&yaml(&format!("{admin}:{OLD_ENCODED}@")));
+    fleet.run(&["up"]).expect(0);
+}

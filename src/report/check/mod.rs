@@ -13,7 +13,7 @@ use crate::error::{Diagnostic, ExitStatus, Paint, count, short};
 use crate::lockstep::{Checked, Read, Scope, Tried, finding};
 use crate::tenant::Tenant;
 
-use super::grid::{Column, Grid};
+use super::grid::{Column, Grid, NONE};
 use super::wire::write_pretty;
 use super::words::{Tone, on_a_line};
 
@@ -102,9 +102,6 @@ const COLUMNS: [Column; 8] = [
     Column::Number("ms"),
 ];
 
-/// Stands where nothing is known or nothing is there.
-const NONE: &str = "-";
-
 /// The longest note, in characters; JSON has the whole of it.
 const NOTE_LIMIT: usize = 160;
 
@@ -164,6 +161,13 @@ impl<'s> CheckReport<'s> {
     }
 }
 
+/// Returns a version without what a distribution adds to it: `10.11.6-MariaDB` of `10.11.6-MariaDB-0+deb12u1`.
+fn in_short(version: &str) -> String {
+    let version = version.split(" (").next().unwrap_or(version);
+    let end = version.match_indices('-').nth(1).map_or(version.len(), |(at, _)| at);
+    version[..end].to_owned()
+}
+
 impl Row<'_> {
     fn cells(&self) -> [String; COLUMNS.len()] {
         let or_none = |text: Option<String>| text.unwrap_or_else(|| NONE.to_owned());
@@ -172,7 +176,7 @@ impl Row<'_> {
             self.state.as_str().to_owned(),
             self.tenant.datasource.engine().to_string(),
             self.server.to_owned(),
-            or_none(self.read.map(|read| read.server_version.to_string())),
+            or_none(self.read.map(|read| in_short(&read.server_version))),
             or_none(self.read.and_then(|read| encryption(&read.examined.wire))),
             self.may().to_owned(),
             or_none(self.read.map(|read| millis(read.examined.round_trip))),

@@ -116,3 +116,15 @@ fn anything_that_would_stop_up_is_status_5_and_who_is_left_out_is_not() {
         assert_eq!(CheckReport::new(&scope, &checked[at..=at]).exit(), exit, "{at}");
     }
 }
+
+#[test]
+fn a_version_is_shown_without_what_a_distribution_adds() {
+    for (whole, short) in [
+        ("10.11.6-MariaDB-0+deb12u1", "10.11.6-MariaDB"),
+        ("15.8 (Debian 15.8-1.pgdg120+1)", "15.8"),
+        ("3.46.0", "3.46.0"),
+        ("", ""),
+    ] {
+        assert_eq!(super::in_short(whole), short);
+    }
+}

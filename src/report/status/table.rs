@@ -3,7 +3,7 @@
 use crate::error::{Diagnostic, Paint, short};
 use crate::history::Unfinished;
 use crate::lockstep::State;
-use crate::report::grid::{Column, Grid};
+use crate::report::grid::{Column, Grid, NONE};
 use crate::report::words::{Tone, minute, on_a_line};
 
 use super::{Drift, Row, StatusReport};
@@ -27,9 +27,6 @@ const STATE: usize = 1;
 
 /// The longest note, in characters; the journal and JSON have the whole of it.
 const NOTE_LIMIT: usize = 160;
-
-/// Stands where nothing is known or nothing is there.
-const NONE: &str = "-";
 
 pub(super) fn render(report: &StatusReport<'_>, paint: Paint, width: Option<usize>) -> String {
     let mut grid = Grid::new(&COLUMNS, NOTE, paint);

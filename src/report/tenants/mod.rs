@@ -11,7 +11,7 @@ use crate::error::{Paint, count};
 use crate::sql::EngineKind;
 use crate::tenant::{Fleet, Tenant, TenantId};
 
-use super::grid::{Column, Grid};
+use super::grid::{Column, Grid, NONE};
 use super::status::csv::record;
 use super::wire::write_pretty;
 use super::words::{Tone, on_a_line};
@@ -75,9 +75,6 @@ impl State {
 /// The header row of the CSV format.
 const HEADER: [&str; 12] =
     ["name", "engine", "server", "address", "database", "schema", "user", "tls", "labels", "wave", "state", "origin"];
-
-/// Stands where nothing is there.
-const NONE: &str = "-";
 
 impl<'f> TenantsReport<'f> {
     /// Makes the report of these tenants.

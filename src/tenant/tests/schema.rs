@@ -334,7 +334,7 @@ fn what_the_file_may_say_fits_and_what_it_may_not_does_not() {
         if !fine {
             let others =
                 if text.starts_with("tenant") { "" } else { "\ntenants: [{ name: z, url: \"sqlite://z.db\" }]" };
-            let file = ConfigFile::of(Path::new("tenants.yaml"), &format!("{text}{others}"));
+            let file = ConfigFile::of(Path::new("tenants.yaml"), format!("{text}{others}"));
             let env: HashMap<&str, &str> = HashMap::new();
             assert!(file.draft(&env).is_err(), "the program takes {text}");
         }

@@ -68,7 +68,7 @@ fn every_option_of_the_selection_is_understood_and_a_wrong_word_is_told() {
     for (args, hint) in [
         (["--server", "yx"], "the servers are"),
         (["--label", "prid"], "did you mean `prod`"),
-        (["--wave", "canary"], "the waves are rest"),
+        (["--wave", "canary"], "the fleet has no waves"),
         (["--exclude", "initec"], "did you mean `initech`"),
     ] {
         let refused = fleet.run(&[&["tenants", "list"], &args[..]].concat()).expect(2).says(&["MT110", hint]);
