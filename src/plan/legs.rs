@@ -118,7 +118,9 @@ impl<'w> Waves<'w> {
             for &wave in self.lacking.keys() {
                 let Some(mut leg) = self.leg(version, wave) else { continue };
                 for gate in self.gates_before(wave, &mut asked) {
-                    if self.is_new_behind(gate, version) || self.comes_before(gate, |lacks| lacks.contains_key(&version)) {
+                    if self.is_new_behind(gate, version)
+                        || self.comes_before(gate, |lacks| lacks.contains_key(&version))
+                    {
                         leg.gates.push(Gate { wave: gate, version });
                     }
                 }
