@@ -199,6 +199,14 @@ fn what_has_no_meaning_for_an_engine_and_what_is_ours_is_refused_when_the_file_i
     fleet.sqlite("file").changeset("V1__x.sql", "CREATE TABLE x (id int);");
     fleet.set("file", "role", "x").set("file", "server_settings", "{ search_path: public }");
     let refused = fleet.run(&["validate"]).expect(2);
+    fleet.set_top(
+        "defaults",
+        "{ server_settings: { insert_id: 7, tx_isolation: x, transaction_isolation: x, sql_log_bin: off, skip_replication: on } }",
+    );
+    let own = fleet.run(&["validate"]).expect(2);
+    for name in ["insert_id", "tx_isolation", "transaction_isolation", "sql_log_bin", "skip_replication"] {
+        assert!(own.stderr.contains(&format!("`{name}` is not to be set")), "{name}: {own}");
+    }
     for said in ["`role` has no meaning for sqlite", "MT154", "`search_path` is not to be set"] {
         assert!(refused.stderr.contains(said), "{said}: {refused}");
     }
