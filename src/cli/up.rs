@@ -47,7 +47,7 @@ Exit status: 0 done, or nothing to do; 1 a changeset or a check between waves fa
 ///
 /// Writes to tenants: yes. No tenant gets changeset k+1 before every tenant has changeset k and all with the same
 /// changesets have the same schema; with waves, `rollout:` in the fleet's file, each in its turn. Nothing is changed anywhere while any selected tenant has drifted, is half applied
-/// or cannot be reached.
+/// and needs a person, or cannot be reached; one that can go on by itself is finished in its turn.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct UpArgs {

@@ -34,7 +34,9 @@ pub(super) fn check(tenant: &Tenant, question: &str) -> Result<()> {
     }
     // A transaction that may only read still writes files: <https://mariadb.com/kb/en/select-into-outfile/>.
     match Dialect::possible(engine).into_iter().any(|dialect| has_word(question, dialect, "into")) {
-        true => Err(failed(tenant, "it has the word INTO", "a question writes nothing, no file and no variable either")),
+        true => {
+            Err(failed(tenant, "it has the word INTO", "a question writes nothing, no file and no variable either"))
+        }
         false => Ok(()),
     }
 }

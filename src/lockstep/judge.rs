@@ -222,7 +222,10 @@ fn broken_off(scope: &Scope<'_>, tenant: &Tenant, version: Version, no: u32, pre
             return Some(BrokenOff {
                 why: format!("the rest of it cannot be made of its template: {}", why.message()),
                 place: why.place().cloned(),
-                hint: format!("give tenant {} the value back that it was begun with, until this is finished", tenant.name),
+                hint: format!(
+                    "give tenant {} the value back that it was begun with, until this is finished",
+                    tenant.name
+                ),
             });
         }
     };

@@ -1,6 +1,6 @@
 //! In which order changesets reach the waves, and which gates stand in between.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::Plan;
 use crate::changeset::Version;
@@ -38,17 +38,17 @@ struct Waves<'w> {
     lacking: BTreeMap<WaveId, BTreeMap<Version, usize>>,
     /// The waves that somebody is in.
     inhabited: BTreeSet<WaveId>,
-    /// The last wave in which somebody has a version of the plan already.
-    reached: BTreeMap<Version, WaveId>,
+    /// How many of a wave have a version of the plan already.
+    having: BTreeMap<(Version, WaveId), usize>,
 }
 
 impl Plan {
     /// Returns the legs of the plan in order, for a fleet whose tenants have these versions.
     ///
-    /// A gate is asked when a tenant behind it is to get a version that nobody behind it has, or that a tenant before it
-    /// gets too: so it is asked again after a run that halted there, and not for a tenant that came late and catches up
-    /// with its wave. Somebody behind it who has the version proves nothing alone: it may have been given it by name, or
-    /// have changed its wave.
+    /// A gate is asked when a tenant behind it is to get a version that fewer of those behind it have than lack it, or that a
+    /// tenant before it gets too: so it is asked again after a run that halted there, and not for a tenant that came late
+    /// and catches up with its wave. Somebody behind it who has the version proves nothing alone: it may have been given
+    /// it by name, or have changed its wave.
     pub fn legs<'a>(&self, fleet: &Fleet, has: impl IntoIterator<Item = (TenantId, &'a [Version])>) -> Vec<Leg> {
         if !fleet.rollout.has_waves() {
             let leg = |version: &Version| {
@@ -93,21 +93,20 @@ impl<'w> Waves<'w> {
                 cohort.pending.iter().for_each(|version| *of_wave.entry(*version).or_default() += size);
             }
         }
-        let (mut inhabited, mut reached) = (BTreeSet::new(), BTreeMap::new());
+        let (mut inhabited, mut having) = (BTreeSet::new(), BTreeMap::new());
         // Tenants share their lists of versions.
-        let mut seen = HashSet::new();
+        let mut lists: HashMap<(*const Version, usize, WaveId), (&[Version], usize)> = HashMap::new();
         for (tenant, versions) in has {
             let wave = fleet.tenant(tenant).wave;
             inhabited.insert(wave);
-            if !seen.insert((versions.as_ptr(), wave)) {
-                continue;
-            }
+            lists.entry((versions.as_ptr(), versions.len(), wave)).or_insert((versions, 0)).1 += 1;
+        }
+        for ((_, _, wave), (versions, tenants)) in lists {
             for version in plan.steps.iter().filter(|version| versions.binary_search(version).is_ok()) {
-                let last = reached.entry(*version).or_insert(wave);
-                *last = wave.max(*last);
+                *having.entry((*version, wave)).or_default() += tenants;
             }
         }
-        Self { rollout: &fleet.rollout, lacking, inhabited, reached }
+        Self { rollout: &fleet.rollout, lacking, inhabited, having }
     }
 
     /// Each version through all waves.
@@ -118,7 +117,9 @@ impl<'w> Waves<'w> {
             for &wave in self.lacking.keys() {
                 let Some(mut leg) = self.leg(version, wave) else { continue };
                 for gate in self.gates_before(wave, &mut asked) {
-                    if self.is_new_behind(gate, version) || self.comes_before(gate, |lacks| lacks.contains_key(&version)) {
+                    if self.is_new_behind(gate, version)
+                        || self.comes_before(gate, |lacks| lacks.contains_key(&version))
+                    {
                         leg.gates.push(Gate { wave: gate, version });
                     }
                 }
@@ -169,9 +170,13 @@ impl<'w> Waves<'w> {
         self.lacking.range(..=gate).any(|(_, lacking)| gets(lacking))
     }
 
-    /// Whether nobody in a wave after this one has a version.
+    /// Whether fewer tenants of the waves after this one have a version than lack it.
     fn is_new_behind(&self, gate: WaveId, version: Version) -> bool {
-        self.reached.get(&version).is_none_or(|last| *last <= gate)
+        let behind = WaveId(gate.0 + 1);
+        let last = WaveId(usize::MAX);
+        let having: usize = self.having.range((version, behind)..=(version, last)).map(|(_, tenants)| tenants).sum();
+        let lacking: usize = self.lacking.range(behind..).filter_map(|(_, lacking)| lacking.get(&version)).sum();
+        having < lacking
     }
 }
 

@@ -41,7 +41,7 @@ pub use hazards::{Hazard, HazardKind, hazards};
 pub use places::{Standing, standings};
 pub use plain::{is_plain, only_makes};
 pub use position::position;
-pub use qualified::{Qualified, qualified};
+pub use qualified::{Qualified, changed_bare, qualified};
 pub use set::dialect_after;
 pub use tokens::has_word;
 pub use trace::{Missing, Probe, Thing, Trace, only_defines, only_writes, replay, trace};

@@ -4,6 +4,8 @@
 //! in lists of these, before an opening parenthesis (a call), and in names of three parts. A name of two parts anywhere
 //! else is an alias and its column. Bodies of routines and texts given to `PREPARE` and `EXECUTE` are read too.
 
+use std::collections::BTreeSet;
+
 use super::Dialect;
 use super::lexer::{Kind, Token};
 use super::position::Lines;
@@ -31,10 +33,32 @@ pub struct Qualified {
 /// Lists the qualified names of a text, in order. A text that cannot be split has those before the fault.
 pub fn qualified(text: &str, dialect: Dialect) -> Vec<Qualified> {
     let mut found = Vec::new();
-    collect(text, dialect, 0, &mut |name, span| found.push((name, span)));
-    found.sort_by_key(|(_, span): &(Named, Span)| (span.start, span.end));
+    collect(text, dialect, 0, &mut |name, span| {
+        if let Named::Qualified(qualifier, name) = name {
+            found.push((qualifier, name, span));
+        }
+    });
+    placed(text, found)
+}
+
+/// Lists the bare names that a text makes an index on, refers to, alters, drops or writes to, as if `qualifier` stood
+/// before them; without those that it makes itself.
+pub fn changed_bare(text: &str, dialect: Dialect, qualifier: &str) -> Vec<Qualified> {
+    let (mut found, mut made) = (Vec::new(), BTreeSet::new());
+    collect(text, dialect, 0, &mut |name, span| match name {
+        Named::Changed(name) => found.push((qualifier.to_owned(), Some(name), span)),
+        Named::Made(name) => drop(made.insert(name)),
+        Named::Qualified(..) => {}
+    });
+    found.retain(|(_, name, _)| name.as_ref().is_some_and(|name| !made.contains(name)));
+    placed(text, found)
+}
+
+/// Says where names stand, in order.
+fn placed(text: &str, mut found: Vec<(String, Option<String>, Span)>) -> Vec<Qualified> {
+    found.sort_by_key(|(_, _, span)| (span.start, span.end));
     let mut lines = Lines::new(text);
-    let made = found.into_iter().map(|((qualifier, name), span)| {
+    let made = found.into_iter().map(|(qualifier, name, span)| {
         let (line, column) = lines.at(span.start);
         Qualified { qualifier, name, line, column, len: text[span].chars().count() }
     });
@@ -43,8 +67,15 @@ pub fn qualified(text: &str, dialect: Dialect) -> Vec<Qualified> {
 
 type Span = std::ops::Range<usize>;
 
-/// A schema or database, and the object in it.
-type Named = (String, Option<String>);
+/// What a name is in its statement.
+enum Named {
+    /// A schema or database, and the object in it.
+    Qualified(String, Option<String>),
+    /// A bare name of what is changed.
+    Changed(String),
+    /// A bare name of what is made.
+    Made(String),
+}
 
 fn collect(text: &str, dialect: Dialect, depth: u8, found: &mut dyn FnMut(Named, Span)) {
     let mut scanner = Scanner::new(text, dialect, Clients::Obeyed);
@@ -111,6 +142,9 @@ const BETWEEN: [&str; 20] = [
     "of",
 ];
 
+/// Statements that change all of a list.
+const LISTING: [&str; 7] = ["drop", "truncate", "vacuum", "analyze", "lock", "grant", "revoke"];
+
 /// Words that end a list of tables.
 const LIST_ENDS: [&str; 14] = [
     "where",
@@ -141,6 +175,8 @@ struct Reader<'t> {
     on_object: bool,
     /// Whether the statement, or the one inside a body, runs a text: `EXECUTE '…'`, `EXECUTE IMMEDIATE '…'`.
     executes: bool,
+    /// The word behind which the last object was named.
+    behind: String,
     /// Whether a `SELECT` came before.
     in_select: bool,
     /// Whether a user's variable is anywhere in it.
@@ -180,6 +216,7 @@ impl<'t> Reader<'t> {
             first: String::new(),
             on_object: false,
             executes: false,
+            behind: String::new(),
             in_select: false,
             has_variables: list.iter().any(is_users),
             levels: vec![Level { list: false, query: true }],
@@ -203,6 +240,10 @@ impl<'t> Reader<'t> {
                 Kind::Symbol(b')') if self.levels.len() > 1 => drop(self.levels.pop()),
                 Kind::Symbol(b',') if self.level().list => {
                     self.at += 1;
+                    // Elsewhere a comma may begin another column, or another part of ALTER TABLE.
+                    if !LISTING.contains(&self.first.as_str()) {
+                        self.behind.clear();
+                    }
                     self.object();
                     continue;
                 }
@@ -238,6 +279,7 @@ impl<'t> Reader<'t> {
             _ => {}
         }
         if self.dialect == Dialect::Postgres && matches!(word, "vacuum" | "analyze" | "cluster" | "copy") {
+            self.behind = word.to_owned();
             self.at += 1;
             self.pass_options();
             self.object();
@@ -274,6 +316,7 @@ impl<'t> Reader<'t> {
             word => BEFORE_OBJECTS.contains(&word),
         };
         if objects {
+            self.behind = word.to_owned();
             self.at += 1;
             self.object();
         }
@@ -311,6 +354,7 @@ impl<'t> Reader<'t> {
         let grant = chain.star && matches!(self.first.as_str(), "grant" | "revoke");
         let qualifier = match chain.parts.len() {
             1 if grant => 0,
+            1 => return self.bare(chain),
             2 => 0,
             // A catalog's name comes first.
             3 if self.dialect == Dialect::Postgres => 1,
@@ -318,7 +362,20 @@ impl<'t> Reader<'t> {
             _ => return,
         };
         let name = chain.parts.get(qualifier + 1).cloned();
-        self.names.push(((chain.parts[qualifier].clone(), name), chain.span));
+        self.names.push((Named::Qualified(chain.parts[qualifier].clone(), name), chain.span));
+    }
+
+    /// Keeps a bare name, unless it is only read there or is no table's, index's, view's or sequence's.
+    fn bare(&mut self, chain: Chain) {
+        let name = chain.parts[0].clone();
+        let named = match self.behind.as_str() {
+            "table" | "tables" | "view" | "sequence" | "index" if self.first == "create" => Named::Made(name),
+            "table" | "tables" | "view" | "sequence" | "index" | "on" | "references" | "into" | "update"
+            | "truncate" | "delete" | "vacuum" | "analyze" | "cluster" | "copy" => Named::Changed(name),
+            "from" if self.first == "delete" && !self.in_select => Named::Changed(name),
+            _ => return,
+        };
+        self.names.push((named, chain.span));
     }
 
     /// Reads a name that stands where a value does: three parts, or a call.
@@ -326,7 +383,7 @@ impl<'t> Reader<'t> {
         let Some(chain) = self.chain() else { return };
         let parts = chain.parts.len() + usize::from(chain.star);
         if parts == 3 || (parts == 2 && !chain.star && self.tokens.symbol(self.at, b'(')) {
-            self.names.push(((chain.parts[0].clone(), chain.parts.get(1).cloned()), chain.span));
+            self.names.push((Named::Qualified(chain.parts[0].clone(), chain.parts.get(1).cloned()), chain.span));
         }
     }
 
@@ -334,7 +391,7 @@ impl<'t> Reader<'t> {
     fn database(&mut self) -> bool {
         self.at += 1;
         let named = self.chain().filter(|chain| chain.parts.len() == 1);
-        self.names.extend(named.map(|chain| ((chain.parts[0].clone(), None), chain.span)));
+        self.names.extend(named.map(|chain| (Named::Qualified(chain.parts[0].clone(), None), chain.span)));
         true
     }
 
@@ -354,7 +411,7 @@ impl<'t> Reader<'t> {
             }
             let Some(chain) = self.chain().filter(|chain| chain.parts.len() == 1) else { return true };
             if chain.parts[0] != "authorization" {
-                self.names.push(((chain.parts[0].clone(), None), chain.span));
+                self.names.push((Named::Qualified(chain.parts[0].clone(), None), chain.span));
             }
             if !self.tokens.symbol(self.at, b',') {
                 return true;

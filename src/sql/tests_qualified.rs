@@ -1,6 +1,6 @@
 //! Which names are qualified.
 
-use super::{Dialect, EngineKind, SqlMode, qualified};
+use super::{Dialect, EngineKind, SqlMode, changed_bare, qualified};
 
 fn on(text: &str, dialect: Dialect) -> Vec<String> {
     qualified(text, dialect).into_iter().map(|name| name.qualifier).collect()
@@ -190,5 +190,33 @@ fn postgresql_names_schemas_in_places_of_its_own() {
         "INSERT INTO a SELECT b.x FROM b ON CONFLICT (id) DO UPDATE SET x = excluded.x, y = a.y",
     ] {
         assert_eq!(postgres(text), Vec::<String>::new(), "{text}");
+    }
+}
+
+#[test]
+fn a_bare_name_of_what_is_changed_is_told_from_one_that_is_made_or_read() {
+    for (text, changed) in [
+        ("ALTER TABLE shared ADD b int, ADD c int", "shared"),
+        ("ALTER TABLE IF EXISTS ONLY shared RENAME TO x", "shared"),
+        ("CREATE INDEX CONCURRENTLY i ON shared (a)", "shared"),
+        ("CREATE INDEX ON shared (a)", "shared"),
+        ("CREATE TABLE t (a int REFERENCES shared, b int)", "shared"),
+        ("DROP TABLE IF EXISTS a, \"Shared\"; DROP INDEX CONCURRENTLY i", "a Shared i"),
+        ("COMMENT ON TABLE shared IS 'x'", "shared"),
+        ("INSERT INTO shared SELECT * FROM t", "shared"),
+        ("UPDATE shared SET a = 1, b = 2", "shared"),
+        ("DELETE FROM shared WHERE a IN (SELECT b FROM t)", "shared"),
+        ("TRUNCATE a, shared; VACUUM (FULL) shared", "a shared shared"),
+        ("DO $$ BEGIN ALTER TABLE shared ADD b int; END $$", "shared"),
+        ("GRANT SELECT ON a, shared TO u", "a shared"),
+        ("CREATE TABLE t (a int, b int); CREATE INDEX i ON t (a, b); DROP TABLE t", ""),
+        ("SELECT * FROM a JOIN b USING (c); SELECT f(x)", ""),
+        ("CREATE VIEW v AS SELECT * FROM a, b", ""),
+        ("ALTER TABLE x.t ADD b int", ""),
+    ] {
+        let found = changed_bare(text, Dialect::Postgres, "ext");
+        assert!(found.iter().all(|name| name.qualifier == "ext"));
+        let names: Vec<String> = found.into_iter().filter_map(|name| name.name).collect();
+        assert_eq!(names.join(" "), changed, "{text}");
     }
 }

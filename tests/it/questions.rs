@@ -39,6 +39,9 @@ fn a_question_is_answered_with_text_and_can_write_nothing() {
                 "SELECT 1; DROP TABLE t",
                 "DELETE FROM t",
                 "COMMIT",
+                "CALL p()",
+                "SELECT 1 INTO x",
+                "SELECT 1 INTO OUTFILE '/tmp/mtmigrate-outfile'",
                 "",
             ] {
                 let refused = server.ask(tenant, wrong, 3).await.expect_err(wrong);

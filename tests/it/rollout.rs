@@ -339,3 +339,44 @@ fn a_check_costs_no_more_than_the_command_takes() {
     // One of them may have met a busy machine.
     assert!(gates.len() == 12 && slow <= 1, "{slow} of {}: {output}", gates.len());
 }
+
+#[test]
+fn a_gate_that_stayed_shut_is_asked_again_whatever_the_waves_became_and_whoever_has_the_version_behind_it() {
+    let with = |members: &str| format!("{{ waves: [{{ name: canary, {members}, check: [\"false\"] }}] }}");
+    let applied = |fleet: &Fleet| {
+        let names = fleet.names();
+        names.into_iter().filter(|name| has(fleet, name, "t")).collect::<Vec<_>>().join(" ")
+    };
+    // The wave is somebody else's now.
+    let mut fleet = files(5);
+    fleet.set_top("rollout", &with("tenants: [t1]"));
+    fleet.run(&["up", "--to", "1"]).expect(1);
+    fleet.set_top("rollout", &with("tenants: [t2]"));
+    for _again in 0..3 {
+        let output = fleet.run(&["up", "--to", "1"]).expect(1);
+        assert!(output.stderr.contains("MT215"), "{output}");
+        assert_eq!(applied(&fleet), "t1 t2");
+    }
+    // Somebody behind the gate has got it by name.
+    for order in ["step", "wave"] {
+        let mut fleet = files(5);
+        fleet.set_top("rollout", &with("tenants: [t1]").replace("{ waves", &format!("{{ order: {order}, waves")));
+        fleet.run(&["up", "--to", "1", "--tenant", "t4"]).expect(0);
+        for _again in 0..2 {
+            let output = fleet.run(&["up"]).expect(1);
+            assert!(output.stderr.contains("MT215"), "{output}");
+            assert_eq!(applied(&fleet), "t1 t4", "{order}");
+        }
+    }
+    // The one of the lowest hash is another one, for more tenants came.
+    let mut fleet = files(1);
+    fleet.set_top("rollout", &with("percent: 0.01%"));
+    fleet.run(&["up", "--to", "1"]).expect(0);
+    for no in 2..=40 {
+        fleet.sqlite(&format!("t{no}"));
+    }
+    fleet.run(&["up", "--to", "1"]).expect(1);
+    let output = fleet.run(&["up", "--to", "1"]).expect(1);
+    assert!(output.stderr.contains("MT215"), "{output}");
+    assert_eq!(applied(&fleet).split(' ').count(), 2, "the first canary and the second: {output}");
+}

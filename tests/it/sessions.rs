@@ -199,6 +199,14 @@ fn what_has_no_meaning_for_an_engine_and_what_is_ours_is_refused_when_the_file_i
     fleet.sqlite("file").changeset("V1__x.sql", "CREATE TABLE x (id int);");
     fleet.set("file", "role", "x").set("file", "server_settings", "{ search_path: public }");
     let refused = fleet.run(&["validate"]).expect(2);
+    fleet.set_top(
+        "defaults",
+        "{ server_settings: { insert_id: 7, tx_isolation: x, transaction_isolation: x, sql_log_bin: off, skip_replication: on } }",
+    );
+    let own = fleet.run(&["validate"]).expect(2);
+    for name in ["insert_id", "tx_isolation", "transaction_isolation", "sql_log_bin", "skip_replication"] {
+        assert!(own.stderr.contains(&format!("`{name}` is not to be set")), "{name}: {own}");
+    }
     for said in ["`role` has no meaning for sqlite", "MT154", "`search_path` is not to be set"] {
         assert!(refused.stderr.contains(said), "{said}: {refused}");
     }
@@ -256,4 +264,82 @@ fn a_user_with_few_rights_makes_and_migrates_a_tenant_that_belongs_to_a_role() {
     fleet.tenants_yaml(&tenants("work_mem: \"${KEY}\""));
     let refused = fleet.run(&["up"]).expect(1);
     assert!(refused.stderr.contains("MT324") && !refused.stderr.contains("hunter2"), "{refused}");
+}
+
+#[test]
+fn a_plain_text_changes_nothing_that_lives_in_the_extensions_schema() {
+    let server = postgres(0);
+    let (database, ext) = (server.create_database(), unique("ext"));
+    server.create_schema_named(&database, &ext);
+    let made = format!(
+        "CREATE TABLE {ext}.shared (id int PRIMARY KEY, a int); CREATE INDEX shared_a ON {ext}.shared (a);
+         CREATE FUNCTION {ext}.new_id() RETURNS int LANGUAGE sql AS 'SELECT 7'; CREATE DOMAIN {ext}.word AS text"
+    );
+    server.execute(&database, &made);
+    let mut fleet = Fleet::new();
+    fleet.postgres_schema("acme", server, &database);
+    fleet.set("acme", "extensions_schema", &ext);
+    fleet
+        .changeset("V1__own.sql", "CREATE TABLE own (id int DEFAULT new_id(), w word); CREATE INDEX own_w ON own (w);");
+    fleet.run(&["up"]).expect(0);
+    let before = server.dump_schema(&database, &ext);
+    for text in [
+        "ALTER TABLE shared ADD b int",
+        "CREATE INDEX i ON shared (a)",
+        "CREATE UNIQUE INDEX i ON shared (a)",
+        "COMMENT ON TABLE shared IS 'x'",
+        "COMMENT ON INDEX shared_a IS 'x'",
+        "DROP INDEX shared_a",
+        "DROP TABLE shared",
+        "CREATE TABLE mine (s int REFERENCES shared)",
+        "CREATE UNLOGGED TABLE mine (a int); ALTER TABLE shared ALTER a SET NOT NULL",
+    ] {
+        for directive in ["", "-- mtmigrate: no-transaction\n"] {
+            let file = "V2__outside.sql";
+            fleet.changeset(file, &format!("{directive}{text};"));
+            let refused = fleet.run(&["up"]).expect(1);
+            assert!(refused.stderr.contains("MT214") && refused.stderr.contains(&ext), "{directive}{text}: {refused}");
+            assert_eq!(server.dump_schema(&database, &ext), before, "{directive}{text}");
+            fleet.remove(file);
+        }
+    }
+    // What is its own of that name is meant, and what is shared on purpose may be changed.
+    fleet.changeset("V2__own.sql", "CREATE TABLE shared (id int); ALTER TABLE shared ADD b int;");
+    let steps =
+        "-- mtmigrate: no-transaction\nALTER TABLE shared ADD c int;\nCREATE INDEX CONCURRENTLY i ON shared (c);";
+    fleet.changeset("V3__own.sql", steps);
+    fleet.changeset("V4__touch.sql", &format!("-- mtmigrate: touches {ext}\nDROP INDEX shared_a;"));
+    fleet.run(&["up"]).expect(0);
+}
+
+#[test]
+fn texts_that_read_their_values_by_different_settings_are_compared_after_the_step() {
+    let server = postgres(0);
+    let database = server.create_database();
+    let mut fleet = Fleet::new();
+    for (tenant, style) in [("a", "MDY"), ("b", "DMY"), ("c", "DMY")] {
+        fleet.postgres_schema(tenant, server, &database);
+        fleet.set(tenant, "server_settings", &format!("{{ DateStyle: \"ISO, {style}\" }}"));
+    }
+    fleet.changeset("V1__t.sql", "CREATE TABLE t (id int);");
+    fleet.run(&["up"]).expect(0);
+    fleet.changeset("V2__d.sql", "ALTER TABLE t ADD d date NOT NULL DEFAULT '01/02/2020';");
+    fleet.changeset("V3__u.sql", "CREATE TABLE u (id int);");
+    let output = fleet.run(&["up"]).expect(3);
+    assert!(output.stderr.contains("V2__d left tenant a with another schema"), "{output}");
+    assert_eq!(fleet.versions("b"), [1, 2], "nobody gets the next one");
+}
+
+#[test]
+fn who_skips_a_changeset_needs_no_role_and_no_settings_for_it() {
+    let mut fleet = Fleet::new();
+    fleet.postgres_database("pg", postgres(0)).mariadb("my", mariadb(0));
+    fleet.changeset("V1__t.sql", "CREATE TABLE t (id int);");
+    fleet.run(&["up"]).expect(0);
+    for tenant in ["pg", "my"] {
+        fleet.set(tenant, "role", "nobody_here");
+    }
+    fleet.changeset("V2__only.sql", "-- mtmigrate: only label=none\nCREATE TABLE x (id int);");
+    fleet.run(&["up"]).expect(0);
+    assert_eq!((fleet.versions("pg"), fleet.versions("my")), (vec![1, 2], vec![1, 2]));
 }

@@ -37,7 +37,9 @@ pub(super) fn ask(tenant: &Tenant, shelf: &Shelf, question: &str, limit: usize) 
     match asked {
         Some(Asked::Answered(answer)) => bounded(tenant, answer, limit),
         Some(Asked::Refused(why)) => Err(refused(tenant, &why)),
-        Some(Asked::Over) => Err(unanswered(format!("no answer within {}", humantime::format_duration(ANSWERED_WITHIN)))),
+        Some(Asked::Over) => {
+            Err(unanswered(format!("no answer within {}", humantime::format_duration(ANSWERED_WITHIN))))
+        }
         None => Err(failed(tenant, "the file is not there yet", "make it first")),
     }
 }

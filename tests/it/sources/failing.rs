@@ -47,6 +47,13 @@ fn a_source_that_does_not_answer_stops_everything_and_says_so() {
         (registry("sqlite://none.db", "SELECT 1"), 5, "MT321", "the file none.db is not there"),
         (registry(&pg.url(&database), "SELECT * FROM nothing"), 2, "MT140", "relation \"nothing\" does not exist"),
         (registry(&my.url(&my_database), "SELECT * FROM nothing"), 2, "MT140", "doesn't exist"),
+        // Lost in the middle: the question may be right.
+        (
+            registry(&pg.url(&database), "SELECT pg_terminate_backend(pg_backend_pid())"),
+            5,
+            "MT321",
+            "gave no answer to a question",
+        ),
         (own("DELETE FROM r"), 2, "MT140", "it begins with `DELETE`"),
         (own("SELECT name, url, 1 AS size FROM r"), 2, "MT142", "unknown column `size`"),
         (

@@ -217,3 +217,32 @@ fn a_variable_that_was_changed_in_the_middle_of_a_half_applied_text_is_noticed()
     fleet.run(&["up"]).expect(0);
     assert_eq!(column(&fleet, "maria", "SELECT r FROM t"), ["eu", "done"]);
 }
+
+#[test]
+fn who_is_half_applied_and_lost_the_value_is_said_to_be_before_anybody_gets_the_changeset() {
+    let mut fleet = Fleet::new();
+    fleet.mariadb("half", mariadb(0)).set("half", "vars", "{ region: eu }").set("half", "labels", "[eu]");
+    fleet.changeset("V1__t.sql", "CREATE TABLE t (r varchar(20));\n");
+    let text = |last: &str| {
+        format!(
+            "-- mtmigrate: template\n-- mtmigrate: only label=eu\nINSERT INTO t VALUES ('x');\n\
+             INSERT INTO t VALUES (${{literal:region}});\n{last};\n"
+        )
+    };
+    fleet.changeset("V2__region.sql", &text("INSERT INTO nowhere VALUES (1)"));
+    fleet.run(&["up"]).expect(6);
+    fleet.mariadb("other", mariadb(0)).set("other", "vars", "{ region: us }").set("other", "labels", "[eu]");
+    fleet.run(&["up", "--tenant", "other", "--to", "1"]).expect(0);
+    fleet.edit("V2__region.sql", &text("INSERT INTO t VALUES ('done')"));
+    // Without the label nobody asks for its variables when the files are read.
+    fleet.set("half", "vars", "{}").set("half", "labels", "[]");
+    let before = fleet.dumps();
+    let output = fleet.run(&["up"]).expect(6);
+    for said in ["MT211", "which tenant half has not", "give tenant half the value back"] {
+        assert!(output.stderr.contains(said), "{said}: {output}");
+    }
+    assert_eq!(fleet.dumps(), before);
+    fleet.set("half", "vars", "{ region: eu }");
+    fleet.run(&["up"]).expect(0);
+    assert_eq!(column(&fleet, "half", "SELECT r FROM t"), ["x", "eu", "done"]);
+}

@@ -7,7 +7,7 @@ use crate::engine::postgres::sql::{PG_CATALOG_ALONE, literal};
 use crate::engine::stepwise::{failed, place_of};
 use crate::engine::tables::{HISTORY, JOURNAL};
 use crate::error::{Code, Diagnostic, plain};
-use crate::sql::{Dialect, Qualified, qualified, split};
+use crate::sql::{Dialect, Qualified, changed_bare, qualified, split};
 
 /// Statements about what belongs to no tenant, by their first two words; those of the second row about the database.
 const EVERYBODYS: [&[&str]; 2] = [
@@ -27,6 +27,9 @@ pub(in crate::engine::postgres) async fn outside_by_name(
 ) -> Result<Option<Diagnostic>, tokio_postgres::Error> {
     if let Some(refused) = everybodys(order) {
         return Ok(Some(refused));
+    }
+    if let Some(name) = of_the_extensions(order, session, home).await? {
+        return Ok(Some(found_behind(order, &name)));
     }
     let touches = &order.text.directives.touches;
     let allowed = |name: &Qualified| {
@@ -49,6 +52,42 @@ pub(in crate::engine::postgres) async fn outside_by_name(
         names.retain(is_neighbour);
     }
     Ok(names.first().map(|name| refused(order, name, is_neighbour(name))))
+}
+
+/// Returns a bare name of something that the text changes, and that is in the extensions' schema and not at home: there
+/// the path finds it.
+async fn of_the_extensions(
+    order: &Order<'_>,
+    session: &Session,
+    home: &str,
+) -> Result<Option<Qualified>, tokio_postgres::Error> {
+    let tenant = order.tenant;
+    // In a database that is the tenant's it is the tenant's too.
+    let (Some(schema), Some(_)) = (&tenant.session.extensions_schema, tenant.datasource.schema()) else {
+        return Ok(None);
+    };
+    let listed = |name: &Qualified| {
+        let mut touches = order.text.directives.touches.iter();
+        touches.any(|place| place.schema == *schema && (place.table.is_none() || place.table == name.name))
+    };
+    let mut names = changed_bare(&order.text.sql, Dialect::Postgres, schema);
+    names.retain(|name| !listed(name));
+    if names.is_empty() {
+        return Ok(None);
+    }
+    let asked: Vec<String> = names.iter().filter_map(|name| name.name.as_deref().map(literal)).collect();
+    let there = session
+        .ask(&format!(
+            "{PG_CATALOG_ALONE}SELECT c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
+             WHERE n.nspname = {} AND c.relname IN ({}) AND NOT EXISTS (SELECT FROM pg_class h JOIN pg_namespace hn \
+             ON hn.oid = h.relnamespace WHERE hn.nspname = {} AND h.relname = c.relname)",
+            literal(schema),
+            asked.join(", "),
+            literal(home),
+        ))
+        .await?;
+    let is_there = |name: &Qualified| there.iter().any(|row| row.first().is_some_and(|cell| *cell == name.name));
+    Ok(names.into_iter().find(is_there))
 }
 
 /// Asks which of these schemas have a history or a journal.
@@ -75,6 +114,20 @@ fn refused(order: &Order<'_>, name: &Qualified, neighbour: bool) -> Diagnostic {
         .at(text.place_of(name.line, name.column, name.len))
         .cause(format!("schema {schema} is {whose}; nothing was run"))
         .hint(format!("take the schema's name out of the text{or}"))
+}
+
+/// Says that a bare name means something of the extensions' schema.
+fn found_behind(order: &Order<'_>, name: &Qualified) -> Diagnostic {
+    let schema = Touched { schema: name.qualifier.clone(), table: None }.to_string();
+    let (schema, bare) = (plain(&schema), plain(name.name.as_deref().unwrap_or_default()));
+    failed(order, Code::OUTSIDE)
+        .at(order.text.place_of(name.line, name.column, name.len))
+        .cause(format!(
+            "`{bare}` is not in the tenant's schema, and in `extensions_schema` {schema}, which is not the tenant's; nothing was run"
+        ))
+        .hint(format!(
+            "correct the name; or, if it is shared on purpose, begin the file with `-- mtmigrate: touches {schema}`"
+        ))
 }
 
 fn everybodys(order: &Order<'_>) -> Option<Diagnostic> {
