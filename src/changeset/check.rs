@@ -32,6 +32,36 @@ pub fn check(changelog: &Changelog, engines: &BTreeSet<EngineKind>) -> Result<Ve
     if errors.is_empty() { Ok(warnings) } else { Err(errors) }
 }
 
+/// As [`check`], for a fleet of which not all engines are known: texts that none of the known ones runs are looked at as
+/// the engines would that they are filed under, and a mistake is one that all of these would find.
+///
+/// # Errors
+/// As [`check`].
+pub fn check_unasked(changelog: &Changelog, known: &BTreeSet<EngineKind>) -> Result<Vec<Diagnostic>, Vec<Diagnostic>> {
+    let (mut errors, warnings) = match check(changelog, known) {
+        Ok(warnings) => (Vec::new(), warnings),
+        Err(errors) => (errors, Vec::new()),
+    };
+    for changeset in changelog.changesets() {
+        let known: BTreeSet<&str> = served(changeset, known).iter().map(|(text, _)| text.file.as_str()).collect();
+        for (text, engines) in served(changeset, &BTreeSet::from(EngineKind::ALL)) {
+            if known.contains(text.file.as_str()) {
+                continue;
+            }
+            let found = engines.iter().map(|engine| {
+                let mut found = Vec::new();
+                judge(text, &[*engine], &mut found, &mut Vec::new());
+                found
+            });
+            let found: Vec<Vec<Diagnostic>> = found.collect();
+            if found.iter().all(|found| !found.is_empty()) {
+                errors.extend(found.into_iter().next().unwrap_or_default());
+            }
+        }
+    }
+    if errors.is_empty() { Ok(warnings) } else { Err(errors) }
+}
+
 /// Returns the texts that apply or take back a changeset, each with the engines that it serves.
 fn served<'c>(changeset: &'c Changeset, engines: &BTreeSet<EngineKind>) -> Vec<(&'c Text, Vec<EngineKind>)> {
     let mut served: BTreeMap<&str, (&Text, Vec<EngineKind>)> = BTreeMap::new();

@@ -21,7 +21,7 @@ mod tests;
 mod touches;
 mod variables;
 
-pub use check::check;
+pub use check::{check, check_unasked};
 pub use load::{Loaded, load};
 pub use neighbours::{Neighbourhood, check_names};
 pub use next::{Numbering, next_file_name};

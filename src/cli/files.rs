@@ -26,7 +26,7 @@ pub(super) struct Files {
 pub(super) async fn load(context: &Context) -> Result<Files, Vec<Diagnostic>> {
     let file = ConfigFile::read(&context.global.config);
     let (draft, changelog) = read(context, &file)?;
-    check(context, resolve(draft).await?, changelog)
+    check(context, resolve(draft).await?, changelog, None)
 }
 
 /// Loads the fleet alone, and asks its sources.
@@ -45,8 +45,9 @@ pub(super) async fn fleet(context: &Context) -> Result<Fleet, Vec<Diagnostic>> {
 pub(super) fn load_unasked(context: &Context) -> Result<(Files, Vec<String>), Vec<Diagnostic>> {
     let file = ConfigFile::read(&context.global.config);
     let (draft, changelog) = read(context, &file)?;
-    let unasked = draft.questions().into_iter().map(|question| question.asker.clone()).collect();
-    Ok((check(context, draft.unasked()?, changelog)?, unasked))
+    let unasked: Vec<String> = draft.questions().into_iter().map(|question| question.asker.clone()).collect();
+    let expected = (!unasked.is_empty()).then(|| draft.expected_engines());
+    Ok((check(context, draft.unasked()?, changelog, expected)?, unasked))
 }
 
 /// Reads the files, each with all its mistakes.
@@ -77,13 +78,26 @@ fn read<'f>(
     Ok((draft, changelog))
 }
 
-/// Checks the changelog against the fleet.
-fn check(context: &Context, fleet: Fleet, changelog: Changelog) -> Result<Files, Vec<Diagnostic>> {
-    let engines: BTreeSet<EngineKind> = fleet.tenants.iter().map(|t| t.datasource.engine()).collect();
-    let checked = changeset::check(&changelog, &engines);
+/// Checks the changelog against the fleet. Where not all of it was asked for, `expected` are the engines that the others
+/// will have, as far as that is known.
+fn check(
+    context: &Context,
+    fleet: Fleet,
+    changelog: Changelog,
+    expected: Option<BTreeSet<EngineKind>>,
+) -> Result<Files, Vec<Diagnostic>> {
+    let is_whole = expected.is_none();
+    let mut engines: BTreeSet<EngineKind> = fleet.tenants.iter().map(|t| t.datasource.engine()).collect();
+    engines.extend(expected.unwrap_or_default());
+    let checked = match is_whole {
+        true => changeset::check(&changelog, &engines),
+        false => changeset::check_unasked(&changelog, &engines),
+    };
     let recipients: Vec<Recipient<'_>> =
         fleet.tenants.iter().filter(|t| t.quarantined.is_none()).map(recipient).collect();
+    // A word that means nobody of those who are known may mean one of the others.
     let asked = changeset::check_variables(&changelog, &recipients);
+    let asked = asked.map(|warnings| if is_whole { warnings } else { Vec::new() });
     let named = changeset::check_names(&changelog, &neighbourhoods(&fleet), &recipients);
     let warnings = match (checked, asked, named) {
         (Ok(warnings), Ok(more), Ok(())) => [warnings, more].concat(),
@@ -171,6 +185,26 @@ mod tests {
     fn a_broken_fleet_without_the_usual_folder_is_one_mistake() {
         let broken = format!("{FLEET}oops: 1\n");
         assert_eq!(mistakes(&[("tenants.yaml", &broken)]), [Code::UNKNOWN_KEY]);
+    }
+
+    #[test]
+    fn texts_are_checked_although_nobody_was_asked() {
+        let source = |rest: &str| format!("{rest}sources:\n  - command: {{ run: [./list] }}\n");
+        let alone = source("");
+        let beside = source("servers: { eu: { url: \"mysql://u@h\" } }\n");
+        let with_url = format!("{alone}    url: \"postgres://u@h/{{tenant}}\"\n");
+        for (fleet, file, text, codes) in [
+            (&alone, "V1__x.sql", "SELECT 'broken", vec![Code::BROKEN_SQL]),
+            (&alone, "V1__x.sql", "BEGIN; SELECT 1", vec![Code::TRANSACTION_CONTROL]),
+            (&alone, "V1__x.sql", "DO $$ BEGIN; x'; $$", vec![]),
+            (&alone, "postgres/V1__x.sql", "SELECT 'broken", vec![Code::BROKEN_SQL]),
+            (&beside, "postgres/V1__x.sql", "SELECT 1", vec![Code::NO_VARIANT]),
+            (&with_url, "mysql/V1__x.sql", "SELECT 1", vec![Code::NO_VARIANT]),
+            (&with_url, "V1__x.sql", "-- mtmigrate: only label=eu\nSELECT 1", vec![]),
+        ] {
+            let file = format!("migrations/{file}");
+            assert_eq!(mistakes(&[("tenants.yaml", fleet), (&file, text)]), codes, "{fleet}{file}: {text}");
+        }
     }
 
     #[test]

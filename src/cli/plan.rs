@@ -64,6 +64,7 @@ pub(super) fn run(args: &PlanArgs, context: &Context) -> Outcome {
     let console = &context.console;
     let walk = Walk { context, selecting: &args.selecting, target: args.to };
     walk.read(async |scope| {
+        scope.fleet.check_active()?;
         console.tell(&scope.fleet.empty_waves());
         let out_of_order = if args.allow_out_of_order { OutOfOrder::Allow } else { OutOfOrder::Refuse };
         let mut survey = lockstep::survey(&scope, out_of_order, Depth::of(scope.fleet.verify)).await;

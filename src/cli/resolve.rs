@@ -1,5 +1,6 @@
-//! Asks what a fleet's sources must know, all questions at once: servers by `engine`, programs here.
+//! Asks what a fleet's sources must know, all servers and programs at once: servers by `engine`, programs here.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::{ExitStatus as Ended, Stdio};
 use std::time::Duration;
@@ -27,15 +28,40 @@ const SHOWN: usize = 600;
 /// # Errors
 /// Every question that was not answered (`MT140`, `MT321`), or what is wrong with the answers.
 pub(super) async fn resolve(draft: Draft<'_>) -> Result<Fleet, Vec<Diagnostic>> {
-    let answers = join_all(draft.questions().into_iter().map(ask)).await;
+    let questions = draft.questions();
+    let mut groups: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+    for (no, question) in questions.iter().enumerate() {
+        groups.entry(group(no, question)).or_default().push(no);
+    }
+    // What is asked of one server is asked one after the other: together the questions could hold more connections than
+    // its budget.
+    let asked = groups.into_values().map(async |group| {
+        let mut answers = Vec::with_capacity(group.len());
+        for no in group {
+            answers.push((no, ask(questions[no]).await));
+        }
+        answers
+    });
+    let mut answers: Vec<(usize, Result<Reply>)> = join_all(asked).await.into_iter().flatten().collect();
+    answers.sort_by_key(|(no, _)| *no);
     let (mut replies, mut failures) = (Vec::new(), Vec::new());
-    for answer in answers {
+    for (_, answer) in answers {
         match answer {
             Ok(reply) => replies.push(reply),
             Err(failure) => failures.push(failure),
         }
     }
     if failures.is_empty() { draft.resolve(replies) } else { Err(failures) }
+}
+
+/// Returns what questions of one server have in common; a program is alone.
+fn group(no: usize, question: &Question) -> String {
+    match &question.ask {
+        Ask::Query { way, .. } | Ask::EveryDatabase { way, .. } => {
+            format!("{} {}", way.server.engine, way.server.address)
+        }
+        Ask::Program { .. } => no.to_string(),
+    }
 }
 
 async fn ask(question: &Question) -> Result<Reply> {
@@ -56,6 +82,8 @@ enum Trouble {
     Failed(Ended, Vec<u8>),
     /// It ran longer than it may.
     Late(Duration),
+    /// It ended, and something that it started did not close its output.
+    Held(Duration),
     /// It printed more than is read.
     Endless,
     /// What it printed could not be read.
@@ -73,9 +101,11 @@ async fn print(run: &[String], folder: &Path, limit: Duration) -> Result<Vec<u8>
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
+        .process_group(0)
         .kill_on_drop(true)
         .spawn()
         .map_err(Trouble::Unstarted)?;
+    let mut group = Group(child.id());
     let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
     let talk = async {
         let mut output = Vec::new();
@@ -90,7 +120,29 @@ async fn print(run: &[String], folder: &Path, limit: Duration) -> Result<Vec<u8>
         let ended = child.wait().await.map_err(Trouble::Unread)?;
         if ended.success() { Ok(output) } else { Err(Trouble::Failed(ended, words)) }
     };
-    timeout(limit, talk).await.unwrap_or(Err(Trouble::Late(limit)))
+    let talked = timeout(limit, talk).await;
+    match talked {
+        Ok(Ok(output)) => {
+            // What it left running holds no pipe of ours, and is its own business.
+            group.0 = None;
+            Ok(output)
+        }
+        Ok(trouble) => trouble,
+        Err(_) if matches!(child.try_wait(), Ok(Some(_))) => Err(Trouble::Held(limit)),
+        Err(_) => Err(Trouble::Late(limit)),
+    }
+}
+
+/// A program and what it started, which ends when this goes.
+struct Group(Option<u32>);
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        let leader = self.0.and_then(|id| i32::try_from(id).ok()).and_then(rustix::process::Pid::from_raw);
+        if let Some(leader) = leader {
+            let _ = rustix::process::kill_process_group(leader, rustix::process::Signal::KILL);
+        }
+    }
 }
 
 /// Reads to the end and keeps the last of it.
@@ -123,6 +175,11 @@ impl Trouble {
             Self::Late(limit) => {
                 let limit = humantime::format_duration(limit);
                 (Code::SOURCE_FAILED, format!("it ran longer than {limit}"), "mend it, or give it a longer `timeout:`")
+            }
+            Self::Held(limit) => {
+                let limit = humantime::format_duration(limit);
+                let cause = format!("it left something running that held its output open for longer than {limit}");
+                (Code::SOURCE_FAILED, cause, "start what goes on running with its output elsewhere: `>/dev/null 2>&1`")
             }
             Self::Endless => {
                 let cause = format!("it printed more than {} MiB", OUTPUT >> 20);

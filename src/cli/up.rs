@@ -98,6 +98,7 @@ impl ValueEnum for Verify {
 pub(super) fn run(args: &UpArgs, context: &Context) -> Outcome {
     let walk = Walk { context, selecting: &args.selecting, target: args.to };
     walk.run(async |scope| {
+        scope.fleet.check_active()?;
         context.console.tell(&rules::over(scope.fleet, rules::today()));
         let report = going(scope, args, &context.console).await?;
         print(&report, args.format, &context.console);

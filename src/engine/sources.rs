@@ -23,7 +23,7 @@ const GOODBYE: Duration = Duration::from_secs(5);
 /// `MT140` where the question is wrong, `MT321` where it cannot be asked or answered; both say that nothing was touched.
 pub async fn ask_source(question: &Question) -> Result<Answer> {
     let (way, sql) = match &question.ask {
-        Ask::Query { way, sql } => (way, sql),
+        Ask::Query { way, sql, .. } => (way, sql),
         Ask::EveryDatabase { way, sql, .. } => (way, sql),
         Ask::Program { .. } => return Err(Diagnostic::new(Code::BUG, "a program is no server")),
     };
@@ -93,12 +93,16 @@ fn failed(question: &Question, way: &Way, failure: &Diagnostic) -> Diagnostic {
     let message = format!("{} {what} (server {})", question.asker, way.server.name);
     let mut made = Diagnostic::new(code, message).at(question.place.clone()).state("nothing was touched");
     // What we said of the tenant that asked would name one that nobody knows.
+    let shown = |words: &str| match &question.ask {
+        Ask::Query { hidden, .. } => hidden.hide(words),
+        _ => words.to_owned(),
+    };
     if !is_wrong {
-        made = made.cause(failure.message());
+        made = made.cause(shown(failure.message()));
     }
-    made = failure.causes().iter().fold(made, |made, cause| made.cause(cause.as_str()));
+    made = failure.causes().iter().fold(made, |made, cause| made.cause(shown(cause)));
     match failure.what_next() {
-        Some(hint) => made.hint(hint),
+        Some(hint) => made.hint(shown(hint)),
         None => made.hint("an empty fleet is no success: nothing runs until every source answers"),
     }
 }

@@ -3,6 +3,7 @@
 //! [`ConfigFile::draft`] finds every mistake that needs no server, and says what must be asked; [`Draft::resolve`] takes
 //! the answers. A fleet is resolved once: a run works on the list as it was then.
 
+use std::collections::BTreeSet;
 use std::path::{Path as FilePath, PathBuf};
 
 use super::hash::hash;
@@ -10,13 +11,15 @@ use super::interpolate::Environment;
 use super::load::{Loader, MIGRATIONS, Top, begin, folder_of, read};
 use super::locate::Path;
 use super::rollout::OwnWave;
+use super::servers::Definition;
 use super::sources::entry::{Entry, path_of};
 use super::sources::rows::Beside;
-use super::sources::{Question, Reply, Source, find_tenants};
+use super::sources::{Ask, Question, Reply, Source, find_tenants};
 use super::tree::Value;
 use super::walk::Fields;
 use super::{Fleet, Tenant, TenantId, yaml};
 use crate::error::{Code, Diagnostic};
+use crate::sql::EngineKind;
 
 /// A `tenants.yaml` that was read, and not yet looked at.
 #[derive(Clone, Debug)]
@@ -85,6 +88,35 @@ impl Draft<'_> {
     /// Returns what must be asked, in the order of the sources; nothing for a file that says everything itself.
     pub fn questions(&self) -> Vec<&Question> {
         self.top.entries.iter().filter_map(|entry| entry.question.as_ref()).collect()
+    }
+
+    /// Returns what the tenants of sources that must be asked will speak, as far as the file says: what their sources say,
+    /// else the named servers but those that only registries are asked on.
+    pub fn expected_engines(&self) -> BTreeSet<EngineKind> {
+        let named = &self.loader.named;
+        let asked = self.top.entries.iter().filter(|entry| entry.question.is_some() && entry.gives_tenants());
+        let mut engines = BTreeSet::new();
+        let mut is_open = false;
+        for entry in asked {
+            match entry.engine(named) {
+                Some(engine) => drop(engines.insert(engine)),
+                None => is_open = true,
+            }
+        }
+        if is_open {
+            let is_registrys = |definition: &Definition| {
+                let server = self.loader.servers.finished(definition.id, &self.loader.defaults);
+                self.questions().iter().any(|question| match &question.ask {
+                    Ask::Query { way, .. } => {
+                        (way.server.engine, &way.server.address) == (server.engine, &server.address)
+                    }
+                    _ => false,
+                })
+            };
+            let known = named.values().flatten().filter(|definition| !is_registrys(definition));
+            engines.extend(known.map(|definition| definition.engine));
+        }
+        engines
     }
 
     /// Resolves the fleet with the answers to all questions, in their order.

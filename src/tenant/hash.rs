@@ -70,7 +70,7 @@ tenants:
   - { name: d, url: \"sqlite://data/d.db\" }
 ";
         let hash = of(FLEET);
-        assert_eq!(hash, "f5d62c650410c14a");
+        assert_eq!(hash, "f51537bbc7876033");
         for same in [
             FLEET.replace("secret", "other"),
             FLEET.replace("eu", "us"),

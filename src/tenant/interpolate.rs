@@ -95,6 +95,16 @@ pub(super) enum Kind {
     Secret,
 }
 
+/// Returns what variables and files give a text that was filled in before: what no message may show.
+pub(super) fn values(written: &str, env: &dyn Environment, folder: &Path) -> Vec<Secret> {
+    let given = |(at, reference): (Range<usize>, Reference<'_>)| match reference {
+        Reference::Variable { name, .. } => env.var(name),
+        Reference::File(_) => Some(fill(&written[at], Kind::Plain, env, folder).ok()?.into_value()),
+        Reference::Command(_) | Reference::Escape => None,
+    };
+    references(written).unwrap_or_default().into_iter().filter_map(given).map(Secret::new).collect()
+}
+
 /// What stands in a URL for a password that is fetched late.
 const LATER: &str = "later";
 

@@ -55,7 +55,7 @@ pub use rollout::{
 pub use select::Selection;
 pub use session::{SessionSettings, Setting};
 use sources::RowOf;
-pub use sources::{Answer, Ask, Discovery, Match, Origin, Question, Reply, Source, SourceKind, Way};
+pub use sources::{Answer, Ask, Discovery, Hidden, Match, Origin, Question, Reply, Source, SourceKind, Way};
 pub use vars::Vars;
 
 use std::collections::BTreeSet;

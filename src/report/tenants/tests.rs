@@ -10,7 +10,7 @@ fn fleet() -> Fleet {
     let mut fleet =
         Sample::of(&[("acme", Postgres), ("demo", Sqlite), ("hooli", MySql), ("umbrella", Postgres)], 1).fleet;
     fleet.hash = "5f0c9a1e".into();
-    fleet.sources = vec![Source { kind: SourceKind::Registry, line: 9, found: 1, discovery: None }];
+    fleet.sources = vec![Source { kind: SourceKind::Registry, line: 9, found: 1, least_active: 1, discovery: None }];
     fleet.rollout.waves = vec![Wave { name: "canary".into(), ..Wave::default() }];
     fleet.tenants.iter_mut().skip(1).for_each(|tenant| tenant.wave = WaveId(1));
     let access = Access {

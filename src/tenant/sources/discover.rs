@@ -16,7 +16,7 @@ use super::files;
 use super::glob::Glob;
 use super::naming::Naming;
 use super::pattern::DATA;
-use super::question::{Answer, Ask, Way};
+use super::question::{Answer, Ask, Hidden, Way};
 use super::registry::Cells;
 use crate::error::{Code, Diagnostic, plain};
 use crate::sql::EngineKind;
@@ -157,15 +157,16 @@ impl Loader<'_> {
             }
             (EngineKind::MySql, ..) => {
                 let way = way(Datasource::MySql { database: String::new() });
-                (What::Databases, Ask::Query { way, sql: MYSQL_DATABASES.to_owned() })
+                (What::Databases, Ask::Query { way, sql: MYSQL_DATABASES.to_owned(), hidden: Hidden::default() })
             }
             (EngineKind::Postgres, false, _) => {
                 let way = way(postgres(&server.lock_database));
-                (What::Databases, Ask::Query { way, sql: POSTGRES_DATABASES.to_owned() })
+                (What::Databases, Ask::Query { way, sql: POSTGRES_DATABASES.to_owned(), hidden: Hidden::default() })
             }
-            (EngineKind::Postgres, true, Some(database)) => {
-                (What::Schemas, Ask::Query { way: way(postgres(database)), sql: SCHEMAS.to_owned() })
-            }
+            (EngineKind::Postgres, true, Some(database)) => (
+                What::Schemas,
+                Ask::Query { way: way(postgres(database)), sql: SCHEMAS.to_owned(), hidden: Hidden::default() },
+            ),
             (EngineKind::Postgres, true, None) => {
                 let (databases, sql) = (ENTERABLE_DATABASES.to_owned(), SCHEMAS.to_owned());
                 (What::Schemas, Ask::EveryDatabase { way: way(postgres(&server.lock_database)), databases, sql })
@@ -226,6 +227,11 @@ impl Loader<'_> {
 }
 
 impl Discover {
+    /// Returns what the server speaks.
+    pub(super) fn engine(&self) -> Option<EngineKind> {
+        self.server.as_ref().map(|(_, definition)| definition.engine)
+    }
+
     /// Returns what a server answered.
     pub(super) fn found(&self, answer: Answer) -> Vec<Found> {
         let found = |row: Vec<Option<String>>| {

@@ -1,12 +1,14 @@
 //! An entry of `sources:`: what it is, what all of its tenants have, and what must be asked for it.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::rc::Rc;
 
 use super::super::interpolate::Kind;
 use super::super::load::Loader;
 use super::super::locate::Path;
+use super::super::rollout::OwnWave;
+use super::super::servers::Definition;
 use super::super::settings::Settings;
 use super::super::tenants::KEYS;
 use super::super::tree::Value;
@@ -86,12 +88,31 @@ impl Entry {
 
     /// Returns what the fleet keeps of it.
     pub(in crate::tenant) fn into_source(self) -> Source {
-        Source { kind: self.kind, line: self.line, found: self.found, discovery: self.discovery }
+        let says_state = self.given.iter().any(|(key, _)| *key != "wave");
+        Source {
+            kind: self.kind,
+            line: self.line,
+            found: self.found,
+            least_active: if says_state { 0 } else { self.least },
+            discovery: self.discovery,
+        }
     }
 
     /// Returns a row's words for sentences.
     pub(in crate::tenant) fn row(&self, position: usize) -> RowOf {
         RowOf { kind: self.kind, line: self.line, position }
+    }
+
+    /// Returns what its tenants speak, as far as the file says: the server of a discovery, the place of rows that name none.
+    pub(in crate::tenant) fn engine(&self, named: &HashMap<String, Option<Rc<Definition>>>) -> Option<EngineKind> {
+        if let How::Discovered(discover) = &self.how {
+            return discover.engine();
+        }
+        self.texts.iter().find_map(|text| match text.key {
+            "url" => text.pattern.engine(),
+            "server" => Some(named.get(&text.pattern.filled("").ok()?)?.as_ref()?.engine),
+            _ => None,
+        })
     }
 
     /// Whether it may give tenants at all.
@@ -145,8 +166,12 @@ impl Loader<'_> {
         let read = own.and_then(|own| self.how(kind, &own).map(|how| (own, how)));
         let mut texts = self.texts(&fields, &TEXTS);
         let given = self.given(&fields);
+        if given.is_some() {
+            self.check_given(&fields)?;
+        }
         let line = self.walk.mistakes.line(at);
         let (own, (how, ask)) = read?;
+        self.check_place(if kind == SourceKind::Template { &own } else { &fields })?;
         match kind {
             SourceKind::Template => {
                 self.refuse_place(kind, &fields, &PLACE)?;
@@ -249,6 +274,37 @@ impl Loader<'_> {
             made.push((key, value));
         }
         Some(made)
+    }
+
+    /// Checks what all rows get, so that no row has to. Nothing where it is wrong.
+    fn check_given(&mut self, fields: &Fields<'_>) -> Option<()> {
+        let before = self.walk.mistakes.count();
+        self.own_wave(fields);
+        self.state(fields);
+        (self.walk.mistakes.count() == before).then_some(())
+    }
+
+    /// Checks the place that all rows without one of their own get, as far as it is the same for all.
+    fn check_place(&mut self, fields: &Fields<'_>) -> Option<()> {
+        if fields.get("url").is_some()
+            && let Some((key, (_, at))) =
+                ["server", "database"].into_iter().find_map(|key| Some((key, fields.get(key)?)))
+        {
+            let message = format!("a source has both `{key}` and `url`");
+            let hint = "keep `url` alone, or `server` with `database`";
+            self.walk.wrong(Code::BAD_VALUE, at.the_key_itself(), message, hint);
+            return None;
+        }
+        let Some((value @ Value::String(written), at)) = fields.get("server") else { return Some(()) };
+        if written.contains('{') {
+            return Some(());
+        }
+        let name = self.walk.text(value, at, "server")?;
+        if !self.named.contains_key(name.value()) {
+            self.unknown_server(&name, at, "a source");
+            return None;
+        }
+        Some(())
     }
 
     fn refuse_place(&mut self, kind: SourceKind, fields: &Fields<'_>, keys: &[&'static str]) -> Option<()> {

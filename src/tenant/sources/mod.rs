@@ -18,9 +18,11 @@ pub(super) mod rows;
 
 pub(super) use discovery::find_tenants;
 pub use discovery::{Discovery, Match};
-pub use question::{Answer, Ask, Question, Reply, Way};
+pub use question::{Answer, Ask, Hidden, Question, Reply, Way};
 
 use std::fmt;
+
+use crate::error::{Code, Diagnostic, Place, count};
 
 /// An entry of `sources:`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +33,8 @@ pub struct Source {
     pub line: usize,
     /// How many tenants it gave.
     pub found: usize,
+    /// The fewest of them that `up` must work on. Zero also where the file itself says the state of them all.
+    pub least_active: usize,
     /// What was seen there, if it is a discovery.
     pub discovery: Option<Discovery>,
 }
@@ -118,5 +122,40 @@ impl super::Fleet {
             Some(source) => RowOf { kind: source.kind, line: source.line, position }.to_string(),
             None => format!("entry {position} of tenants"),
         }
+    }
+
+    /// Checks that there is somebody to work on: each source gives its `min_tenants` of active tenants, and all together
+    /// any. A fleet that its file lists may be left out as a whole.
+    ///
+    /// # Errors
+    /// `MT322` for each source that gives too few.
+    pub fn check_active(&self) -> Result<(), Vec<Diagnostic>> {
+        let mut active = vec![0; self.sources.len()];
+        let mut all = 0;
+        for tenant in self.tenants.iter().filter(|tenant| tenant.is_active()) {
+            all += 1;
+            if let Some(count) = tenant.origin.source.and_then(|index| active.get_mut(index)) {
+                *count += 1;
+            }
+        }
+        let few = |message: String, line: usize| {
+            let place = Place { line, ..Place::file(self.config.display().to_string()) };
+            Diagnostic::new(Code::TOO_FEW_TENANTS, message).at(place).state("nothing was touched").hint(
+                "who is quarantined or being provisioned does not count; look at their `state`, or lower `min_tenants`",
+            )
+        };
+        let sources = self.sources.iter().zip(&active).filter(|(source, active)| **active < source.least_active);
+        let mut mistakes: Vec<Diagnostic> = sources
+            .map(|(source, active)| {
+                let (who, found) = (InLine(source.kind, source.line), count(source.found, "tenant"));
+                let least = source.least_active;
+                few(format!("{who} gives {found}, {active} of them active, and `min_tenants` is {least}"), source.line)
+            })
+            .collect();
+        if let (0, Some(first), true) = (all, self.sources.first(), mistakes.is_empty()) {
+            let message = "the fleet has no active tenant, and an empty fleet is no success".to_owned();
+            mistakes.push(few(message, first.line));
+        }
+        if mistakes.is_empty() { Ok(()) } else { Err(mistakes) }
     }
 }

@@ -9,6 +9,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_perc
 use super::super::interpolate::{Environment, Kind, fill};
 use super::super::password::Part;
 use crate::error::{Code, Diagnostic, plain};
+use crate::sql::EngineKind;
 
 /// All but the characters that mean themselves everywhere in a URL.
 pub(super) const DATA: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
@@ -98,6 +99,17 @@ impl Pattern {
             places: filled.match_indices(mark).map(place).collect::<Result<_, _>>()?,
             late: None,
         })
+    }
+
+    /// Returns what a URL speaks, if the text itself says so.
+    pub(in crate::tenant) fn engine(&self) -> Option<EngineKind> {
+        let (scheme, _) = self.parts.first()?.split_once(':')?;
+        match scheme.to_ascii_lowercase().as_str() {
+            "postgres" | "postgresql" => Some(EngineKind::Postgres),
+            "mysql" | "mariadb" => Some(EngineKind::MySql),
+            "sqlite" => Some(EngineKind::Sqlite),
+            _ => None,
+        }
     }
 
     /// Returns what its password is made of, where that is fetched late.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::super::{Access, Datasource, Server};
-use crate::error::Place;
+use crate::error::{Place, Secret};
 
 /// What must be asked before the fleet is known. Whoever asks waits for all answers, bounded by the servers' own limits.
 #[derive(Clone, Debug)]
@@ -23,7 +23,7 @@ pub struct Question {
 #[derive(Clone)]
 pub enum Ask {
     /// One query in one database. It answers with [`Reply::Rows`].
-    Query { way: Way, sql: String },
+    Query { way: Way, sql: String, hidden: Hidden },
     /// PostgreSQL: one query in every database that another one names. It answers with [`Reply::Rows`], all together.
     EveryDatabase { way: Way, databases: String, sql: String },
     /// A program and its arguments, run in a folder, without a shell; and how the program stands in the
@@ -38,6 +38,24 @@ impl fmt::Debug for Ask {
             Self::EveryDatabase { .. } => f.write_str("EveryDatabase"),
             Self::Program { written, .. } => write!(f, "Program({written})"),
         }
+    }
+}
+
+/// What variables and files gave a question's text: a server may repeat it in its answer, and no message shows it.
+#[derive(Clone, Default)]
+pub struct Hidden(pub(super) Vec<Secret>);
+
+/// Shorter ones are no secrets, and stand in any sentence. In bytes.
+const SECRET: usize = 3;
+
+impl Hidden {
+    /// Returns a server's words without them, in lower case too: a server may fold an identifier.
+    pub fn hide(&self, words: &str) -> String {
+        let values = self.0.iter().filter(|value| value.reveal().len() >= SECRET);
+        values.fold(words.to_owned(), |words, value| {
+            let folded = Secret::new(value.reveal().to_lowercase());
+            folded.hidden_in(&value.hidden_in(&words))
+        })
     }
 }
 

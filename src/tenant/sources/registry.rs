@@ -6,12 +6,13 @@ use std::sync::Arc;
 use serde_json::Value as Json;
 
 use super::super::claims::Who;
+use super::super::interpolate::values;
 use super::super::listing::Listing;
 use super::super::load::Loader;
 use super::super::suggest::did_you_mean;
 use super::super::tree::{Mapping, Value};
 use super::super::walk::Fields;
-use super::question::{Answer, Ask, Way};
+use super::question::{Answer, Ask, Hidden, Way};
 use crate::error::{Code, Diagnostic, plain};
 
 /// The keys of `registry:`.
@@ -59,7 +60,8 @@ impl Loader<'_> {
                 self.walk.wrong(Code::BAD_VALUE, at, "`query` is empty", SELECT);
                 return None;
             }
-            Some(text.into_value())
+            let hidden = Hidden(values(text.written(), self.walk.env, &self.walk.folder));
+            Some((text.into_value(), hidden))
         });
         if fields.get("query").is_none() {
             self.walk.wrong(Code::BAD_VALUE, fields.at(), "a registry has no `query`", SELECT);
@@ -72,7 +74,8 @@ impl Loader<'_> {
         let id = found.definition.id;
         let server = own.as_ref().unwrap_or(&self.servers).finished(id, &self.defaults);
         let access = Arc::clone(&found.access);
-        Some(Ask::Query { way: Way { server, access, datasource: found.datasource }, sql: sql? })
+        let (sql, hidden) = sql?;
+        Some(Ask::Query { way: Way { server, access, datasource: found.datasource }, sql, hidden })
     }
 }
 
@@ -82,7 +85,7 @@ const SELECT: &str = "write `query: \"SELECT name, url FROM tenants WHERE active
 ///
 /// # Errors
 /// `MT142` for every one that is not known, that comes twice, or that is missing.
-pub(super) fn columns(answer: &Answer) -> Result<Vec<&'static str>, Vec<Diagnostic>> {
+pub(super) fn columns(answer: &Answer, hidden: &Hidden) -> Result<Vec<&'static str>, Vec<Diagnostic>> {
     let mut known = Vec::with_capacity(answer.columns.len());
     let mut mistakes = Vec::new();
     let mut mistake = |message: String, hint: String| {
@@ -97,7 +100,8 @@ pub(super) fn columns(answer: &Answer) -> Result<Vec<&'static str>, Vec<Diagnost
             None => {
                 let hint = format!("the columns are {}; name them with `AS`", COLUMNS.join(", "));
                 let hint = did_you_mean(written, COLUMNS, &hint);
-                mistake(format!("the query gives an unknown column `{}`", plain(written)), hint);
+                let shown = hidden.hide(written);
+                mistake(format!("the query gives an unknown column `{}`", plain(&shown)), hint);
             }
         }
     }
@@ -179,17 +183,25 @@ mod tests {
 
     #[test]
     fn columns_are_known_by_name_in_any_case() {
-        assert_eq!(columns(&answer(&["NAME", "Url", "label"])).unwrap(), ["name", "url", "label"]);
-        assert_eq!(columns(&answer(&[])).unwrap(), [""; 0]);
+        let none = Hidden::default();
+        assert_eq!(columns(&answer(&["NAME", "Url", "label"]), &none).unwrap(), ["name", "url", "label"]);
+        assert_eq!(columns(&answer(&[]), &none).unwrap(), [""; 0]);
         for (given, said) in [
             (&["url"][..], "the query gives no column `name`"),
             (&["name", "nmae"], "the query gives an unknown column `nmae`"),
             (&["name", "Name"], "the column `name` comes twice"),
             (&["name", "label", "labels"], "the query gives `label` and `labels`"),
         ] {
-            let mistakes = columns(&answer(given)).unwrap_err();
+            let mistakes = columns(&answer(given), &none).unwrap_err();
             assert_eq!(mistakes.iter().map(Diagnostic::message).collect::<Vec<_>>(), [said]);
         }
+    }
+
+    #[test]
+    fn what_a_variable_gave_the_query_is_no_columns_name_in_a_message() {
+        let hidden = Hidden(vec![crate::error::Secret::new("Hunter2"), crate::error::Secret::new("a")]);
+        let mistakes = columns(&answer(&["name", "x_hunter2_Hunter2"]), &hidden).unwrap_err();
+        assert_eq!(mistakes[0].message(), "the query gives an unknown column `x_***_***`");
     }
 
     #[test]

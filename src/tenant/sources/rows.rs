@@ -13,7 +13,7 @@ use super::super::url::parse as parse_url;
 use super::super::walk::Fields;
 use super::entry::{Entry, How, Templated};
 use super::pattern::file_name;
-use super::question::{Answer, Reply};
+use super::question::{Answer, Ask, Hidden, Reply};
 use super::registry::{Cells, Wrong, cells, columns};
 use super::{SourceKind, command};
 use crate::error::{Code, Diagnostic, count, plain};
@@ -81,7 +81,12 @@ impl Loader<'_> {
     }
 
     fn answered(&mut self, beside: Beside<'_>, entry: &mut Entry, answer: Answer) -> Option<Vec<Tenant>> {
-        match columns(&answer) {
+        let none = Hidden::default();
+        let hidden = match entry.question.as_ref().map(|question| &question.ask) {
+            Some(Ask::Query { hidden, .. }) => hidden,
+            _ => &none,
+        };
+        match columns(&answer, hidden) {
             Ok(known) => {
                 let rows = (1..).zip(answer.rows).map(|(no, row)| (no, cells(&known, row)));
                 Some(self.rows(beside, entry, rows))

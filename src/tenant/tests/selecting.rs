@@ -12,7 +12,7 @@ tenants:
   - { name: acme/eu, url: "sqlite://2.db", labels: [eu] }
   - { name: "a*", url: "sqlite://3.db", labels: [us] }
   - { name: "[x", url: "sqlite://4.db" }
-  - { name: globex, server: files, database: g.db, labels: [us, "a,b"], quarantined: moving }
+  - { name: globex, server: files, database: g.db, labels: [us, "a/b"], quarantined: moving }
   - { name: "label=us", server: files, database: l.db }
 "#;
 
@@ -113,7 +113,7 @@ fn words_of_one_option_are_or_options_are_and_and_exclude_takes_away() {
         ("--label !eu", "a* [x globex label=us"),
         ("--label !eu,!us", "[x label=us"),
         ("--label !eu --label canary", "acme a* [x globex label=us"),
-        ("--label a,b", "globex"),
+        ("--label a/b", "globex"),
         ("--server files", "globex label=us"),
         ("--server f*", "globex label=us"),
         ("--server files --label us", "globex"),
@@ -150,11 +150,11 @@ fn a_word_that_matches_nobody_is_a_mistake_and_the_nearest_is_told() {
         ),
         (
             "--label canry",
-            "error[MT110]: no tenant has the label canry\nhint: did you mean `canary`? the labels are a,b, canary, eu, us",
+            "error[MT110]: no tenant has the label canry\nhint: did you mean `canary`? the labels are a/b, canary, eu, us",
         ),
         (
             "--label !canry",
-            "error[MT110]: no tenant has the label canry\nhint: did you mean `canary`? the labels are a,b, canary, eu, us",
+            "error[MT110]: no tenant has the label canry\nhint: did you mean `canary`? the labels are a/b, canary, eu, us",
         ),
         (
             "--label eu,us",
@@ -186,7 +186,7 @@ fn a_word_that_matches_nobody_is_a_mistake_and_the_nearest_is_told() {
         ),
         (
             "--exclude label=ue",
-            "error[MT110]: no tenant has the label ue\nhint: did you mean `eu`? the labels are a,b, canary, eu, us",
+            "error[MT110]: no tenant has the label ue\nhint: did you mean `eu`? the labels are a/b, canary, eu, us",
         ),
         (
             "--label canary --exclude label=eu",

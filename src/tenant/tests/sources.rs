@@ -112,7 +112,7 @@ fn a_registrys_rows_are_tenants_and_its_server_has_none() {
     let asked = drafted(Path::new(""), &text, |draft| {
         let [question] = draft.questions()[..] else { panic!("one question") };
         assert_eq!((question.asker.as_str(), question.place.line), ("the registry in line 3", 3));
-        let Ask::Query { way, sql } = &question.ask else { panic!("a query") };
+        let Ask::Query { way, sql, .. } = &question.ask else { panic!("a query") };
         assert_eq!((way.server.name.as_str(), sql.as_str()), ("common:3306", "SELECT * FROM t"));
         assert_eq!(way.datasource, Datasource::MySql { database: "common".into() });
         let columns =
@@ -381,4 +381,153 @@ fn one_list_has_one_hash_however_it_is_described() {
     let hashes: Vec<String> =
         ways.into_iter().map(|(way, replies)| answered(&format!("{EU}{way}"), replies).unwrap().hash).collect();
     assert!(hashes.iter().all(|hash| *hash == hashes[0]), "{hashes:?}");
+}
+
+/// Returns user and password of every tenant.
+fn credentials(fleet: &Fleet) -> Vec<String> {
+    let one = |tenant: &super::super::Tenant| {
+        let password = match &tenant.access.password {
+            crate::tenant::Password::None => "-".to_owned(),
+            crate::tenant::Password::Known(secret) => secret.reveal().to_owned(),
+            _ => "late".to_owned(),
+        };
+        format!("{} {} {password}", tenant.name, tenant.access.user.as_deref().unwrap_or("-"))
+    };
+    fleet.tenants.iter().map(one).collect()
+}
+
+#[test]
+fn a_sources_password_goes_to_no_host_and_to_no_user_that_a_row_names() {
+    let text = format!(
+        "{EU}sources:\n  - command: {{ run: [./list] }}\n    user: migrator\n    password: \"${{PW}}\"\n    schema: s\n"
+    );
+    let printed = printed(
+        r#"[{"name": "own", "url": "postgres://own:ownpw@elsewhere.example:1/b"},
+            {"name": "half", "url": "postgres://own@elsewhere.example:1/c"},
+            {"name": "bare", "url": "postgres://elsewhere.example:1/d"},
+            {"name": "named", "server": "eu", "database": "e"},
+            {"name": "user", "server": "eu", "database": "f", "user": "else"},
+            {"name": "both", "url": "postgres://elsewhere.example:1/g", "user": "u", "password": "p"}]"#,
+    );
+    let fleet = answered(&text, vec![printed]).unwrap();
+    assert_eq!(
+        credentials(&fleet),
+        ["own own ownpw", "half own -", "bare migrator -", "named migrator p@ss/{tenant}", "user else -", "both u p"]
+    );
+    let text = text.replace("    schema: s\n", "");
+    let fleet = answered(&text, vec![self::printed(r#"[{"name": "lite", "url": "sqlite://x.db"}]"#)]).unwrap();
+    assert_eq!(credentials(&fleet), ["lite - -"]);
+}
+
+#[test]
+fn a_row_names_no_file_of_this_machine_but_its_own_database() {
+    for url in [
+        "postgres://u@h/d?passfile=/etc/hidden",
+        "postgres://u@h/d?sslrootcert=/etc/hidden",
+        "postgres://u@h/d?sslkey=/etc/hidden&sslcert=/etc/hidden",
+        "mysql://u@h/d?defaults-file=/etc/hidden",
+    ] {
+        let said = rendered(REGISTRY, vec![rows(&["name", "url"], &[&["a", url]])]);
+        assert!(said.contains("the URL of tenant `a` names a file of this machine, which a row may not"), "{said}");
+        assert!(!said.contains("hidden"), "{said}");
+    }
+}
+
+#[test]
+fn who_is_left_out_is_nobody_to_work_on() {
+    let columns = ["name", "url", "state"];
+    let out = || rows(&columns, &[&["a", "sqlite://a.db", "provisioning"], &["b", "sqlite://b.db", "quarantined"]]);
+    let beside = "tenants: [{ name: c, url: \"sqlite://c.db\" }]\n";
+    let given = |rest: &str| format!("{REGISTRY}{rest}");
+    for (text, said) in [
+        (given(""), Some("the registry in line 2 gives 2 tenants, 0 of them active, and `min_tenants` is 1")),
+        (given(beside), Some("the registry in line 2 gives 2 tenants, 0 of them active, and `min_tenants` is 1")),
+        (given("    min_tenants: 0\n"), Some("the fleet has no active tenant, and an empty fleet is no success")),
+        (given(&format!("    min_tenants: 0\n{beside}")), None),
+    ] {
+        let checked = answered(&text, vec![out()]).unwrap().check_active();
+        let messages = checked.err().unwrap_or_default();
+        let messages: Vec<&str> = messages.iter().map(Diagnostic::message).collect();
+        assert_eq!(messages, said.into_iter().collect::<Vec<_>>(), "{text}");
+    }
+    let template = "sources:\n  - template: { url: \"sqlite://{tenant}.db\", names: [a] }\n    quarantined: moving\n";
+    assert!(answered(&format!("{template}{beside}"), vec![]).unwrap().check_active().is_ok());
+}
+
+#[test]
+fn what_is_wrong_with_a_source_is_said_once_and_before_anybody_is_asked() {
+    let names = "template: { server: eu, database: \"{tenant}\", names: [a, b, c] }";
+    let asked = "command: { run: [./list] }";
+    for (source, rest, said) in [
+        (names, "wave: wx", "there is no wave `wx`"),
+        (asked, "wave: wx", "there is no wave `wx`"),
+        (asked, "state: bogus", "`bogus` is no state of a tenant"),
+        (asked, "quarantined: true", "`quarantined` has no reason"),
+        (asked, "server: nosuch", "a source names an unknown server `nosuch`"),
+        (asked, "{ server: eu, url: \"sqlite://{tenant}\" }", "a source has both `server` and `url`"),
+        (
+            "template: { server: nosuch, database: \"{tenant}\", names: [a, b] }",
+            "labels: [x]",
+            "unknown server `nosuch`",
+        ),
+    ] {
+        let rest = rest.trim_matches(['{', '}']).replace(", url", "\n    url");
+        let text = format!("{EU}sources:\n  - {source}\n    {}\n", rest.trim());
+        let mistakes = drafted(Path::new(""), &text, |_| ()).unwrap_err();
+        assert_eq!(mistakes.len(), 1, "{mistakes:?}");
+        assert!(mistakes[0].message().contains(said), "{mistakes:?}");
+    }
+}
+
+#[test]
+fn a_rule_of_drift_may_name_a_label_that_nobody_has_today() {
+    let rule = "drift: { ignore: [{ objects: [x], labels: [canary], reason: why }] }\n";
+    let one = || rows(&["name", "url"], &[&["a", "sqlite://a.db"]]);
+    assert!(answered(&format!("{REGISTRY}{rule}"), vec![one()]).is_ok());
+    let listed = "tenants: [{ name: c, url: \"sqlite://c.db\" }]\n";
+    assert!(rendered(&format!("{listed}{rule}"), vec![]).contains("no tenant has the label `canary`"));
+}
+
+#[test]
+fn a_file_whose_one_source_only_looks_is_known_to_be_empty() {
+    let text = format!("{EU}sources:\n  - discover: {{ server: eu, databases: \"*\", tenants: false }}\n");
+    let mistakes = drafted(Path::new(""), &text, |draft| draft.unasked()).unwrap().unwrap_err();
+    assert!(mistakes[0].message().contains("the fleet has no tenants"), "{mistakes:?}");
+    assert!(drafted(Path::new(""), REGISTRY, |draft| draft.unasked()).unwrap().is_ok());
+}
+
+#[test]
+fn the_hash_does_not_depend_on_the_order_in_which_a_registry_answers() {
+    let columns = ["name", "url"];
+    let (a, b): (&[&str], &[&str]) = (&["a", "mysql://h/a"], &["b", "mysql://i/b"]);
+    let hash = |given: &[&[&str]]| answered(REGISTRY, vec![rows(&columns, given)]).unwrap().hash;
+    assert_eq!(hash(&[a, b]), hash(&[b, a]));
+}
+
+#[test]
+fn a_label_that_would_mean_something_else_behind_the_option_is_refused() {
+    for labels in ["[\"!canary\"]", "[\"a,b\"]"] {
+        let said = rendered(&format!("tenants: [{{ name: a, url: \"sqlite://a.db\", labels: {labels} }}]\n"), vec![]);
+        assert!(said.contains("begins with `!` or holds a comma"), "{said}");
+    }
+    let said = rendered(REGISTRY, vec![rows(&["name", "url", "label"], &[&["a", "sqlite://a.db", "!x"]])]);
+    assert!(said.contains("the label `!x` begins with `!`"), "{said}");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_servers_file_of_passwords_holds_for_its_tenants_own_users_too() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("pw");
+    fs::write(&file, "*:*:*:own:x\n").unwrap();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+    let text = "servers: { eu: { url: \"postgres://app@h?passfile=pw\" } }
+tenants: [{ name: a, server: eu, database: d, user: own }]
+";
+    let fleet = drafted(folder.path(), text, |draft| draft.resolve(Vec::new())).and_then(|fleet| fleet).unwrap();
+    let access = &fleet.tenants[0].access;
+    assert_eq!(access.user.as_deref(), Some("own"));
+    let crate::tenant::Password::File(named) = &access.password else { panic!("{access:?}") };
+    assert!(named.path().ends_with("pw"), "{access:?}");
 }

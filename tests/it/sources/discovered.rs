@@ -42,6 +42,27 @@ fn schemas_of_every_database_are_found_where_the_file_names_none() {
 }
 
 #[test]
+fn a_database_that_the_user_may_not_enter_is_passed_over_where_schemas_are_looked_for_everywhere() {
+    let pg = Postgres::start(Options::default());
+    for database in ["one", "closed", "torn"] {
+        pg.create_database_named(database);
+        pg.create_schema_named(database, &format!("tenant_{database}"));
+    }
+    pg.execute("postgres", "CREATE ROLE app LOGIN PASSWORD 'app'");
+    pg.execute("postgres", "REVOKE CONNECT ON DATABASE closed FROM public");
+    pg.execute("postgres", "UPDATE pg_database SET datconnlimit = -2 WHERE datname = 'torn'");
+    let mut fleet = Fleet::new();
+    fleet.changeset("V1__t.sql", "CREATE TABLE t (id int)");
+    let url = pg.url_as("app", "app", "127.0.0.1", "");
+    fleet.tenants_yaml(&format!(
+        "servers: {{ eu: {{ url: \"{url}\" }} }}\nsources: [{{ discover: {{ server: eu, schemas: \"tenant_*\" }} }}]\n"
+    ));
+    let out = fleet.run(&["tenants", "list"]).expect(0);
+    assert!(out.stdout.contains("tenant_one"), "{out}");
+    assert!(!out.stdout.contains("tenant_closed") && !out.stdout.contains("tenant_torn"), "{out}");
+}
+
+#[test]
 fn databases_of_mariadb_and_files_of_sqlite_are_found() {
     let my = mariadb(0);
     let prefix = unique("found");

@@ -146,3 +146,80 @@ fn validate_asks_nobody_and_says_whom_it_did_not_ask() {
     assert_eq!(proxy.connections(), 0);
     assert!(!fleet.folder().join("ran").exists());
 }
+
+#[test]
+fn a_fleet_of_which_nobody_is_active_is_no_success() {
+    let mut fleet = fleet();
+    let query = "SELECT name, url, 'quarantined' AS state FROM r";
+    fleet.tenants_yaml(&format!("sources:\n  - registry: {{ url: \"sqlite://registry.db\", query: \"{query}\" }}\n"));
+    for verb in ["up", "plan"] {
+        let out = fleet.run(&[verb]).expect(5);
+        assert!(out.stderr.contains("error[MT322]: the registry in line 2 gives 2 tenants, 0 of them active"), "{out}");
+    }
+    fleet.run(&["tenants", "list"]).expect(0);
+    fleet.run(&["status"]).expect(0);
+}
+
+#[test]
+fn registries_of_one_server_hold_no_more_connections_than_its_budget() {
+    let pg = postgres(0);
+    let database = pg.create_database();
+    let mut fleet = fleet();
+    let registry = |no: usize| {
+        format!(
+            "  - registry: {{ server: eu, database: {database}, query: \"SELECT 'n{no}' AS name, 'sqlite://n{no}.db' AS url, \
+             'seen' || count(*) AS label FROM pg_stat_activity, pg_sleep(0.2) WHERE datname = current_database()\" }}\n"
+        )
+    };
+    let url = pg.server_url();
+    let registries: String = (0..6).map(registry).collect();
+    fleet.tenants_yaml(&format!("servers: {{ eu: {{ url: \"{url}\", max_connections: 2 }} }}\nsources:\n{registries}"));
+    let out = fleet.run(&["tenants", "list", "--format", "json"]).expect(0);
+    assert_eq!(out.stdout.matches("\"seen1\"").count(), 6, "{out}");
+}
+
+#[test]
+fn a_command_ends_with_all_that_it_started() {
+    let mut fleet = fleet();
+    program(&mut fleet, "leaves", "#!/bin/sh\n(sleep 3; touch late) &\necho '[]'\n");
+    program(&mut fleet, "hangs", "#!/bin/sh\n(sleep 3; touch late) &\nsleep 60\n");
+    for (name, words) in [
+        ("leaves", "it left something running that held its output open for longer than 300ms"),
+        ("hangs", "it ran longer than 300ms"),
+    ] {
+        with_source(&mut fleet, &format!("command: {{ run: [\"./{name}\"], timeout: 300ms }}"));
+        let out = fleet.run(&["up"]).expect(5);
+        assert!(out.stderr.contains(words), "{out}");
+    }
+    std::thread::sleep(std::time::Duration::from_secs(4));
+    assert!(!fleet.folder().join("late").exists());
+}
+
+#[test]
+fn what_a_variable_gave_a_query_is_in_no_message() {
+    let pg = postgres(0);
+    let mut fleet = fleet();
+    for query in ["SELECT * FROM ${file:word}", "SELECT 1 AS name, 2 AS ${file:word}"] {
+        fleet.file("word", "Hunter2word");
+        let url = pg.url("postgres");
+        with_source(&mut fleet, &format!("registry: {{ url: \"{url}\", query: \"{query}\" }}"));
+        let out = fleet.run(&["status"]).expect(2);
+        assert!(out.stderr.contains("***") && !out.stderr.to_lowercase().contains("hunter2"), "{out}");
+    }
+}
+
+#[test]
+fn validate_does_not_complain_of_what_only_unasked_tenants_make_right() {
+    let mut fleet = fleet();
+    fleet.tenants_yaml(
+        "sources:\n  - command: { run: [\"./list\"] }\n\
+         rollout: { waves: [{ name: canary, labels: [canary] }] }\n\
+         tenants: [{ name: listed, url: \"sqlite://listed.db\" }]\n",
+    );
+    fleet.changeset("V2__eu.sql", "-- mtmigrate: only label=eu\nSELECT 1");
+    let out = fleet.run(&["validate"]).expect(0);
+    assert!(!out.stderr.contains("MT153") && !out.stderr.contains("MT123"), "{out}");
+    fleet.changeset("V3__broken.sql", "SELECT 'broken");
+    fleet.tenants_yaml("sources:\n  - command: { run: [\"./list\"] }\n");
+    fleet.run(&["validate"]).expect(2);
+}
