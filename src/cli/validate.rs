@@ -16,7 +16,8 @@ Examples:
   mtmigrate validate                   in a pull request's check
   mtmigrate validate -c eu.yaml --migrations migrations
 
-Exit status: 0 no mistake (there may be warnings); 2 mistakes, all of them printed";
+Exit status: 0 no mistake (there may be warnings); 2 mistakes, all of them printed; 5 a source gives
+  fewer tenants than it must";
 
 /// Checks tenants.yaml and the changelog.
 ///

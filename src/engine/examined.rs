@@ -6,7 +6,7 @@ use std::time::Duration;
 /// What a look at a tenant's datasource found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Examined {
-    /// Whether changesets can make objects there.
+    /// Whether changesets can make objects there, and a run its rows.
     pub create: Right,
     /// How the connection is protected; tenants that were asked over one share it.
     pub wire: Arc<Wire>,
@@ -25,8 +25,10 @@ pub enum Right {
         who: String,
         /// What they may not: `create in schema acme`.
         what: String,
-        /// What gives it: a statement, or what to do.
+        /// What gives all of it: statements, or what to do.
         grant: String,
+        /// What it is, whatever the place is called: the same for tenants that lack the same.
+        kind: String,
     },
     /// The server does not tell; why, in words.
     Unknown(String),

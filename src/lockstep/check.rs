@@ -100,14 +100,14 @@ async fn try_all(server: &dyn Server, tenants: &[&Tenant]) -> Vec<(TenantId, Tri
 
 /// Returns what is wrong with datasources; what is the same for many tenants once.
 pub fn check_findings(scope: &Scope<'_>, checked: &[Checked]) -> Vec<Diagnostic> {
-    let mut lacking: BTreeMap<(ServerId, &str), Vec<TenantId>> = BTreeMap::new();
+    let mut lacking: BTreeMap<(ServerId, &str, &str), Vec<TenantId>> = BTreeMap::new();
     let mut wrong: Vec<(TenantId, Diagnostic)> = Vec::new();
     for one in checked {
         match (&one.tried, finding(scope, one)) {
             // Each names its own schema: 1,000 of them are one finding.
             (Tried::Read(read), Some(found)) if found.code() == Code::NO_PRIVILEGE => {
-                let Right::Lacking { who, .. } = &read.examined.create else { continue };
-                let tenants = lacking.entry((scope.fleet.tenant(one.tenant).server, who)).or_default();
+                let Right::Lacking { who, kind, .. } = &read.examined.create else { continue };
+                let tenants = lacking.entry((scope.fleet.tenant(one.tenant).server, who, kind)).or_default();
                 if tenants.is_empty() {
                     wrong.push((one.tenant, found));
                 }
@@ -156,7 +156,7 @@ pub fn finding(scope: &Scope<'_>, checked: &Checked) -> Option<Diagnostic> {
         );
     }
     match &read.examined.create {
-        Right::Lacking { who, what, grant } => {
+        Right::Lacking { who, what, grant, .. } => {
             Some(Diagnostic::new(Code::NO_PRIVILEGE, format!("{who} may not {what}")).hint(grant.as_str()))
         }
         Right::Granted | Right::Unknown(_) => None,

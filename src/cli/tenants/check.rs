@@ -16,13 +16,16 @@ Examples:
   mtmigrate tenants check --tenant acme        one of them
   mtmigrate tenants check --format json | jq '.tenants[] | select(.tls.encrypted == false) | .name'
 
+What is not tried: whether the user may change what others own, and each text's own needs.
+
 Exit status: 0 all can be used; 2 usage or configuration; 5 one cannot be reached or read, takes no
-  writes, or lets its user create nothing";
+  writes, lets its user not do what a run needs, or its password cannot be fetched; or a source of
+  tenants.yaml does not answer";
 
 /// Tries every datasource: reachable, version, TLS, privileges, standby, round trip.
 ///
-/// Writes to tenants: no. It works under a role that may only read, and on a standby; that such a place cannot be
-/// migrated is what it finds. All servers are asked at once, each within its max_connections. Quarantined tenants and
+/// Writes to tenants: no; the tenant's role and settings are tried in a transaction that is rolled back. It works under a role that
+/// may only read, and on a standby; that such a place cannot be migrated is what it finds. All servers are asked at once, each within its max_connections. Quarantined tenants and
 /// those that are being made are not asked.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]

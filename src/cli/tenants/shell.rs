@@ -17,8 +17,8 @@ Examples:
   mtmigrate tenants shell acme -- -c 'select count(*) from orders'
   mtmigrate tenants shell acme -- --csv < report.sql
 
-Exit status: the client's own; 2 usage or configuration, no such tenant, or the client is missing;
-  5 the password cannot be fetched";
+Exit status: the client's own; 2 usage or configuration, no such tenant, the client is missing, or
+  the password cannot be fetched; 5 a source of tenants.yaml does not answer";
 
 /// Opens the engine's own client on one tenant: psql, mariadb (or mysql), sqlite3.
 ///

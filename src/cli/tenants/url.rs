@@ -14,7 +14,8 @@ Examples:
   set -a; eval \"$(mtmigrate tenants url acme --format env --reveal)\"; set +a; pg_dump > acme.sql
   mtmigrate tenants url acme --format json | jq -r .tenant.database
 
-Exit status: 0 printed; 2 usage or configuration, or no such tenant; 5 the password cannot be fetched";
+Exit status: 0 printed; 2 usage or configuration, no such tenant, or the password cannot be fetched;
+  5 a source of tenants.yaml does not answer";
 
 /// Prints one tenant's datasource: as a URL, as variables of the environment, or as JSON.
 ///

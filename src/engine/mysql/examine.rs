@@ -1,21 +1,21 @@
-//! How users come in, and whether they may create: once for all tenants with the same credentials.
+//! How users come in, and what they may: once for all tenants with the same credentials.
 
 use std::sync::Arc;
 use std::time::Instant;
 
 use crate::engine::{Examined, Right, Wire};
-use crate::error::Result;
-use crate::tenant::{Access, Tenant};
+use crate::error::{Diagnostic, Result};
+use crate::tenant::{Access, SessionSettings, Tenant};
 
 use super::flavor::Flavor;
 use super::link::{ANSWER_LIMIT, Cells, Link, Sets, Trouble};
 use super::read::{by_access, open};
-use super::{MySqlServer, grants, sql};
+use super::{MySqlServer, grants, opening, sql};
 
 pub(super) async fn examine(server: &MySqlServer, tenants: &[&Tenant]) -> Vec<Result<Examined>> {
     by_access(tenants, |access, members| async move {
         match look(server, access, &members).await {
-            Ok(examined) => examined.into_iter().map(Ok).collect(),
+            Ok(examined) => examined,
             Err(diagnostic) => members.iter().map(|_| Err(diagnostic.clone())).collect(),
         }
     })
@@ -23,19 +23,50 @@ pub(super) async fn examine(server: &MySqlServer, tenants: &[&Tenant]) -> Vec<Re
 }
 
 /// Asks for what is true of all of them. Never empty.
-async fn look(server: &MySqlServer, access: &Arc<Access>, tenants: &[&Tenant]) -> Result<Vec<Examined>> {
+async fn look(server: &MySqlServer, access: &Arc<Access>, tenants: &[&Tenant]) -> Result<Vec<Result<Examined>>> {
     let first = tenants[0];
     let (mut lease, _) = server.session(access, &open()).await.map_err(|none| server.unopened(none, first))?;
     let asked = ask(&mut lease).await;
     server.give_back(lease).await;
     let found = asked.map_err(|trouble| server.trouble(trouble, first))?;
     let user = access.user.as_deref().unwrap_or("(none)");
-    let one = |tenant: &&Tenant| Examined {
-        create: right(user, tenant, &found),
-        wire: found.wire.clone(),
-        round_trip: found.round_trip,
-    };
-    Ok(tenants.iter().map(one).collect())
+    let mut opened: Vec<(&Arc<SessionSettings>, Option<Diagnostic>)> = Vec::new();
+    let mut examined = Vec::with_capacity(tenants.len());
+    for tenant in tenants {
+        let create = right(user, tenant, &found);
+        if !matches!(create, Right::Lacking { .. }) {
+            let known = opened.iter().position(|(session, _)| **session == tenant.session);
+            let at = match known {
+                Some(at) => at,
+                None => {
+                    opened.push((&tenant.session, begin(server, access, tenant).await?));
+                    opened.len() - 1
+                }
+            };
+            if let Some(refused) = &opened[at].1 {
+                examined.push(Err(refused.clone()));
+                continue;
+            }
+        }
+        examined.push(Ok(Examined { create, wire: found.wire.clone(), round_trip: found.round_trip }));
+    }
+    Ok(examined)
+}
+
+/// Lets a session begin as the tenant's settings say, and takes it back. Returns why it cannot.
+async fn begin(server: &MySqlServer, access: &Arc<Access>, tenant: &Tenant) -> Result<Option<Diagnostic>> {
+    let first = opening::statements(&tenant.session);
+    if first.is_empty() {
+        return Ok(None);
+    }
+    let (mut lease, _) = server.session(access, &open()).await.map_err(|none| server.unopened(none, tenant))?;
+    let begun = lease.ask(&first.join("; "), ANSWER_LIMIT).await;
+    server.give_back(lease).await;
+    match begun {
+        Ok(_) => Ok(None),
+        Err(Trouble::Refused { error, .. }) => Ok(Some(opening::cannot_begin(&tenant.session, &error))),
+        Err(lost) => Err(server.trouble(lost, tenant)),
+    }
 }
 
 /// What the server says of a session and of its user.
@@ -100,15 +131,17 @@ fn wire(variables: &[Cells]) -> Wire {
 
 fn right(user: &str, tenant: &Tenant, found: &Found) -> Right {
     let database = tenant.datasource.database();
-    if grants::may_create(&found.grants, database, found.folds_case) {
+    let lacking = grants::lacking(&found.grants, database, found.folds_case);
+    if lacking.is_empty() {
         return Right::Granted;
     }
     match tenant.session.role() {
         Some(role) => Right::Unknown(format!("role {role} is not asked for its grants")),
         None => Right::Lacking {
             who: format!("user {user}"),
-            what: format!("create in database {database}"),
-            grant: format!("GRANT CREATE ON {}.* TO {}", sql::name(database), sql::name(user)),
+            what: format!("{} in database {database}", lacking.join(", ").to_lowercase()),
+            grant: format!("GRANT {} ON {}.* TO {}", lacking.join(", "), sql::name(database), sql::name(user)),
+            kind: lacking.join(", "),
         },
     }
 }

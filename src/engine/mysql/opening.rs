@@ -39,8 +39,18 @@ fn value(setting: &str) -> String {
 
 /// Says that a session cannot begin as the tenant's settings say. Nothing of the text has run.
 pub(super) fn refused(order: &Order<'_>, error: &ServerError) -> Diagnostic {
-    failed(order, Code::SESSION_REFUSED)
-        .cause(order.tenant.session.hidden_in(&fault::server_words(error)))
+    explained(failed(order, Code::SESSION_REFUSED), &order.tenant.session, error)
+}
+
+/// Says the same where no text is to run.
+pub(super) fn cannot_begin(session: &SessionSettings, error: &ServerError) -> Diagnostic {
+    let message = "a session cannot begin as tenants.yaml says";
+    explained(Diagnostic::new(Code::SESSION_REFUSED, message), session, error)
+}
+
+fn explained(diagnostic: Diagnostic, session: &SessionSettings, error: &ServerError) -> Diagnostic {
+    diagnostic
+        .cause(session.hidden_in(&fault::server_words(error)))
         .hint("correct `role:` and `server_settings:` in tenants.yaml, or GRANT the role to the user that connects")
 }
 

@@ -5,7 +5,7 @@
 use crate::engine::Order;
 use crate::engine::stepwise::failed;
 use crate::error::{Code, Diagnostic};
-use crate::tenant::Tenant;
+use crate::tenant::{SessionSettings, Tenant};
 
 use super::fault;
 use super::sql::{ident, literal};
@@ -84,32 +84,47 @@ fn on_a_line(text: &str) -> String {
 
 /// Says that a session cannot begin as the tenant's settings say. Nothing of the text has run.
 pub(super) fn refused(order: &Order<'_>, home: &str, error: &tokio_postgres::Error) -> Diagnostic {
-    let session = &order.tenant.session;
+    explained(failed(order, Code::SESSION_REFUSED), &order.tenant.session, home, error)
+}
+
+/// Says the same where no text is to run.
+pub(super) fn cannot_begin(session: &SessionSettings, home: &str, error: &tokio_postgres::Error) -> Diagnostic {
+    let message = "a session cannot begin as tenants.yaml says";
+    explained(Diagnostic::new(Code::SESSION_REFUSED, message), session, home, error)
+}
+
+fn explained(
+    diagnostic: Diagnostic,
+    session: &SessionSettings,
+    home: &str,
+    error: &tokio_postgres::Error,
+) -> Diagnostic {
     let whose = match session.role() {
         Some(role) => format!("role {}", ident(role)),
         None => "the user that connects".to_owned(),
     };
     let words = fault::words(error);
-    let missing = |schema: &str| {
-        let grant = session.role().map(ident).unwrap_or_else(|| "the user".to_owned());
-        failed(order, Code::SESSION_REFUSED)
-            .cause(format!("schema {} is not there, or {whose} may not use it", ident(schema)))
-            .hint(format!("make it, or GRANT USAGE ON SCHEMA {} TO {grant}", ident(schema)))
+    let lacks = match &session.extensions_schema {
+        Some(extensions) if words.contains(NO_EXTENSIONS) => Some(extensions.as_str()),
+        _ if words.contains(NOT_HOME) => Some(home),
+        _ => None,
     };
-    match &session.extensions_schema {
-        Some(extensions) if words.contains(NO_EXTENSIONS) => missing(extensions),
-        _ if words.contains(NOT_HOME) => missing(home),
-        _ => failed(order, Code::SESSION_REFUSED).cause(session.hidden_in(&words)).hint(
+    let Some(schema) = lacks else {
+        return diagnostic.cause(session.hidden_in(&words)).hint(
             "correct `role:` and `server_settings:` in tenants.yaml, or GRANT the role to the user that connects",
-        ),
-    }
+        );
+    };
+    let grant = session.role().map(ident).unwrap_or_else(|| "the user".to_owned());
+    diagnostic
+        .cause(format!("schema {} is not there, or {whose} may not use it", ident(schema)))
+        .hint(format!("make it, or GRANT USAGE ON SCHEMA {} TO {grant}", ident(schema)))
 }
 
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
 
-    use crate::tenant::{Datasource, ServerId, SessionSettings, Setting, TenantId};
+    use crate::tenant::{Datasource, ServerId, Setting, TenantId};
 
     use super::super::sql::count_statements;
     use super::*;

@@ -22,11 +22,13 @@ pub(super) fn examine(tenant: &Tenant, shelf: &Shelf) -> Result<Examined> {
             who: "this user".to_owned(),
             what: format!("write to {shown}"),
             grant: "let this user write to the file".to_owned(),
+            kind: "the file".to_owned(),
         },
         (true, false) => Right::Lacking {
             who: "this user".to_owned(),
             what: format!("make the files beside {shown} that SQLite writes with"),
             grant: "let this user write to the folder".to_owned(),
+            kind: "the folder".to_owned(),
         },
     };
     Ok(Examined { create, wire: Arc::new(Wire::File), round_trip })

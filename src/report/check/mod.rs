@@ -139,11 +139,13 @@ impl<'s> CheckReport<'s> {
         }
     }
 
-    /// Returns the exit status: 5 if a datasource cannot be reached or read, takes no writes, or lets its user create
-    /// nothing.
+    /// Returns the exit status: 5 if a datasource could not be migrated, whatever the reason has for a status elsewhere.
     pub fn exit(&self) -> ExitStatus {
-        let asks = self.rows.iter().filter_map(|row| row.finding.as_ref()).map(|found| found.code().exit());
-        asks.fold(ExitStatus::Done, ExitStatus::worst)
+        let of = |found: &Diagnostic| match found.code().exit() {
+            ExitStatus::Bug => ExitStatus::Bug,
+            _ => ExitStatus::Unreachable,
+        };
+        self.rows.iter().filter_map(|row| row.finding.as_ref().map(of)).fold(ExitStatus::Done, ExitStatus::worst)
     }
 
     fn tally(&self, state: State) -> usize {

@@ -19,6 +19,7 @@ fn lacking(schema: &str) -> Right {
         who: "user app".into(),
         what: format!("create in schema {schema}"),
         grant: format!("GRANT CREATE ON SCHEMA \"{schema}\" TO \"app\""),
+        kind: "create".into(),
     }
 }
 

@@ -30,7 +30,7 @@ fn fleet(pg: &Postgres, my: &MariaDb) -> Fleet {
         &format!(
             "CREATE USER reader IDENTIFIED BY '{CANARY}'; GRANT SELECT ON `{for_reader}`.* TO reader; \
              CREATE USER maker IDENTIFIED BY '{CANARY}'; CREATE ROLE makers; \
-             GRANT SELECT, CREATE, INSERT ON `{}`.* TO makers; GRANT makers TO maker; SET DEFAULT ROLE makers FOR maker",
+             GRANT SELECT, CREATE, INSERT, UPDATE ON `{}`.* TO makers; GRANT makers TO maker; SET DEFAULT ROLE makers FOR maker",
             for_maker.replace('_', "\\_"),
         ),
     );
@@ -109,6 +109,93 @@ fn check_tells_of_every_datasource_what_is_true_and_of_each_trouble_what_to_do()
         pg.query("postgres", "SELECT count(*) FROM pg_namespace WHERE nspname = 'y'")[0][0].as_deref(),
         Some("0")
     );
+}
+
+#[test]
+fn whoever_lacks_what_up_needs_is_not_fine_and_hears_of_all_of_it() {
+    let (pg, my) = (Postgres::start(Options::default()), MariaDb::start(Options::default()));
+    let (shared, locks) = (pg.create_database(), pg.create_database());
+    let [bare, seeing, full] = [my.create_database(), my.create_database(), my.create_database()];
+    for (user, rights, database) in [
+        ("bare", "CREATE", &bare),
+        ("seeing", "CREATE, SELECT", &seeing),
+        ("full", "CREATE, SELECT, INSERT, UPDATE", &full),
+    ] {
+        my.execute(
+            "",
+            &format!("CREATE USER {user} IDENTIFIED BY '{CANARY}'; GRANT {rights} ON `{database}`.* TO {user}"),
+        );
+    }
+    my.execute("", "CREATE ROLE strangers");
+    let mut fleet = Fleet::new();
+    fleet.tenants_yaml(&format!("tenants:\n  - {{ name: old, url: {}, schema: old }}\n", json(&pg.url(&shared))));
+    pg.execute(&shared, "CREATE SCHEMA old");
+    fleet.changeset("V1__one.sql", "CREATE TABLE one (a int);");
+    fleet.run(&["up"]).expect(0);
+    pg.execute(
+        &shared,
+        &format!(
+            "CREATE ROLE app LOGIN PASSWORD '{CANARY}'; CREATE ROLE granted; GRANT granted TO app; CREATE ROLE strangers; \
+             GRANT ALL ON SCHEMA old TO app, strangers, granted; GRANT SELECT ON ALL TABLES IN SCHEMA old TO app; \
+             CREATE SCHEMA new; GRANT ALL ON SCHEMA new TO app, granted; CREATE SCHEMA far; \
+             GRANT ALL ON SCHEMA far TO app, strangers; CREATE SCHEMA odd; GRANT ALL ON SCHEMA odd TO app; \
+             CREATE SCHEMA lost; GRANT ALL ON SCHEMA lost TO app; \
+             REVOKE CONNECT ON DATABASE {locks} FROM PUBLIC"
+        ),
+    );
+    let pg_url = |user: &str| json(&pg.url_as(user, CANARY, "127.0.0.1", &shared));
+    let elsewhere = pg_url("app").replace("127.0.0.1", "localhost");
+    let tenants = [
+        ("my-bare", format!("url: {}", json(&my.url_as("bare", CANARY, "127.0.0.1", &bare)))),
+        ("my-seeing", format!("url: {}", json(&my.url_as("seeing", CANARY, "127.0.0.1", &seeing)))),
+        ("my-full", format!("url: {}", json(&my.url_as("full", CANARY, "127.0.0.1", &full)))),
+        ("my-role", format!("url: {}, role: strangers", json(&my.url(&my.create_database())))),
+        (
+            "my-odd",
+            format!("url: {}, server_settings: {{ sort_buffer_size: lots }}", json(&my.url(&my.create_database()))),
+        ),
+        ("pg-table", format!("url: {}, schema: old", pg_url("app"))),
+        (
+            "pg-fine",
+            format!("url: {}, schema: new, role: granted, server_settings: {{ work_mem: 12MB }}", pg_url("app")),
+        ),
+        ("pg-role", format!("url: {}, schema: far, role: strangers", pg_url("app"))),
+        ("pg-odd", format!("url: {}, schema: odd, server_settings: {{ work_mem: 12potatoes }}", pg_url("app"))),
+        ("pg-ext", format!("url: {}, schema: lost, extensions_schema: nosuchext", pg_url("app"))),
+        ("pg-lock", format!("url: {elsewhere}, schema: new2, lock_database: {locks}")),
+    ];
+    pg.execute(&shared, "CREATE SCHEMA new2; GRANT ALL ON SCHEMA new2 TO app");
+    let listed = tenants.map(|(name, keys)| format!("  - {{ name: {name}, {keys} }}\n"));
+    fleet.tenants_yaml(&format!("tenants:\n{}", listed.concat()));
+    let output = fleet.run(&["tenants", "check", "--format", "json"]).expect(5);
+    let document = output.json();
+    for (name, state, code, said) in [
+        ("my-bare", "lacking", "MT315", "GRANT SELECT, INSERT, UPDATE ON"),
+        ("my-seeing", "lacking", "MT315", "GRANT INSERT, UPDATE ON"),
+        ("my-full", "fine", "", ""),
+        ("my-role", "failed", "MT324", "strangers"),
+        ("my-odd", "failed", "MT324", "sort_buffer_size"),
+        ("pg-table", "lacking", "MT315", "GRANT INSERT, UPDATE ON \\\"old\\\".\\\"mtmigrate_journal\\\" TO"),
+        ("pg-fine", "fine", "", ""),
+        ("pg-role", "failed", "MT324", "permission denied to set role"),
+        ("pg-odd", "failed", "MT324", "work_mem"),
+        ("pg-ext", "failed", "MT324", "nosuchext"),
+        ("pg-lock", "lacking", "MT315", "GRANT CONNECT ON DATABASE"),
+    ] {
+        let found = entry(&document, name);
+        assert_eq!(found["state"], state, "{found}");
+        assert_eq!(found["error"]["code"].as_str().unwrap_or_default(), code, "{found}");
+        assert!(found["error"].to_string().contains(said), "{said}: {found}");
+    }
+}
+
+#[test]
+fn a_password_that_cannot_be_fetched_is_a_datasource_that_cannot_be_used() {
+    let mut fleet = Fleet::new();
+    fleet.tenants_yaml("tenants:\n  - { name: a, url: \"postgres://u:${cmd:exit 3}@127.0.0.1/d\" }\n");
+    let checked = fleet.run(&["tenants", "check"]).expect(5);
+    assert!(checked.stderr.contains("MT117"), "{checked}");
+    fleet.run(&["tenants", "url", "a", "--reveal"]).expect(2);
 }
 
 #[test]
