@@ -7,7 +7,7 @@ use crate::changeset::{self, Changelog, Loaded, Neighbourhood, Recipient};
 use crate::error::Diagnostic;
 use crate::plan::recipient;
 use crate::sql::EngineKind;
-use crate::tenant::{ConfigFile, Datasource, Draft, Fleet, ProcessEnvironment, ServerId};
+use crate::tenant::{ConfigFile, Datasource, Draft, Fleet, ProcessEnvironment, ServerId, Tenant};
 
 use super::Context;
 use super::resolve::resolve;
@@ -81,8 +81,8 @@ fn read<'f>(
 fn check(context: &Context, fleet: Fleet, changelog: Changelog) -> Result<Files, Vec<Diagnostic>> {
     let engines: BTreeSet<EngineKind> = fleet.tenants.iter().map(|t| t.datasource.engine()).collect();
     let checked = changeset::check(&changelog, &engines);
-    let recipients: Vec<Recipient<'_>> =
-        fleet.tenants.iter().filter(|t| t.quarantined.is_none()).map(recipient).collect();
+    // Who is being made waits: `provision` checks its own.
+    let recipients: Vec<Recipient<'_>> = fleet.tenants.iter().filter(|t| t.is_active()).map(recipient).collect();
     let asked = changeset::check_variables(&changelog, &recipients);
     let named = changeset::check_names(&changelog, &neighbourhoods(&fleet), &recipients);
     let warnings = match (checked, asked, named) {
@@ -93,6 +93,20 @@ fn check(context: &Context, fleet: Fleet, changelog: Changelog) -> Result<Files,
     };
     context.console.tell(&warnings);
     Ok(Files { fleet, changelog })
+}
+
+/// Checks the changelog against one tenant that [`load`] passed over.
+///
+/// # Errors
+/// Every mistake.
+pub(super) fn check_for(fleet: &Fleet, changelog: &Changelog, tenant: &Tenant) -> Result<(), Vec<Diagnostic>> {
+    let recipients = [recipient(tenant)];
+    let asked = changeset::check_variables(changelog, &recipients).err();
+    let named = changeset::check_names(changelog, &neighbourhoods(fleet), &recipients).err();
+    match [asked, named].into_iter().flatten().flatten().collect::<Vec<_>>() {
+        mistakes if mistakes.is_empty() => Ok(()),
+        mistakes => Err(mistakes),
+    }
 }
 
 /// Returns which tenants' places a text could name from each other's.

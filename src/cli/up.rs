@@ -99,6 +99,7 @@ pub(super) fn run(args: &UpArgs, context: &Context) -> Outcome {
     let walk = Walk { context, selecting: &args.selecting, target: args.to };
     walk.run(async |scope| {
         context.console.tell(&rules::over(scope.fleet, rules::today()));
+        context.console.tell(&scope.fleet.empty_waves());
         let report = going(scope, args, &context.console).await?;
         print(&report, args.format, &context.console);
         Ok(report.exit())
