@@ -7,7 +7,7 @@ use crate::changeset::{self, Changelog, Loaded, Neighbourhood, Recipient};
 use crate::error::Diagnostic;
 use crate::plan::recipient;
 use crate::sql::EngineKind;
-use crate::tenant::{ConfigFile, Datasource, Draft, Fleet, ProcessEnvironment, ServerId};
+use crate::tenant::{ConfigFile, Datasource, Draft, Fleet, ProcessEnvironment, ServerId, Tenant};
 
 use super::Context;
 use super::resolve::resolve;
@@ -93,8 +93,8 @@ fn check(
         true => changeset::check(&changelog, &engines),
         false => changeset::check_unasked(&changelog, &engines),
     };
-    let recipients: Vec<Recipient<'_>> =
-        fleet.tenants.iter().filter(|t| t.quarantined.is_none()).map(recipient).collect();
+    // Who is being made waits: `provision` checks its own.
+    let recipients: Vec<Recipient<'_>> = fleet.tenants.iter().filter(|t| t.is_active()).map(recipient).collect();
     // A word that means nobody of those who are known may mean one of the others.
     let asked = changeset::check_variables(&changelog, &recipients);
     let asked = asked.map(|warnings| if is_whole { warnings } else { Vec::new() });
@@ -107,6 +107,20 @@ fn check(
     };
     context.console.tell(&warnings);
     Ok(Files { fleet, changelog })
+}
+
+/// Checks the changelog against one tenant that [`load`] passed over.
+///
+/// # Errors
+/// Every mistake.
+pub(super) fn check_for(fleet: &Fleet, changelog: &Changelog, tenant: &Tenant) -> Result<(), Vec<Diagnostic>> {
+    let recipients = [recipient(tenant)];
+    let asked = changeset::check_variables(changelog, &recipients).err();
+    let named = changeset::check_names(changelog, &neighbourhoods(fleet), &recipients).err();
+    match [asked, named].into_iter().flatten().flatten().collect::<Vec<_>>() {
+        mistakes if mistakes.is_empty() => Ok(()),
+        mistakes => Err(mistakes),
+    }
 }
 
 /// Returns which tenants' places a text could name from each other's.

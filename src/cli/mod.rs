@@ -36,6 +36,7 @@ use clap::error::ErrorKind;
 use clap::{Parser, ValueEnum};
 
 use crate::error::{Code, Diagnostic, ExitStatus, mask, plain};
+use crate::tenant::{Fleet, Selection, Tenant};
 
 use args::{Cli, Color, Global, Verb};
 use console::Console;
@@ -129,6 +130,17 @@ fn plain_between_styles(line: &str) -> String {
         made.extend([begins.as_str(), style, &plain(text)]);
     }
     made
+}
+
+/// Returns the tenant of this name.
+///
+/// # Errors
+/// `MT110` when there is none, `MT114` for a pattern.
+fn named_one<'f>(fleet: &'f Fleet, name: &str) -> Result<&'f Tenant, Diagnostic> {
+    fleet.named(name).map_err(|nobody| match fleet.select(&Selection::of_one(name)) {
+        Ok(_) => one_tenant(name),
+        Err(_) => nobody,
+    })
 }
 
 /// Makes the diagnostic of a pattern where one tenant is meant.

@@ -16,7 +16,7 @@ use super::console::Console;
 use super::signals::{Signals, watch};
 use super::up::{Asking, RunFormat, follow, print};
 use super::walk::Walk;
-use super::{Context, Outcome, one_tenant};
+use super::{Context, Outcome, files, named_one};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -56,6 +56,7 @@ pub(super) fn run(args: &ProvisionArgs, context: &Context) -> Outcome {
     walk.run(async |scope| {
         let id = named(scope.fleet, &args.tenant).map_err(|one| vec![one])?;
         let fleet = with_active(scope.fleet, id);
+        files::check_for(&fleet, scope.changelog, fleet.tenant(id))?;
         let alone = [id];
         let scope = Scope { fleet: &fleet, selection: &alone, ..scope };
         provision(scope, id, args, context).await
@@ -63,7 +64,7 @@ pub(super) fn run(args: &ProvisionArgs, context: &Context) -> Outcome {
 }
 
 fn named(fleet: &Fleet, name: &str) -> Result<TenantId, Diagnostic> {
-    let tenant = fleet.tenants.iter().find(|tenant| tenant.name == name).ok_or_else(|| one_tenant(name))?;
+    let tenant = named_one(fleet, name)?;
     match tenant.left_out() {
         Some(LeftOut::Quarantined(reason)) => {
             Err(Diagnostic::new(Code::USAGE, format!("tenant {} is quarantined: {reason}", tenant.name))

@@ -43,7 +43,7 @@ pub(super) struct StatusArgs {
     #[arg(long)]
     check: bool,
     /// Show what matches the pattern of a `discover:` source and is in no list, and nothing else; as table or json
-    #[arg(long, conflicts_with_all = ["tenants", "labels"])]
+    #[arg(long, conflicts_with_all = ["tenants", "labels", "servers", "waves", "exclude"])]
     orphans: bool,
     #[command(flatten)]
     selecting: Selecting,

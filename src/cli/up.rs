@@ -100,6 +100,7 @@ pub(super) fn run(args: &UpArgs, context: &Context) -> Outcome {
     walk.run(async |scope| {
         scope.fleet.check_active()?;
         context.console.tell(&rules::over(scope.fleet, rules::today()));
+        context.console.tell(&scope.fleet.empty_waves());
         let report = going(scope, args, &context.console).await?;
         print(&report, args.format, &context.console);
         Ok(report.exit())

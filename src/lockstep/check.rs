@@ -12,7 +12,7 @@ use crate::tenant::{ServerId, Tenant, TenantId};
 
 use super::by_tenant::ByTenant;
 use super::schemas::by_server;
-use super::survey::{READINGS, Scope, chunk};
+use super::survey::{READINGS, Scope, chunk, or_provision};
 
 /// How many tenants' names a diagnostic has, at most.
 const NAMED: usize = 5;
@@ -81,7 +81,7 @@ async fn try_all(server: &dyn Server, tenants: &[&Tenant]) -> Vec<(TenantId, Tri
     for (tenant, answer) in tenants.iter().zip(server.read(tenants).await) {
         match answer {
             Ok(reading) => readable.push((tenant, reading)),
-            Err(diagnostic) => tried.push((tenant.id, Tried::Failed(diagnostic))),
+            Err(diagnostic) => tried.push((tenant.id, Tried::Failed(or_provision(tenant, diagnostic)))),
         }
     }
     let asked: Vec<&Tenant> = readable.iter().map(|(tenant, _)| *tenant).collect();

@@ -82,7 +82,7 @@ pub async fn provision(
     events: Sink<'_>,
 ) -> Result<Provisioning> {
     let tenant = scope.fleet.tenant(asked.tenant);
-    let Some(how) = &tenant.create else { return Err(no_create(tenant)) };
+    let Some(how) = tenant.made_how() else { return Err(no_create(tenant)) };
     let others: Vec<TenantId> = others(scope.fleet, tenant);
     let among = Scope { selection: &others, ..scope };
     let beside = tokio::select! {
@@ -214,7 +214,7 @@ fn further(tenant: &Tenant, newest: Version, fleet: &Provisioned, made: Made) ->
         0 if fleet.target.is_some() => "the changelog's newest is",
         _ => "the fleet has",
     };
-    let from_template = tenant.create.as_ref().is_some_and(|how| how.template.is_some());
+    let from_template = tenant.made_how().is_some_and(|how| how.template.is_some());
     let (state, first) = match made {
         Made::New => ("the place was made, and nothing was applied", "remove the place that was made"),
         Made::There => ("nothing was changed", "remove the place if it may go"),
@@ -249,6 +249,16 @@ fn template_as_tenant(tenant: &Tenant, how: &Create, file: Option<&Path>) -> Opt
 }
 
 fn no_create(tenant: &Tenant) -> Diagnostic {
+    if tenant.create.is_some() {
+        return Diagnostic::new(
+            Code::NO_CREATE,
+            format!("tenant {} says that it is not made: `create: false`", tenant.name),
+        )
+        .state("nothing was touched")
+        .hint(
+            "take `create: false` out, at the tenant or where it has it from: its source, label, server or `defaults:`",
+        );
+    }
     let how = match &tenant.datasource {
         Datasource::Postgres { schema: Some(_), .. } => "`create: true` or `create: { owner: app }`",
         Datasource::Postgres { .. } => {

@@ -8,7 +8,7 @@ use futures_util::stream::{self, FuturesUnordered};
 
 use crate::changeset::{Changelog, Version};
 use crate::engine::{Reading, Servers};
-use crate::error::Result;
+use crate::error::{Code, Diagnostic, Result};
 use crate::history::{self, OutOfOrder, Unfinished};
 use crate::planted::{self, Bug};
 use crate::tenant::{Fleet, LeftOut, ServerId, Tenant, TenantId, Verify};
@@ -241,6 +241,16 @@ async fn read(scope: &Scope<'_>, tenants: &[&Tenant], out_of_order: OutOfOrder) 
     found
 }
 
+/// Says that `provision` makes a place that is not there, where it may.
+pub(crate) fn or_provision(tenant: &Tenant, gone: Diagnostic) -> Diagnostic {
+    if !matches!(gone.code(), Code::NO_DATABASE | Code::NO_SCHEMA) || tenant.made_how().is_none() {
+        return gone;
+    }
+    let first = gone.what_next().map(|hint| format!("{hint}; or ")).unwrap_or_default();
+    let hint = format!("{first}let `mtmigrate provision {}` make it, as its `create:` says", tenant.name);
+    gone.hint(hint)
+}
+
 /// Version lists that many tenants share.
 #[derive(Default)]
 struct Shared {
@@ -258,7 +268,7 @@ impl Shared {
     ) -> Found {
         let reading = match answer {
             Ok(reading) => reading,
-            Err(diagnostic) => return Found::Unreadable(diagnostic),
+            Err(diagnostic) => return Found::Unreadable(or_provision(tenant, diagnostic)),
         };
         let compared = history::compare(&reading.rows, changelog, tenant.datasource.engine(), out_of_order);
         let open = reading.last.as_ref().and_then(history::unfinished);

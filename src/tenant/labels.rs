@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::Tenant;
+use super::create::Create;
 use super::load::Loader;
 use super::locate::Path;
 use super::settings::Settings;
@@ -13,7 +14,7 @@ use super::walk::{OF_AN_EXPRESSION, is_an_expression, scalar_key, type_of};
 use crate::error::{Code, plain};
 
 /// What a label may give.
-const KEYS: [&str; 4] = ["vars", "role", "server_settings", "extensions_schema"];
+pub(super) const KEYS: [&str; 5] = ["vars", "role", "server_settings", "extensions_schema", "create"];
 
 /// How many labels a hint lists.
 const SHOWN: usize = 20;
@@ -45,6 +46,7 @@ enum Thing {
     Role,
     Setting(String),
     ExtensionsSchema,
+    Create,
 }
 
 impl Thing {
@@ -54,18 +56,28 @@ impl Thing {
             Self::Role => "`role`".to_owned(),
             Self::Setting(name) => format!("`{}` of `server_settings`", plain(name)),
             Self::ExtensionsSchema => "`extensions_schema`".to_owned(),
+            Self::Create => "`create`".to_owned(),
         }
     }
 }
 
+/// A value of a thing. `create` is inherited as a whole, so it is compared as one.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Given<'s> {
+    Text(&'s str),
+    Create(&'s Create),
+}
+
 /// Returns what these settings give, one by one.
-fn things(settings: &Settings) -> BTreeMap<Thing, &str> {
+fn things(settings: &Settings) -> BTreeMap<Thing, Given<'_>> {
     let (vars, session) = (&settings.vars, &settings.session);
-    let mut found: BTreeMap<Thing, &str> = BTreeMap::new();
-    found.extend(vars.iter().map(|(name, value)| (Thing::Var(name.clone()), value.as_str())));
-    found.extend(session.role.iter().map(|role| (Thing::Role, role.as_str())));
-    found.extend(session.settings.iter().map(|(name, value)| (Thing::Setting(name.clone()), value.value.as_str())));
-    found.extend(session.extensions_schema.iter().map(|schema| (Thing::ExtensionsSchema, schema.as_str())));
+    let mut found: BTreeMap<Thing, Given<'_>> = BTreeMap::new();
+    let text = Given::Text;
+    found.extend(vars.iter().map(|(name, value)| (Thing::Var(name.clone()), text(value))));
+    found.extend(session.role.iter().map(|role| (Thing::Role, text(role))));
+    found.extend(session.settings.iter().map(|(name, value)| (Thing::Setting(name.clone()), text(&value.value))));
+    found.extend(session.extensions_schema.iter().map(|schema| (Thing::ExtensionsSchema, text(schema))));
+    found.extend(settings.create.iter().map(|create| (Thing::Create, Given::Create(create))));
     found
 }
 
@@ -75,7 +87,7 @@ impl Labels {
             return known.clone();
         }
         let given = || labels.iter().filter_map(|label| Some((label, self.by_name.get(label)?)));
-        let mut first: BTreeMap<Thing, (&String, &str)> = BTreeMap::new();
+        let mut first: BTreeMap<Thing, (&String, Given<'_>)> = BTreeMap::new();
         let mut contradictions = Vec::new();
         for (label, settings) in given() {
             for (thing, value) in things(settings) {
@@ -140,7 +152,7 @@ impl Loader<'_> {
         // Labels add up, so all of them are known only now.
         let made = own.clone().over(base);
         let together = self.labels.together(&made.labels);
-        let set: BTreeMap<Thing, &str> = things(&own);
+        let set: BTreeMap<Thing, Given<'_>> = things(&own);
         for Contradiction { thing, labels: [one, other] } in &together.contradictions {
             if !set.contains_key(thing) {
                 let (one, other) = (plain(one), plain(other));

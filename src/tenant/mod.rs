@@ -222,7 +222,7 @@ pub struct Tenant {
     pub vars: Arc<Vars>,
     /// What its sessions begin with; tenants with the same share it.
     pub session: Arc<SessionSettings>,
-    /// How its schema, database or file is made by `provision`, if it may be.
+    /// What it says of how its schema, database or file is made; [`Tenant::made_how`] is what may be done.
     pub create: Option<Arc<Create>>,
     /// Limits for its statements, unless a changeset says otherwise.
     pub limits: Limits,
@@ -244,6 +244,11 @@ impl Tenant {
             Some(reason) => Some(LeftOut::Quarantined(reason.clone())),
             None => self.provisioning.then_some(LeftOut::Provisioning),
         }
+    }
+
+    /// Returns how its schema, database or file is made by `provision`, if it may be.
+    pub fn made_how(&self) -> Option<&Create> {
+        self.create.as_deref().filter(|create| !create.refused)
     }
 
     /// Whether the tenant gets changesets and is compared with the others.

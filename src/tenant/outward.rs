@@ -3,10 +3,11 @@
 //! Start at [`Outward`]. The password is the caller's to give: without it none is in what is made.
 
 use std::ffi::{OsStr, OsString};
+use std::path::PathBuf;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 
-use super::{Datasource, Endpoint, Server, SessionTarget, Tenant, Tls, TlsMode};
+use super::{ClientCertificate, Datasource, Endpoint, Server, SessionTarget, Tenant, Tls, TlsMode};
 
 /// What stands in a URL as it is. <https://www.rfc-editor.org/rfc/rfc3986#section-2.3>
 const KEPT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
@@ -114,9 +115,20 @@ impl Outward<'_> {
         format!("{scheme}://{login}{}/{}{query}", hosts.join(","), encoded(database))
     }
 
+    /// Returns the tenant's TLS; its files are found from every folder.
+    pub fn tls(&self) -> Tls {
+        let absolute = |file: &PathBuf| std::path::absolute(file).unwrap_or_else(|_| file.clone());
+        let Tls { mode, ca_file, client } = &self.tenant.access.tls;
+        let client = client.as_ref().map(|client| ClientCertificate {
+            cert_file: absolute(&client.cert_file),
+            key_file: absolute(&client.key_file),
+        });
+        Tls { mode: *mode, ca_file: ca_file.as_ref().map(absolute), client }
+    }
+
     /// Returns libpq's parameters, in the order of [`Outward::environment`]'s variables.
     fn postgres(&self) -> Vec<(&'static str, Option<OsString>)> {
-        let Tls { mode, ca_file, client } = &self.tenant.access.tls;
+        let Tls { mode, ca_file, client } = &self.tls();
         let wanted = self.server.address.wanted();
         // Without a word libpq looks for authorities in the user's home alone.
         let system = (*mode == TlsMode::VerifyFull).then(|| "system".into());
@@ -140,7 +152,7 @@ impl Outward<'_> {
     /// Returns the parameters of MySQL's URLs.
     /// <https://dev.mysql.com/doc/refman/8.4/en/connecting-using-uri-or-key-value-pairs.html>
     fn mysql(&self) -> Vec<(&'static str, Option<OsString>)> {
-        let Tls { mode, ca_file, client } = &self.tenant.access.tls;
+        let Tls { mode, ca_file, client } = &self.tls();
         vec![
             ("ssl-mode", (*mode != TlsMode::Prefer).then(|| mysql_mode(*mode).into())),
             ("ssl-ca", ca_file.clone().map(Into::into)),

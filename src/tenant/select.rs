@@ -6,7 +6,7 @@ use globset::{GlobBuilder, GlobMatcher};
 
 use super::suggest::did_you_mean;
 use super::{Fleet, REST, Server, Tenant, TenantId};
-use crate::error::{Code, Diagnostic, Result};
+use crate::error::{Code, Diagnostic, Result, plain};
 
 /// What the command line asks for. Empty means all tenants.
 ///
@@ -33,6 +33,19 @@ impl Selection {
 }
 
 impl Fleet {
+    /// Returns the tenant of this name.
+    ///
+    /// # Errors
+    /// `MT110` when there is none.
+    pub fn named(&self, name: &str) -> Result<&Tenant> {
+        let found = self.tenants.iter().find(|tenant| tenant.name == name);
+        found.ok_or_else(|| {
+            let known = self.tenants.iter().map(|tenant| tenant.name.as_str());
+            let hint = did_you_mean(name, known, "`mtmigrate tenants list` shows the names");
+            nobody(format!("no tenant is called {}", plain(name))).hint(hint)
+        })
+    }
+
     /// Returns the tenants that match, in the file's order, those that are left out too.
     ///
     /// A glob that is a tenant's exact name means that tenant alone, whatever characters it holds, and so does an

@@ -99,7 +99,7 @@ impl Loader<'_> {
             provisioning,
             vars: self.claims.shared_vars(found.settings.vars),
             session: found.settings.session,
-            create: found.settings.create.filter(|create| !create.refused),
+            create: found.settings.create,
             way: Some(Arc::clone(&found.definition.way)),
             ..Tenant::new(TenantId(who.index), name?.into_value(), found.definition.id, found.datasource)
         })

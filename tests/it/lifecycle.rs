@@ -246,9 +246,24 @@ fn provision_goes_on_where_it_was_interrupted_and_touches_nothing_that_is_not_it
     }
     assert_eq!(versions(&pg.query(&strange, "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'")), "1");
 
+    // Who is not there hears who makes it.
+    let absent = fleet.run(&["status"]);
+    assert!(!absent.stderr.contains("MT312"), "{absent}");
+    fleet.tenants_yaml(&alone.replace(&format!("{missing}, state: provisioning"), "absent_one"));
+    let absent = fleet.run(&["status"]).expect(5);
+    assert!(absent.stderr.contains("MT312") && absent.stderr.contains("`mtmigrate provision fresh`"), "{absent}");
+    // A folder that is not there is no fault of the template.
+    fleet.tenants_yaml(&alone.replace("fresh.db", "no/such/fresh.db"));
+    let refused = fleet.run(&["provision", "fresh-file"]).expect(5);
+    assert!(refused.stderr.contains("its folder") && !refused.stderr.contains("template"), "{refused}");
     // Who does not say how, who is left out, who is nobody.
     fleet.tenants_yaml(&text);
-    for (tenant, said) in [("said-nothing", "MT155"), ("away", "quarantined"), ("*", "no tenant's name")] {
+    for (tenant, said) in [
+        ("said-nothing", "MT155"),
+        ("away", "quarantined"),
+        ("*", "no tenant's name"),
+        ("fersh", "error[MT110]: no tenant is called fersh\nhint: did you mean `fresh`?"),
+    ] {
         let refused = fleet.run(&["provision", tenant]).expect(2);
         assert!(refused.stderr.contains(said), "{tenant}: {refused}");
     }
@@ -402,5 +417,29 @@ fn a_template_that_is_further_than_the_fleet_makes_nobody_ready() {
             assert!(output.stderr.contains("MT325") && output.stderr.contains(&cause), "{tenant}: {output}");
             assert!(!output.stderr.contains("is ready"), "{tenant}: {output}");
         }
+    }
+}
+
+#[test]
+fn a_tenant_that_is_being_made_keeps_nobody_from_going_on() {
+    let mut fleet = Fleet::new();
+    fleet.tenants_yaml(
+        "tenants:\n  - { name: old, url: \"sqlite://old.db?mode=rwc\", vars: { region: eu } }\n\
+         \x20 - { name: new, url: \"sqlite://new.db\", state: provisioning, create: true }\n\
+         \x20 - { name: not, url: \"sqlite://not.db\", state: provisioning, create: false }\n",
+    );
+    fleet.changeset("V1__one.sql", "-- mtmigrate: template\nCREATE TABLE one AS SELECT ${literal:region} AS region;");
+    fleet.run(&["validate"]).expect(0);
+    fleet.run(&["up"]).expect(0);
+    let lacks = fleet.run(&["provision", "new"]).expect(2);
+    assert!(lacks.stderr.contains("MT134") && !fleet.folder().join("new.db").exists(), "{lacks}");
+    let refused = fleet.run(&["provision", "not"]).expect(2);
+    assert!(refused.stderr.contains("MT134") || refused.stderr.contains("`create: false`"), "{refused}");
+    fleet.changeset("V1__one.sql", "CREATE TABLE one (a int);");
+    let refused = fleet.run(&["provision", "not"]).expect(2);
+    assert!(refused.stderr.contains("MT155") && refused.stderr.contains("`create: false`"), "{refused}");
+    for option in ["--tenant", "--label", "--server", "--wave", "--exclude"] {
+        let refused = fleet.run(&["status", "--orphans", option, "x"]).expect(2);
+        assert!(refused.stderr.contains("cannot be used with"), "{option}: {refused}");
     }
 }

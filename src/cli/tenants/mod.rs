@@ -8,7 +8,7 @@ mod url;
 use clap::{Args, Subcommand};
 
 use crate::error::{Diagnostic, Secret};
-use crate::tenant::{Asker, Fleet, Selection, Tenant};
+use crate::tenant::{Asker, Fleet, Tenant};
 
 use super::walk::{on_runtime, runtime};
 use super::{Context, Outcome, files};
@@ -57,15 +57,6 @@ pub(super) fn run(args: &TenantsArgs, context: &Context) -> Outcome {
 /// Every mistake of `tenants.yaml`, and what a source does not answer.
 fn fleet(context: &Context) -> Result<Fleet, Vec<Diagnostic>> {
     on_runtime(files::fleet(context))
-}
-
-/// Returns the tenant of this name.
-///
-/// # Errors
-/// `MT110` when there is none, `MT114` for a pattern.
-fn one<'f>(fleet: &'f Fleet, name: &str) -> Result<&'f Tenant, Diagnostic> {
-    fleet.select(&Selection::of_one(name))?;
-    fleet.tenants.iter().find(|tenant| tenant.name == name).ok_or_else(|| super::one_tenant(name))
 }
 
 /// Fetches a tenant's password, if it has one, as a connection would.

@@ -7,7 +7,7 @@ use std::process::Command;
 
 use clap::Args;
 
-use crate::cli::{Context, Outcome};
+use crate::cli::{Context, Outcome, named_one};
 use crate::error::{Code, Diagnostic, ExitStatus, Secret, plain};
 use crate::tenant::{Datasource, Endpoint, Outward, Server, Tenant, TlsMode, mysql_mode};
 
@@ -44,7 +44,7 @@ pub(super) fn run(args: &ShellArgs, context: &Context) -> Outcome {
         (None, Some((name, told))) => (name.to_string_lossy().into_owned(), told),
         (None, None) => (String::new(), &args.args[..]),
     };
-    let tenant = super::one(&fleet, &name).map_err(|one| vec![one])?;
+    let tenant = named_one(&fleet, &name).map_err(|one| vec![one])?;
     if let Some(reason) = &tenant.quarantined {
         context.console.say(&format!("{} is quarantined: {}", plain(&tenant.name), plain(reason)));
     }

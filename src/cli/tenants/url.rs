@@ -3,7 +3,7 @@
 use clap::builder::PossibleValue;
 use clap::{Args, ValueEnum};
 
-use crate::cli::{Context, Outcome};
+use crate::cli::{Context, Outcome, named_one};
 use crate::error::ExitStatus;
 use crate::report::{DatasourceFormat, datasource};
 
@@ -53,7 +53,7 @@ impl ValueEnum for DatasourceFormat {
 /// Prints it, and says on stderr if the password is left out.
 pub(super) fn run(args: &UrlArgs, context: &Context) -> Outcome {
     let fleet = super::fleet(context)?;
-    let tenant = super::one(&fleet, &args.tenant).map_err(|one| vec![one])?;
+    let tenant = named_one(&fleet, &args.tenant).map_err(|one| vec![one])?;
     let password = match args.reveal {
         true => super::password(&fleet, tenant).map_err(|one| vec![one])?,
         false => None,

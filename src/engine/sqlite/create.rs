@@ -34,6 +34,12 @@ impl Making {
             Err(error) if error.kind() == ErrorKind::NotFound => {}
             Err(error) => return Err(self.failed(&error.to_string())),
         }
+        let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty() && !folder.is_dir());
+        if let Some(folder) = folder {
+            return Err(self
+                .failed(&format!("its folder {} is not there", folder.display()))
+                .hint("make the folder, or correct the tenant's path; then type it again"));
+        }
         let made = match &self.template {
             Some(template) => self.copy(template, file)?,
             None => OpenOptions::new().write(true).create_new(true).open(file).and_then(|made| made.sync_all()),

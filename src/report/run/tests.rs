@@ -166,7 +166,7 @@ fn a_run_in_waves_names_them_and_what_was_waited_for() {
     for said in [
         "V1__change_1, wave rest: halted after 620 ms, 2 tenants: 1 applied, 1 failed\n",
         "\nbetween waves: 1 passed\n",
-        "\nhalted at V1__change_1, wave rest: 3 tenants have it, 1 failed; 1 step before it done; 2 changesets applied",
+        "\nhalted at V1__change_1, wave rest: 3 tenants have it, 1 failed; 1 part before it done; 2 changesets applied",
     ] {
         assert!(text.contains(said), "{text}");
     }

@@ -7,10 +7,13 @@ use siphasher::sip::SipHasher13;
 
 use super::super::{Fleet, Tenant};
 use super::{Share, Takes, WaveId};
-use crate::error::{Code, Diagnostic, plain};
+use crate::error::{Code, Diagnostic, names, plain};
 
 /// The whole fleet, in the unit of a [`Share`].
 pub(super) const WHOLE: u32 = 10_000;
+
+/// How many tenants one message names.
+const NAMES: usize = 5;
 
 impl Fleet {
     /// Puts every tenant into its wave: the one that it names itself, else the first that takes it, else the rest.
@@ -46,17 +49,33 @@ impl Fleet {
         }
     }
 
-    /// Returns a warning for each wave that takes nobody.
+    /// Returns a warning for each wave that takes nobody, or only tenants that are left out.
     pub fn empty_waves(&self) -> Vec<Diagnostic> {
-        let nobody = |id: WaveId| !self.tenants.iter().any(|tenant| tenant.wave == id);
-        let empty = self.rollout.waves.iter().enumerate().filter(|(no, _)| nobody(WaveId(*no)));
-        empty
-            .map(|(_, wave)| {
-                Diagnostic::warning(Code::EMPTY_WAVE, format!("wave {} takes no tenant", plain(&wave.name)))
+        let empty = self.rollout.waves.iter().enumerate().filter_map(|(no, wave)| {
+            let taken: Vec<&Tenant> = self.tenants.iter().filter(|tenant| tenant.wave == WaveId(no)).collect();
+            if taken.iter().any(|tenant| is_worked_on(tenant)) {
+                return None;
+            }
+            let (whom, hint) = match taken.is_empty() {
+                true => (
+                    "no tenant".to_owned(),
+                    "look at its `percent`, `labels` and `tenants`, and at the waves before it: the first that takes a tenant has it",
+                ),
+                false => (
+                    format!(
+                        "only tenants that are left out: {}",
+                        names(taken.iter().map(|tenant| tenant.name.as_str()), NAMES)
+                    ),
+                    "until they are active let it take others too, if what stands after it is to be asked",
+                ),
+            };
+            Some(
+                Diagnostic::warning(Code::EMPTY_WAVE, format!("wave {} takes {whom}", plain(&wave.name)))
                     .state("what stands after it is asked of nobody: the wave before it is followed by the one after it")
-                    .hint("look at its `percent`, `labels` and `tenants`, and at the waves before it: the first that takes a tenant has it")
-            })
-            .collect()
+                    .hint(hint),
+            )
+        });
+        empty.collect()
     }
 }
 

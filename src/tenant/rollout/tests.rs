@@ -158,6 +158,10 @@ fn a_wave_without_anybody_is_told() {
     let fleet = parsed("{ waves: [{ early: label=none }, { all: 100% }] }", &["a"]).unwrap();
     let told: Vec<String> = fleet.empty_waves().iter().map(|warning| warning.message().to_owned()).collect();
     assert_eq!(told, ["wave early takes no tenant"]);
+    let waves = "{ waves: [{ name: early, tenants: [a, b] }, { name: late, tenants: [c] }] }";
+    let fleet = parsed(waves, &["a+quarantined: moves", "b+state: provisioning", "c"]).unwrap();
+    let told: Vec<String> = fleet.empty_waves().iter().map(|warning| warning.message().to_owned()).collect();
+    assert_eq!(told, ["wave early takes only tenants that are left out: a, b"]);
 }
 
 #[test]

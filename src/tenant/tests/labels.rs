@@ -74,6 +74,27 @@ fn two_labels_with_two_values_are_refused_unless_the_tenant_decides() {
 }
 
 #[test]
+fn a_label_says_how_a_place_is_made_before_the_server_and_after_the_tenant() {
+    let text = r#"
+defaults: { create: true }
+labels: { eu: { create: { owner: eu } }, us: { create: false }, same: { create: { owner: eu } } }
+servers: { db: { url: "postgres://u@h", create: { owner: server } } }
+tenants:
+  - { name: a, server: db, database: a, labels: [eu, same] }
+  - { name: b, server: db, database: b, labels: [us] }
+  - { name: c, server: db, database: c, labels: [eu], create: { owner: own } }
+  - { name: d, server: db, database: d }
+"#;
+    let of = |tenant: &crate::tenant::Tenant| tenant.made_how().map(|create| create.owner.clone().unwrap());
+    let made: Vec<Option<String>> = fleet(text).tenants.iter().map(of).collect();
+    assert_eq!(made, [Some("eu".to_owned()), None, Some("own".to_owned()), Some("server".to_owned())]);
+    assert_eq!(
+        mistakes(&text.replace("labels: [us] }", "labels: [eu, us] }")),
+        ["tenants.yaml:7:5 MT137: labels `eu` and `us` give tenant `b` two values of `create`"]
+    );
+}
+
+#[test]
 fn a_wrong_variable_or_label_is_said_where_it_stands() {
     let tenants = "tenants:\n  - { name: a, url: \"sqlite://a.db\", labels: [eu] }\n";
     for (wrong, said) in [

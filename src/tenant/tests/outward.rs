@@ -112,3 +112,22 @@ proptest! {
         prop_assert_eq!(read.tenants[0].datasource.database(), database);
     }
 }
+
+#[test]
+fn files_of_tls_are_found_from_every_folder() {
+    let here = std::env::current_dir().unwrap();
+    for (url, keys) in [
+        ("postgres://u@h/d", ["sslrootcert", "sslcert", "sslkey"]),
+        ("mysql://u@h/d", ["ssl-ca", "ssl-cert", "ssl-key"]),
+    ] {
+        let text = format!(
+            "tenants: [{{ name: a, url: \"{url}\", tls: verify-ca, ca_file: Cargo.toml, client_cert: src/lib.rs, client_key: README.md }}]"
+        );
+        let made = url_of(&text, None);
+        let decoded = percent_encoding::percent_decode_str(&made).decode_utf8().unwrap().into_owned();
+        for (key, file) in keys.into_iter().zip(["Cargo.toml", "src/lib.rs", "README.md"]) {
+            let expected = format!("{key}={}/{file}", here.display());
+            assert!(decoded.contains(&expected), "{expected}: {decoded}");
+        }
+    }
+}

@@ -8,7 +8,7 @@ use regex::Regex;
 use serde_json::{Map, Value, json};
 
 use super::super::rollout::{check, read as rollout};
-use super::super::{ConfigFile, FILE_SCHEMA, SourceKind, create, drift, load, session, tenants};
+use super::super::{ConfigFile, FILE_SCHEMA, SourceKind, create, drift, labels, load, tenants};
 
 /// Every keyword that the schema may use: the checker below knows these alone.
 const KEYWORDS: [&str; 23] = [
@@ -175,7 +175,7 @@ fn every_key_of_the_file_is_in_the_schema_and_no_other() {
         ("/$defs/wave/anyOf/0", &rollout::WAVE_KEYS),
         ("/$defs/check/anyOf/1", &check::CHECK_KEYS),
         ("/$defs/create/anyOf/1", &create::KEYS),
-        ("/properties/labels/additionalProperties", &[&["vars"], &session::KEYS[..]].concat()),
+        ("/properties/labels/additionalProperties", &labels::KEYS),
     ] {
         assert_eq!(keys(pointer), known.iter().map(|key| (*key).to_owned()).collect(), "{pointer}");
     }
@@ -284,6 +284,7 @@ fn what_the_file_may_say_fits_and_what_it_may_not_does_not() {
         ("sources: [{ template: { url: x, names: [a] }, command: { run: [x] } }]", false),
         ("sources: [{ template: { url: \"postgres://h/{tenant}\" } }]", false),
         ("sources: [{ command: { run: ./list } }]", false),
+        ("labels: { eu: { create: { owner: app } }, us: { create: false } }", true),
         ("labels: { eu: { url: x } }", false),
         ("defaults: { url: \"postgres://h\" }", false),
         ("drift: { ignore: [{ objects: [\"tmp_*\"] }] }", false),

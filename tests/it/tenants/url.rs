@@ -65,7 +65,11 @@ fn the_password_is_printed_only_when_it_is_asked_for() {
 fn one_tenant_is_meant_and_a_wrong_name_is_told() {
     let (fleet, _) = fleet();
     for verb in ["url", "shell"] {
-        fleet.run(&["tenants", verb, "shema"]).expect(2).says(&["MT110", "did you mean `schema`"]);
+        fleet.run(&["tenants", verb, "shema"]).expect(2).says(&[
+            "MT110",
+            "no tenant is called shema",
+            "did you mean `schema`",
+        ]);
         fleet.run(&["tenants", verb, "s*"]).expect(2).says(&["MT114", "is no tenant's name"]);
     }
 }
