@@ -127,6 +127,7 @@ impl Step {
     /// Returns the line that stays.
     pub fn ended(&self, tally: &Tally, halted: bool, elapsed: Duration) -> String {
         let counts = [
+            (tally.skipped, "skipped"),
             (tally.failed, "failed"),
             (tally.half, "half applied"),
             (tally.unknown, "unknown"),
@@ -134,7 +135,7 @@ impl Step {
             (tally.unverified, "not looked at"),
             (tally.not_started, "not started"),
         ];
-        let mut line = format!("{}  {} applied", self.head(), tally.applied);
+        let mut line = format!("{}  {} applied", self.head(), tally.applied - tally.skipped);
         for (number, word) in counts.into_iter().filter(|(number, _)| *number > 0) {
             line.push_str(&format!(", {number} {word}"));
         }

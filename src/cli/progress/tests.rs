@@ -117,6 +117,13 @@ fn that_schemas_are_alike_stands_in_the_line_of_the_step() {
 }
 
 #[test]
+fn who_skipped_a_changeset_is_not_among_those_who_got_it() {
+    let mut told = Told::at(Pace::Sparse);
+    told.step(1, 1, 4).barrier(Tally { applied: 4, skipped: 3, ..Tally::default() }, Decision::Proceed);
+    assert_eq!(told.lines, ["V1__x  step 1 of 1  1 applied, 3 skipped in 12 s"]);
+}
+
+#[test]
 fn without_a_terminal_a_long_step_gives_a_sign_of_life_every_30_seconds() {
     let mut told = Told::at(Pace::Sparse);
     told.fold(started()).step(1, 1, 2).fold(starts(0)).later(29).later(1).later(29).fold(applied(0)).later(1);
