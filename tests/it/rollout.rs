@@ -222,8 +222,12 @@ fn a_person_at_the_terminal_says_no_or_yes_or_stops() {
     let terminal = Terminal::in_folder(fleet.folder());
     let question = "go on with wave rest? [y/n]";
     let run = |round: u32| {
-        terminal.enter(&format!("clear; mtmigrate up; echo status{round} $?"));
-        let asked = terminal.wait_for(|screen| screen.lines().any(|line| line.trim_end() == question));
+        // The round is seen only after the screen was cleared: the round before has left the same question there.
+        let begun = format!("round {round}");
+        terminal.enter(&format!("clear; echo {begun}; mtmigrate up; echo status{round} $?"));
+        let asked = terminal.wait_for(|screen| {
+            [&*begun, question].iter().all(|line| screen.lines().any(|seen| seen.trim_end() == *line))
+        });
         assert!(asked.contains("wave canary has V1__t: 1 tenant has V1; 2 do not; nobody has V2"), "{asked}");
     };
     run(1);
