@@ -18,6 +18,7 @@ use super::job::Job;
 use super::kept::Shelf;
 use super::ledger::{self, Start};
 use super::steps::FileSteps;
+use super::writing::Writing;
 use crate::changeset::Width;
 use crate::engine::stepwise::{self, failed, place_of};
 use crate::engine::tables::JournalRow;
@@ -135,7 +136,7 @@ impl Whole<'_> {
     }
 
     /// Tries once; and once more if every violation that was found was there before, knowing that.
-    fn attempts(&self, connection: &Connection, start: &Start) -> Result<bool, Stop> {
+    fn attempts(&self, connection: &Writing, start: &Start) -> Result<bool, Stop> {
         let mut known = Violations::default();
         let mut added = Vec::new();
         for _ in 0..2 {
@@ -157,8 +158,9 @@ impl Whole<'_> {
     ///
     /// IMMEDIATE: a deferred transaction that first reads fails at once, without waiting, when it turns to writing.
     /// <https://www.sqlite.org/lang_transaction.html#deferred_immediate_and_exclusive_transactions>
-    fn transaction(&self, connection: &Connection, start: &Start, known: &Violations) -> Result<Verdict, Stop> {
+    fn transaction(&self, connection: &Writing, start: &Start, known: &Violations) -> Result<Verdict, Stop> {
         connection.execute_batch("BEGIN IMMEDIATE").map_err(|e| self.stop(Moment::Prepare, &e))?;
+        connection.keep_journal();
         let ended = self.inside(connection, start, known);
         if connection.is_autocommit() {
             return ended;

@@ -10,6 +10,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::kept::Shelf;
+use super::writing::Writing;
 use super::{fault, fence};
 use crate::error::{Code, Diagnostic, Result};
 use crate::tenant::{Datasource, Tenant};
@@ -57,7 +58,7 @@ impl<'t> File<'t> {
     ///
     /// # Errors
     /// `MT312` where it is missing, `MT310` where it cannot be opened, `MT318` where it is no database.
-    pub fn to_write(&self) -> Result<Connection> {
+    pub fn to_write(&self) -> Result<Writing> {
         self.shelf.forget(self.path);
         let mut flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         if self.find()?.is_none() {
@@ -75,7 +76,7 @@ impl<'t> File<'t> {
             connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_ATTACH_CREATE, false)?;
             connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_ATTACH_WRITE, false)?;
             fence::put(&mut connection)?;
-            Ok(connection)
+            Ok(Writing::new(connection))
         });
         opened.map_err(|e| fault::unreadable(self.shown, &e))
     }
@@ -84,13 +85,13 @@ impl<'t> File<'t> {
     ///
     /// # Errors
     /// As there.
-    pub fn to_write_again(&self) -> Result<Connection> {
+    pub fn to_write_again(&self) -> Result<Writing> {
         self.shelf.take(self.path, true).map_or_else(|| self.to_write(), Ok)
     }
 
     /// Keeps a connection for the next order or look, if that may be: one of [`File::to_write`] that left nothing in its
     /// session.
-    pub fn keep(&self, connection: Connection) {
+    pub fn keep(&self, connection: Writing) {
         self.shelf.put(self.path, connection, true);
     }
 
@@ -179,7 +180,7 @@ impl<'t> File<'t> {
         )?;
         let done = work(&connection)?;
         connection.execute_batch("COMMIT")?;
-        self.shelf.put(self.path, connection, false);
+        self.shelf.put(self.path, Writing::new(connection), false);
         Ok(done)
     }
 

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
-use rusqlite::Connection;
+use super::writing::Writing;
 
 /// The most connections that are kept by a process. Each is one open file, and as a rule less than 200 KB.
 pub(super) const LIMIT: usize = 256;
@@ -25,7 +25,7 @@ const WAIT: Duration = Duration::from_secs(5);
 pub(super) struct Shelf(Mutex<HashMap<PathBuf, Idle>>);
 
 struct Idle {
-    connection: Connection,
+    connection: Writing,
     /// How the file looked when the connection was last used.
     mark: Mark,
     writes: bool,
@@ -34,7 +34,7 @@ struct Idle {
 
 impl Shelf {
     /// Takes the connection to a file, if it is kept and nobody has touched the file since.
-    pub fn take(&self, path: &Path, writes: bool) -> Option<Connection> {
+    pub fn take(&self, path: &Path, writes: bool) -> Option<Writing> {
         let idle = self.idle().remove(path)?;
         // A connection that does not fit is closed here, outside of the lock.
         let is_untouched = fs::metadata(path).is_ok_and(|now| Mark::of(&now).as_ref() == Some(&idle.mark));
@@ -42,13 +42,14 @@ impl Shelf {
             return None;
         }
         idle.connection.busy_timeout(WAIT).ok()?;
-        Some(idle.connection)
+        Some(idle.connection.again())
     }
 
     /// Keeps a connection that is done with its file and may serve again; closes it where none may be kept.
-    pub fn put(&self, path: &Path, connection: Connection, writes: bool) {
+    pub fn put(&self, path: &Path, connection: Writing, writes: bool) {
         let is_attached = connection.db_name(2).is_ok();
-        if !connection.is_autocommit() || connection.is_busy() || is_attached || is_in_wal_mode(path) {
+        let is_as_new = connection.is_autocommit() && !connection.is_busy() && !is_attached;
+        if !is_as_new || is_in_wal_mode(path) || !connection.may_stay() {
             return;
         }
         let Some(mark) = fs::metadata(path).ok().as_ref().and_then(Mark::of) else { return };

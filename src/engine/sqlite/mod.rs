@@ -2,8 +2,8 @@
 //!
 //! Start at `open`. A changeset's text, history row and journal row commit together (`apply`); a no-transaction
 //! text goes statement by statement (`steps`). SQLite blocks, so it works on threads for blocking work, at most
-//! `max_connections` of them at once; between two orders of a tenant its connection may stay open, idle (`kept`). What the
-//! file says about durability (`journal_mode`, `synchronous`) is left alone.
+//! `max_connections` of them at once; between two orders of a tenant its connection may stay open, idle (`kept`), and its
+//! journal in its place (`writing`). What the file says about durability (WAL mode, `synchronous`) is left alone.
 
 mod apply;
 mod brake;
@@ -27,6 +27,7 @@ mod schema;
 mod steps;
 #[cfg(test)]
 mod tests;
+mod writing;
 
 use std::collections::HashMap;
 use std::path::PathBuf;

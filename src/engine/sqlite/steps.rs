@@ -13,6 +13,7 @@ use super::file::File;
 use super::foreign_keys::Violations;
 use super::kept::Shelf;
 use super::ledger::{self, Start};
+use super::writing::Writing;
 use crate::engine::Order;
 use crate::engine::stepwise::{Fault, Step, Steps, failed, unmoved};
 use crate::engine::tables::JournalRow;
@@ -30,7 +31,7 @@ pub(super) struct FileSteps<'s> {
 }
 
 struct Session {
-    connection: Connection,
+    connection: Writing,
     start: Start,
     /// Before the text, or before the part of it that is left.
     violations: Violations,

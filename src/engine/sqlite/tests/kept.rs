@@ -3,7 +3,8 @@
 use std::fs;
 use std::path::Path;
 
-use super::{Scene, server_of};
+use super::super::writing::Writing;
+use super::{Scene, rows, server_of};
 use crate::engine::Outcome;
 use crate::error::Code;
 
@@ -182,4 +183,85 @@ async fn what_others_do_to_a_file_between_two_steps_is_seen_in_the_second() {
     drop(application);
     scene.applied(&acme, 6, "CREATE TABLE t6 AS SELECT count(*) AS n FROM t;").await;
     assert_eq!(scene.rows(&acme, "SELECT n FROM t6"), ["3"]);
+}
+
+#[tokio::test]
+async fn a_journal_stays_from_the_second_changeset_on_and_is_gone_when_the_server_is_closed() {
+    let scene = Scene::new();
+    let (acme, journal) = (scene.tenant("acme"), scene.path("acme.db-journal"));
+    scene.applied(&acme, 1, "CREATE TABLE t(a);").await;
+    assert!(!journal.exists(), "one changeset may be the only one");
+    scene.applied(&acme, 2, "INSERT INTO t VALUES (1);").await;
+    // Zeros: nobody takes it for the journal of a transaction that was interrupted.
+    assert!(fs::read(&journal).unwrap().starts_with(&[0; 28]));
+    assert_eq!(scene.server.read(&[&acme]).await.remove(0).unwrap().rows.len(), 2);
+    let another = scene.db(&acme);
+    another.execute_batch("INSERT INTO t VALUES (2)").unwrap();
+    assert!(!journal.exists(), "it is everybody's");
+    scene.applied(&acme, 3, "INSERT INTO t VALUES (3);").await;
+    scene.applied(&acme, 4, "INSERT INTO t VALUES (zeroblob(4000000));").await;
+    scene.applied(&acme, 5, "DELETE FROM t WHERE length(a) > 1;").await;
+    let kept = fs::metadata(&journal).unwrap().len();
+    assert!((1..=256 * 1024).contains(&kept), "of a large transaction not all of it: {kept}");
+    assert_eq!(scene.rows(&acme, "SELECT a FROM t"), ["1", "2", "3"]);
+    // The application is in the middle of its own transaction when the server is closed, and removes it itself.
+    another.execute_batch("BEGIN IMMEDIATE; INSERT INTO t VALUES (4)").unwrap();
+    scene.server.close().await;
+    another.execute_batch("COMMIT").unwrap();
+    assert!(!journal.exists());
+    assert_eq!(scene.rows(&acme, "SELECT a FROM t"), ["1", "2", "3", "4"]);
+
+    scene.applied(&acme, 6, "INSERT INTO t VALUES (5);").await;
+    scene.applied(&acme, 7, "INSERT INTO t VALUES (6);").await;
+    assert!(journal.exists());
+    scene.server.close().await;
+    assert!(!journal.exists());
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_journal_that_others_could_not_use_does_not_stay() {
+    use std::os::unix::fs::PermissionsExt;
+    let scene = Scene::new();
+    let (acme, journal) = (scene.tenant("acme"), scene.path("acme.db-journal"));
+    scene.applied(&acme, 1, "CREATE TABLE t(a);").await;
+    scene.applied(&acme, 2, "CREATE TABLE u(a);").await;
+    fs::set_permissions(&journal, fs::Permissions::from_mode(0o600)).unwrap();
+    assert_ne!(fs::metadata(scene.path("acme.db")).unwrap().permissions().mode() & 0o777, 0o600);
+    scene.applied(&acme, 3, "CREATE TABLE v(a);").await;
+    assert!(!journal.exists());
+}
+
+#[tokio::test]
+async fn a_journal_beside_a_file_that_came_in_place_of_ours_is_left_alone() {
+    let scene = Scene::new();
+    let (acme, spare, journal) = (scene.tenant("acme"), scene.tenant("spare"), scene.path("acme.db-journal"));
+    scene.applied(&acme, 1, "CREATE TABLE t(a);").await;
+    scene.applied(&acme, 2, "CREATE TABLE u(a);").await;
+    scene.applied(&spare, 1, "CREATE TABLE t(a);").await;
+    fs::rename(scene.path("spare.db"), scene.path("acme.db")).unwrap();
+    fs::write(&journal, "of another process").unwrap();
+    scene.server.close().await;
+    assert_eq!(fs::read(&journal).unwrap(), b"of another process");
+}
+
+/// The file's mode is somebody's decision, also when it was taken between two changesets.
+#[tokio::test]
+async fn a_file_in_wal_mode_stays_in_it() {
+    let scene = Scene::new();
+    let acme = scene.tenant("acme");
+    for version in 1..=3 {
+        scene.applied(&acme, version, &format!("CREATE TABLE t{version}(a);")).await;
+    }
+    let other = scene.db(&acme);
+    assert_eq!(rows(&other, "PRAGMA journal_mode = WAL"), ["wal"]);
+    let kept = Writing::new(scene.db(&acme)).again();
+    kept.execute_batch("BEGIN IMMEDIATE").unwrap();
+    kept.keep_journal();
+    kept.execute_batch("COMMIT").unwrap();
+    drop((kept, other));
+    for version in 4..=6 {
+        scene.applied(&acme, version, &format!("CREATE TABLE t{version}(a);")).await;
+        assert_eq!(scene.rows(&acme, "PRAGMA journal_mode"), ["wal"]);
+    }
 }

@@ -90,8 +90,8 @@ async fn a_cancel_ends_a_wait_for_a_lock_that_has_no_limit() {
         cancel.cancel();
     };
     let (failure, ()) = tokio::join!(scene.failed(&acme, 1, "CREATE TABLE t(a);"), soon);
+    // Without waiting it would have been the lock's fault.
     assert_eq!((failure.diagnostic.code(), failure.retry), (Code::CANCELLED, false));
-    assert!(failure.duration >= Duration::from_millis(150));
 }
 
 #[tokio::test]
@@ -108,14 +108,25 @@ async fn a_full_disk_takes_everything_back_and_the_next_order_works() {
 /// The folder in which this test's own child process dies.
 const DIE_IN: &str = "MTMIGRATE_TEST_DIE_IN";
 
+/// Whether it dies after changesets that it applied.
+const DIE_LATE: &str = "MTMIGRATE_TEST_DIE_LATE";
+
 #[tokio::test]
 async fn a_process_killed_in_the_middle_of_a_text_leaves_the_tenant_as_it_was() {
     if let Some(folder) = std::env::var_os(DIE_IN) {
         let scene = Scene::of(folder.into());
-        let text = format!("PRAGMA cache_size = 1; DELETE FROM t; {FOREVER}");
-        scene.apply(&scene.absent("acme", false), 2, &text).await;
+        let acme = scene.absent("acme", false);
+        if std::env::var_os(DIE_LATE).is_some() {
+            scene.applied(&acme, 2, "CREATE TABLE k(a);").await;
+            scene.applied(&acme, 3, "CREATE TABLE l(a);").await;
+            scene.apply(&acme, 4, &format!("DELETE FROM t; {FOREVER}")).await;
+        }
+        scene.apply(&acme, 2, &format!("PRAGMA cache_size = 1; DELETE FROM t; {FOREVER}")).await;
     }
-    for (mode, grown) in [("DELETE", "acme.db"), ("WAL", "acme.db-wal")] {
+    // The last one dies over a connection that carried changesets before, whose journal stayed.
+    for (mode, grown, late) in
+        [("DELETE", "acme.db", false), ("WAL", "acme.db-wal", false), ("DELETE", "acme.db", true)]
+    {
         let scene = Scene::new();
         let acme = scene.tenant("acme");
         scene.db(&acme).execute_batch(&format!("PRAGMA journal_mode = {mode}")).unwrap();
@@ -125,6 +136,7 @@ async fn a_process_killed_in_the_middle_of_a_text_leaves_the_tenant_as_it_was() 
         let mut child = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", test])
             .env(DIE_IN, scene.folder.path())
+            .envs(late.then_some((DIE_LATE, "yes")))
             .stdout(Stdio::null())
             .spawn()
             .unwrap();
@@ -137,8 +149,9 @@ async fn a_process_killed_in_the_middle_of_a_text_leaves_the_tenant_as_it_was() 
         child.wait().unwrap();
 
         let reading = scene.server.read(&[&acme]).await.remove(0).unwrap();
-        assert_eq!((reading.rows.len(), reading.last.unwrap().id), (1, 1), "{mode}");
-        scene.applied(&acme, 2, "CREATE TABLE u(a);").await;
+        let had = if late { 3 } else { 1 };
+        assert_eq!((reading.rows.len(), reading.last.unwrap().id), (had, had as i64), "{mode}");
+        scene.applied(&acme, had as i64 + 1, "CREATE TABLE u(a);").await;
         assert_eq!(scene.rows(&acme, "SELECT * FROM t"), ["1"]);
         assert_eq!(scene.rows(&acme, "PRAGMA integrity_check"), ["ok"]);
     }
