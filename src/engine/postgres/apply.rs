@@ -194,15 +194,19 @@ fn message(order: &Order<'_>, session: &Session, schema: &str, asynchronous: &st
     sql.push_str(&insert_history(order, schema));
     let opens = count_statements(&sql);
     // Where no text runs, nothing of it needs the tenant's role and settings.
-    if !order.skips {
-        sql.push_str(&opening(order.tenant, schema, Lasting::Transaction));
-    }
+    let opened = match order.skips {
+        true => String::new(),
+        false => opening(order.tenant, schema, Lasting::Transaction),
+    };
+    sql.push_str(&opened);
     let (before, statements) = (sql.chars().count(), count_statements(&sql));
     let loads = fence.is_some() && fence::may_mention(&order.text.sql, "load '");
     sql.push_str(&order.text.sql);
     // The text may end in a comment, and need not end in a semicolon.
     sql.push_str("\n;\n");
-    sql.push_str(OWN_ROLE);
+    if standing == Standing::Gone || !opened.is_empty() {
+        sql.push_str(OWN_ROLE);
+    }
     if fence.is_some() {
         sql.push_str(FIRE_DEFERRED);
     }
