@@ -31,25 +31,32 @@ pub(super) struct ValidateArgs {}
 pub(super) fn run(_args: &ValidateArgs, context: &Context) -> Outcome {
     let (files, unasked) = files::load_unasked(context)?;
     if !unasked.is_empty() {
-        let unasked = names(unasked.iter().map(String::as_str), 20);
-        context.console.say(&format!("not asked, because validate connects to nothing: {unasked}"));
+        let who = names(unasked.iter().map(String::as_str), 20);
+        context.console.say(&format!("not asked, because validate connects to nothing: {who}"));
     }
     // Who is not known may be in any wave.
     if unasked.is_empty() {
         context.console.tell(&files.fleet.empty_waves());
     }
-    context.console.data(&format!("ok: {}", told(&files.fleet, &files.changelog))).map_err(|one| vec![one])?;
+    context
+        .console
+        .data(&format!("ok: {}", told(&files.fleet, &files.changelog, unasked.len())))
+        .map_err(|one| vec![one])?;
     Ok(ExitStatus::Done)
 }
 
-/// `12 tenants on 1 server (sqlite 12), 8 changesets, newest V8`.
-fn told(fleet: &Fleet, changelog: &Changelog) -> String {
+/// `12 tenants on 1 server (sqlite 12), 8 changesets, newest V8`; `unasked` sources may have more tenants.
+fn told(fleet: &Fleet, changelog: &Changelog, unasked: usize) -> String {
     let mut engines: BTreeMap<EngineKind, usize> = BTreeMap::new();
     for tenant in &fleet.tenants {
         *engines.entry(tenant.datasource.engine()).or_default() += 1;
     }
     let engines: Vec<String> = engines.iter().map(|(engine, tenants)| format!("{engine} {tenants}")).collect();
-    let mut said = format!("{} on {}", count(fleet.tenants.len(), "tenant"), count(fleet.servers.len(), "server"));
+    let mut said = count(fleet.tenants.len(), "tenant");
+    if unasked > 0 {
+        said.push_str(&format!(", and those of {} not asked,", count(unasked, "source")));
+    }
+    said.push_str(&format!(" on {}", count(fleet.servers.len(), "server")));
     if !engines.is_empty() {
         said.push_str(&format!(" ({})", engines.join(", ")));
     }
@@ -73,8 +80,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_empty_fleet_and_changelog_are_told_without_engines_and_newest() {
+    fn an_empty_fleet_is_told_without_engines_and_newest_and_whom_nobody_asked_is_not_forgotten() {
         let fleet = Fleet { config: "c".into(), migrations: "m".into(), ..Fleet::default() };
-        assert_eq!(told(&fleet, &Changelog::default()), "0 tenants on 0 servers, 0 changesets");
+        assert_eq!(told(&fleet, &Changelog::default(), 0), "0 tenants on 0 servers, 0 changesets");
+        let unasked = "0 tenants, and those of 2 sources not asked, on 0 servers, 0 changesets";
+        assert_eq!(told(&fleet, &Changelog::default(), 2), unasked);
     }
 }

@@ -135,14 +135,17 @@ fn validate_asks_nobody_and_says_whom_it_did_not_ask() {
         ),
     );
     let out = fleet.run(&["validate"]).expect(0);
-    assert!(out.stdout.starts_with("ok: 2 tenants on 1 server"), "{out}");
+    assert!(out.stdout.starts_with("ok: 2 tenants, and those of 2 sources not asked, on 1 server"), "{out}");
     assert!(
         out.stderr.contains("not asked") && out.stderr.contains("the registry in line 2, the command in line 3"),
         "{out}"
     );
     fleet.tenants_yaml(&format!("sources: [{{ registry: {{ url: \"{url}\", query: \"SELECT 1\" }} }}]\n"));
     let out = fleet.run(&["validate"]).expect(0);
-    assert!(out.stdout.starts_with("ok: 0 tenants on 0 servers, 1 changeset"), "{out}");
+    assert!(
+        out.stdout.starts_with("ok: 0 tenants, and those of 1 source not asked, on 0 servers, 1 changeset"),
+        "{out}"
+    );
     assert_eq!(proxy.connections(), 0);
     assert!(!fleet.folder().join("ran").exists());
 }
