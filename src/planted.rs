@@ -70,6 +70,12 @@ pub(crate) enum Bug {
     WavesBackwards,
     /// Where a wave is to be finished its failures are not counted, and what is half applied stops nobody.
     FailuresNotCounted,
+    /// Everybody gets every changeset, whomever it is for.
+    SkipsIgnored,
+    /// What was begun on a tenant is skipped when the tenant's labels have changed since.
+    BegunIsSkipped,
+    /// What was skipped is not told apart from what was applied.
+    SkipsForgotten,
 }
 
 #[cfg(not(test))]

@@ -173,7 +173,8 @@ impl Stepping<'_> {
         self.budgets.tell_of(tenant.server, self.events);
         match &outcome {
             Outcome::Applied(applied) => {
-                self.ledger.applied(tenant.id, self.width(tenant), version, skips);
+                let told = skips && !planted::is(Bug::SkipsForgotten);
+                self.ledger.applied(tenant.id, self.width(tenant), version, told);
                 let applied = applied.clone();
                 (self.events)(Event::TenantApplied { tenant: tenant.id, version, applied, skipped: skips });
             }
@@ -187,7 +188,8 @@ impl Stepping<'_> {
 
     /// Whether a tenant skips a changeset. What was begun is ended, whatever the tenant's labels are now.
     fn skips(&self, changeset: &Changeset, tenant: &Tenant) -> bool {
-        skips(changeset, tenant) && self.resume(changeset, tenant).is_none()
+        let begun = self.resume(changeset, tenant).is_some() && !planted::is(Bug::BegunIsSkipped);
+        skips(changeset, tenant) && !begun && !planted::is(Bug::SkipsIgnored)
     }
 
     /// Gives the order to the server, again for a moment's trouble.

@@ -10,8 +10,10 @@ use tokio::time::Instant;
 use crate::changeset::Version;
 use crate::engine::{Failure, Left, Order};
 use crate::error::{Code, ExitStatus};
+use crate::history::Unfinished;
 use crate::lockstep::barrier::Decision;
 use crate::lockstep::{Ending, Event, FRESH, RunOutcome};
+use crate::plan::skips;
 use crate::sql::{Dialect, EngineKind, split};
 use crate::tenant::Verify;
 
@@ -24,6 +26,7 @@ impl World {
         let (process, tenant, version) = (process_of(&order.run.run_id), order.tenant.id.0, order.changeset.version.0);
         let (server, database) = (order.tenant.server.0, order.tenant.datasource.database().to_owned());
         let holder = self.lock_holder(server, &database);
+        let begun = self.tenants[tenant].open().is_some_and(|open| version_of(&open).0 == version);
         let Some(view) = self.runs.get_mut(process) else { return };
         let mut wrong = Vec::new();
         if !view.scope.contains(&tenant) {
@@ -44,6 +47,14 @@ impl World {
             wrong.push("it is tried again after a failure that does not pass".to_owned());
         }
         view.ordered.insert((tenant, version));
+        // While the lock is lost another run may begin it.
+        if view.lost_lock.is_none() && order.skips != (skips(order.changeset, order.tenant) && !begun) {
+            let what = if order.skips { "is skipped" } else { "is not skipped" };
+            wrong.push(format!("it {what}, and the text is for others or begun: {begun}"));
+        }
+        if order.skips {
+            view.skipping.insert((tenant, version));
+        }
         let in_flight = view.in_flight.entry(server).or_default();
         *in_flight += 1;
         if *in_flight > width {
@@ -127,7 +138,13 @@ impl World {
         if !self.tenants[tenant].applied.insert(version) {
             wrong.push("once: its row was committed before".to_owned());
         }
-        if let Some(view) = self.runs.get(process) {
+        let skips = self.runs.get(process).is_some_and(|view| view.skipping.contains(&(tenant, version)));
+        if skips {
+            self.tenants[tenant].skipped.insert(version);
+            if self.tenants[tenant].has_any(version, None) {
+                wrong.push("it is recorded as skipped, and some of it ran".to_owned());
+            }
+        } else if let Some(view) = self.runs.get(process) {
             wrong.extend(self.missing(view, tenant, version));
         }
         for wrong in wrong {
@@ -249,14 +266,14 @@ impl World {
     /// leaves the last step to the reading at the end.
     fn unlike(&self, process: ProcessId, version: i64) -> Option<String> {
         let view = self.runs.get(process).filter(|view| view.verify == Verify::Step && !view.stopping)?;
-        let mut schemas: BTreeMap<(EngineKind, &BTreeSet<i64>), (usize, String)> = BTreeMap::new();
+        let mut schemas: BTreeMap<(EngineKind, &BTreeSet<i64>, &BTreeSet<i64>), (usize, String)> = BTreeMap::new();
         for &tenant in &view.scope {
             let (state, known) = (&self.tenants[tenant], &view.fleet.tenants[tenant]);
             let shares = known.datasource.schema().is_some();
             if shares || !state.edits.is_empty() || state.open().is_some() || !state.applied.contains(&version) {
                 continue;
             }
-            let place = (known.datasource.engine(), &state.applied);
+            let place = (known.datasource.engine(), &state.applied, &state.skipped);
             let (other, schema) = schemas.entry(place).or_insert_with(|| (tenant, state.signature()));
             if *schema != state.signature() {
                 return Some(format!("V{version} is over, and t{other} and t{tenant} are not alike"));
@@ -342,6 +359,12 @@ impl World {
         }
         wrong
     }
+}
+
+/// Returns the version that is half applied.
+fn version_of(open: &Unfinished) -> Version {
+    let (Unfinished::FailedAt { version, .. } | Unfinished::Uncertain { version, .. }) = open;
+    *version
 }
 
 /// Tells an event in a line, without times.

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::changeset::{Changelog, Changeset, Checksums, Directives, Kind, Text, Version};
+use crate::changeset::{Changelog, Changeset, Checksums, Directives, Kind, Text, Version, Who};
 use crate::sql::EngineKind;
 use crate::tenant::{
     Access, Address, CHECK_TIMEOUT, Check, Datasource, Fleet, OnFailure, Password, RolloutOrder, Server, ServerId,
@@ -22,7 +22,12 @@ pub(super) struct Draft {
     pub version: i64,
     pub statements: Vec<String>,
     pub no_transaction: bool,
+    /// Whether it is for the marked tenants alone.
+    pub only: bool,
 }
+
+/// The label of the tenants that some changesets are for.
+const MARKED: &str = "marked";
 
 /// Draws a number that is mostly small.
 fn mostly_small(dice: &mut Dice, small: u64, middle: u64, large: u64) -> u64 {
@@ -108,6 +113,26 @@ pub(super) fn waves(dice: &mut Dice, fleet: &mut Fleet) {
     }
 }
 
+/// Draws who is marked, and returns whether anybody may be: in most fleets no tenant is told from another. The dice are
+/// none of the others' here too.
+pub(super) fn labels(dice: &mut Dice, fleet: &mut Fleet) -> bool {
+    let selective = dice.permille(250);
+    for tenant in fleet.tenants.iter_mut().filter(|_| selective) {
+        if dice.permille(500) {
+            mark(tenant);
+        }
+    }
+    selective
+}
+
+/// Marks a tenant, or takes its mark away.
+pub(super) fn mark(tenant: &mut Tenant) {
+    tenant.labels = match tenant.labels.contains(MARKED) {
+        true => Arc::default(),
+        false => Arc::new([MARKED.to_owned()].into()),
+    };
+}
+
 /// Draws up to 12 changesets, with room for others in between.
 pub(super) fn drafts(dice: &mut Dice) -> Vec<Draft> {
     let count = mostly_small(dice, 4, 7, 12) as i64;
@@ -125,7 +150,7 @@ pub(super) fn draft(dice: &mut Dice, version: i64) -> Draft {
             _ => format!("UPDATE totals SET n = n + {no} WHERE v = {version}"),
         });
     }
-    Draft { version, statements, no_transaction: dice.permille(200) }
+    Draft { version, statements, no_transaction: dice.permille(200), only: false }
 }
 
 /// Makes a changelog of drafts.
@@ -141,12 +166,16 @@ fn changeset(draft: &Draft) -> Changeset {
     if draft.no_transaction {
         sql.push_str("-- mtmigrate: no-transaction\n");
     }
+    if draft.only {
+        sql.push_str(&format!("-- mtmigrate: only label={MARKED}\n"));
+    }
     for statement in &draft.statements {
         sql.push_str(statement);
         sql.push_str(";\n");
     }
     let checksums = Checksums::new(version, &name, &sql, None);
-    let directives = Directives { no_transaction: draft.no_transaction, ..Directives::default() };
+    let only = if draft.only { vec![Who::Label(MARKED.into())] } else { Vec::new() };
+    let directives = Directives { no_transaction: draft.no_transaction, only, ..Directives::default() };
     let text = Text {
         file: format!("migrations/V{version}__{name}.sql"),
         sql,

@@ -32,6 +32,8 @@ pub(super) struct RunView {
     pub steps: BTreeMap<i64, Instant>,
     /// The tenants and versions whose order was given.
     pub ordered: BTreeSet<(usize, i64)>,
+    /// Those of them whose text was not to run.
+    pub skipping: BTreeSet<(usize, i64)>,
     /// Orders under way, by server.
     pub in_flight: BTreeMap<usize, usize>,
     /// Orders that the engine said are not to be tried again.
@@ -101,6 +103,7 @@ impl RunView {
             lost_lock: None,
             steps: BTreeMap::new(),
             ordered: BTreeSet::new(),
+            skipping: BTreeSet::new(),
             in_flight: BTreeMap::new(),
             final_failures: BTreeSet::new(),
             lost: BTreeSet::new(),

@@ -64,8 +64,14 @@ impl Drop for Unheard<'_> {
         }
         let mut world = self.of.world.lock();
         world.tell(format!("r{} has no answer to its flush of server {}", self.of.process, self.of.server));
+        // The core knows of a server and a step, and not of a commit: a text by statements and one that was skipped may be
+        // in one step.
         if let Some(view) = world.runs.get_mut(self.of.process) {
-            view.lost.append(&mut self.due);
+            let versions: BTreeSet<i64> = self.due.iter().map(|(_, version)| *version).collect();
+            let of_these = view.ordered.iter().filter(|(tenant, version)| {
+                view.fleet.tenants[*tenant].server.0 == self.of.server && versions.contains(version)
+            });
+            view.lost.extend(of_these);
         }
     }
 }

@@ -30,6 +30,8 @@ pub(super) struct State {
     pub effects: BTreeMap<(i64, u32), Effect>,
     /// The versions whose history row was ever committed: the truth likewise.
     pub applied: BTreeSet<i64>,
+    /// Those of them that are not for the tenant: their texts did not run.
+    pub skipped: BTreeSet<i64>,
     /// What hands changed, to be taken back.
     pub edits: Vec<Edit>,
     /// Since when the history is not what was committed.

@@ -27,6 +27,8 @@ pub(super) struct Story {
     pub dice: Dice,
     /// What is drawn about waves.
     waves: Dice,
+    /// What is drawn about changesets that are not for everybody, where there are any.
+    marks: Option<Dice>,
     /// Everybody who will ever be there.
     whole: Fleet,
     /// Those who are there now.
@@ -51,6 +53,9 @@ const FOREVER: Duration = Duration::from_secs(3 * 86_400);
 
 /// What tells the dice of waves from the others.
 const WAVES: u64 = 0x7761_7665;
+
+/// What tells the dice of marks from the others.
+const MARKS: u64 = 0x6d61_726b;
 
 /// Of so many hundreds of seeds one has servers that refuse the flush.
 const UNFLUSHED: u64 = 8;
@@ -79,7 +84,10 @@ impl Story {
         let mut whole = draw::fleet(&mut dice);
         let mut waves = Dice::new(seed ^ WAVES);
         draw::waves(&mut waves, &mut whole);
+        let mut marks = Dice::new(seed ^ MARKS);
+        let mut marks = draw::labels(&mut marks, &mut whole).then_some(marks);
         let mut drafts = draw::drafts(&mut dice);
+        drafts.iter_mut().for_each(|draft| draft.only = is_selective(&mut marks));
         let machine = |server: &crate::tenant::Server| Machine {
             down_until: Instant::now(),
             max_connections: server.max_connections.get(),
@@ -108,6 +116,7 @@ impl Story {
             next_process: 1,
             dice,
             waves,
+            marks,
         };
         story.add_tenants(there);
         story
@@ -184,6 +193,21 @@ impl Story {
             let rows = !self.unordered;
             self.world.lock().edit_by_hand(rows);
         }
+        self.mark();
+    }
+
+    /// Some tenants are marked only later, or no more: what they got or skipped stays so.
+    fn mark(&mut self) {
+        let Some(marks) = &mut self.marks else { return };
+        if !marks.permille(400) {
+            return;
+        }
+        let tenant = marks.below(self.fleet.tenants.len() as u64) as usize;
+        draw::mark(&mut self.whole.tenants[tenant]);
+        let mut fleet = Fleet::clone(&self.fleet);
+        draw::mark(&mut fleet.tenants[tenant]);
+        self.fleet = Arc::new(fleet);
+        self.world.lock().tell(format!("the mark of t{tenant} is another"));
     }
 
     /// Adds a changeset that is older than others, when no text is half applied: a person would have to finish that.
@@ -194,7 +218,8 @@ impl Story {
         }
         let version = self.dice.pick(&self.drafts).version - 5;
         if self.drafts.iter().chain(&self.waiting).all(|draft| draft.version != version) {
-            let draft = draw::draft(&mut self.dice, version);
+            let only = is_selective(&mut self.marks);
+            let draft = Draft { only, ..draw::draft(&mut self.dice, version) };
             self.add_drafts([draft]);
         }
     }
@@ -343,4 +368,9 @@ impl Story {
     pub fn versions(&self) -> BTreeSet<i64> {
         self.drafts.iter().map(|draft| draft.version).collect()
     }
+}
+
+/// Draws whether a changeset is for the marked tenants alone.
+fn is_selective(marks: &mut Option<Dice>) -> bool {
+    marks.as_mut().is_some_and(|marks| marks.permille(350))
 }
