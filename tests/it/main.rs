@@ -27,6 +27,7 @@ mod lockstep;
 mod mixed;
 mod names;
 mod oracle;
+mod places;
 mod questions;
 mod reading;
 mod refinery;

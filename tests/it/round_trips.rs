@@ -98,6 +98,26 @@ fn a_changeset_that_a_tenant_skips_is_one_round_trip() {
     assert_eq!(each(many, few), 9, "mariadb, 9 changesets");
 }
 
+/// What a session's greeting tells and what the look before it found choose the question, so that no answer needs another one.
+#[test]
+fn a_tenant_alone_in_its_database_is_found_in_one_round_trip_and_read_in_another() {
+    let server = Postgres::start(Options::default());
+    for schema in ["", ", schema: own"] {
+        let (mut fleet, proxy) = (Fleet::new(), Proxy::to(server.port()));
+        let database = server.create_database();
+        server.execute(&database, "CREATE SCHEMA own");
+        fleet.tenants_yaml(&format!(
+            "servers: {{ pg: {{ url: \"{}\" }} }}\ntenants:\n  - {{ name: t, server: pg, database: {database}{schema} }}\n",
+            proxy.url(&server.server_url())
+        ));
+        changesets(&mut fleet, 1);
+        let status = |fleet: &Fleet| flights(fleet, &proxy, &["status"]);
+        let new = status(&fleet);
+        fleet.run(&["up"]).expect(0);
+        assert_eq!(status(&fleet), new + 1, "its history and its journal are there to be read: {schema:?}");
+    }
+}
+
 /// The round trips of each command over a fleet in which nothing is to be done.
 fn idle((mut fleet, proxy): (Fleet, Proxy)) -> [usize; 3] {
     changesets(&mut fleet, 1);

@@ -9,7 +9,7 @@ use crate::tenant::Tenant;
 use super::groups::{Answers, Member};
 use super::session::Session;
 use super::sql::{PG_CATALOG_ALONE, ident, literal, table};
-use super::{Postgres, fault};
+use super::{Postgres, fault, home};
 
 /// What a tenant's schema has of ours.
 pub(super) struct Place {
@@ -21,6 +21,9 @@ pub(super) struct Place {
     pub tables: Tables,
 }
 
+/// What a new tenant has of ours.
+const NO_TABLES: Tables = Tables { history: None, journal: None };
+
 /// What is true of the server, as a session of its user sees it.
 pub(super) struct Facts {
     pub server_version: String,
@@ -29,7 +32,9 @@ pub(super) struct Facts {
     pub read_only: Option<String>,
     /// The schema that an unqualified name means.
     pub home: Option<String>,
-    /// The schema of the first history on the search_path.
+    /// The OID of the first history on the search_path.
+    history: Option<String>,
+    /// Its schema, where that one is not the tenant's own as far as could be seen.
     history_at: Option<String>,
 }
 
@@ -42,14 +47,65 @@ pub(super) struct Found<T> {
     pub more: Vec<Vec<Option<String>>>,
 }
 
-/// Finds the places of tenants of one database, and what is true of their server, in one round trip.
+/// Finds the places of tenants of one database, and what is true of their server, in one round trip. One more where one
+/// tenant alone is asked about and our tables came into its schema since they were looked for.
 pub(super) async fn places<T>(
     server: &Postgres,
     session: &Session,
     members: &[Member<'_>],
 ) -> Result<Found<T>, tokio_postgres::Error> {
+    let alone = match members {
+        [(idx, tenant)] => home(tenant, session).map(|schema| (*idx, *tenant, schema)),
+        _ => None,
+    };
+    if let Some((idx, tenant, schema)) = &alone
+        && session.lacks_tables_in(schema)
+        && let Some(found) = new_place(session, *idx, tenant).await?
+    {
+        return Ok(found);
+    }
     let between = format!("{IN_ORDER}{PG_CATALOG_ALONE}");
-    places_in(server, session, members, Around { before: "", between: &between, after: "" }).await
+    let found = places_in(server, session, members, Around { before: "", between: &between, after: "" }).await?;
+    if let Some((_, _, schema)) = alone {
+        session.lacks_tables(found.places.first().filter(|place| place.tables == NO_TABLES).map(|_| schema));
+    }
+    Ok(found)
+}
+
+/// Looks whether a tenant has a schema that it may use, and in it nothing by the names of our tables; nothing where
+/// anything else is found. A process that has not planned a query yet takes eight times as long for the one that tells all.
+async fn new_place<T>(
+    session: &Session,
+    idx: usize,
+    tenant: &Tenant,
+) -> Result<Option<Found<T>>, tokio_postgres::Error> {
+    let rows = session.ask(&new_place_query(tenant)).await?;
+    let row = rows.first().map_or(&[][..], Vec::as_slice);
+    let (facts, oid) = (facts(row), row.get(FACTS_LEN).cloned().flatten());
+    let schema = tenant.datasource.schema().map(str::to_owned);
+    // A history further down the search_path is another question too.
+    let schema = schema.or_else(|| facts.home.clone().filter(|_| facts.history.is_none()));
+    let place = schema.zip(oid).map(|(schema, oid)| Place { idx, oid, schema, tables: NO_TABLES });
+    Ok(place.map(|place| Found { facts, places: vec![place], answers: Vec::new(), more: Vec::new() }))
+}
+
+/// Asks for the facts, then for the OID of a schema with nothing of ours. Functions alone, which look names up one by one:
+/// no relation is planned.
+///
+/// `to_regnamespace` cuts a name that is too long, so what was found must bear the name; `to_regclass` fails in a schema
+/// that may not be used, so it comes behind that question.
+/// <https://www.postgresql.org/docs/current/functions-info.html#FUNCTIONS-INFO-CATALOG-TABLE>
+fn new_place_query(tenant: &Tenant) -> String {
+    let schema = tenant.datasource.schema().map_or_else(|| "pg_catalog.current_schema()".to_owned(), literal);
+    let lacks = |table| format!("pg_catalog.to_regclass(q OPERATOR(pg_catalog.||) '.{table}') IS NULL");
+    format!(
+        "SELECT {}, CASE WHEN n::pg_catalog.text OPERATOR(pg_catalog.=) q AND pg_catalog.has_schema_privilege(n, 'USAGE') \
+         THEN CASE WHEN {} AND {} THEN n::pg_catalog.oid END END \
+         FROM (SELECT q, pg_catalog.to_regnamespace(q) AS n FROM (SELECT pg_catalog.quote_ident({schema}) AS q) AS i) AS s",
+        facts_columns(),
+        lacks(HISTORY),
+        lacks(JOURNAL),
+    )
 }
 
 /// Takes joins in the order in which they are written: to look for a better one takes longer than these questions.
@@ -74,10 +130,20 @@ pub(super) async fn places_in<T>(
     let names: Vec<String> = members.iter().map(|(_, tenant)| name_of(tenant)).collect();
     let sql = format!("{before}{};\n{between}{};\n{after}", facts_query(), places_query(&names));
     let mut rows = session.ask(&sql).await?.into_iter();
-    let facts = facts(&rows.next().unwrap_or_default());
+    let mut facts = facts(&rows.next().unwrap_or_default());
+    let found: Vec<Vec<Option<String>>> = rows.by_ref().take(members.len()).collect();
+    let is_elsewhere = |(member, row): (&Member<'_>, &Vec<Option<String>>)| {
+        member.1.datasource.schema().is_none() && row.get(4).cloned().flatten() != facts.history
+    };
+    if let Some(history) = &facts.history
+        && members.iter().zip(&found).any(is_elsewhere)
+    {
+        let rows = session.ask(&schema_query(history)).await?;
+        facts.history_at = rows.into_iter().next().and_then(|row| row.into_iter().next()?);
+    }
     let (mut places, mut answers) = (Vec::with_capacity(members.len()), Vec::new());
-    for ((idx, tenant), row) in members.iter().zip(rows.by_ref().take(members.len())) {
-        match place(server, *idx, tenant, &facts, &row) {
+    for ((idx, tenant), row) in members.iter().zip(&found) {
+        match place(server, *idx, tenant, &facts, row) {
             Ok(place) => places.push(place),
             Err(diagnostic) => answers.push((*idx, Err(diagnostic))),
         }
@@ -91,17 +157,33 @@ pub(super) fn name_of(tenant: &Tenant) -> String {
     tenant.datasource.schema().map_or_else(home, literal)
 }
 
+/// What is true of the server, as columns. Under the session's own search_path, which some of it is about: so everything is
+/// qualified.
+fn facts_columns() -> String {
+    format!(
+        "pg_catalog.current_setting('server_version'), pg_catalog.pg_is_in_recovery(), \
+         pg_catalog.current_setting('default_transaction_read_only'), pg_catalog.current_schema(), \
+         pg_catalog.to_regclass('{HISTORY}')::pg_catalog.oid, pg_catalog.current_setting('server_version_num')"
+    )
+}
+
+/// How many columns these are.
+const FACTS_LEN: usize = 6;
+
 /// Asks what is true of the server, and holds the schema that an unqualified name means for the rest of the message.
-/// Under the session's own search_path, which some of it is about: so everything else is qualified.
 fn facts_query() -> String {
     format!(
-        "SELECT pg_catalog.current_setting('server_version'), pg_catalog.pg_is_in_recovery()::pg_catalog.text, \
-         pg_catalog.current_setting('default_transaction_read_only'), pg_catalog.current_schema(), \
-         (SELECT n.nspname FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n \
-         ON n.oid OPERATOR(pg_catalog.=) c.relnamespace \
-         WHERE c.oid OPERATOR(pg_catalog.=) pg_catalog.to_regclass('{HISTORY}')), \
-         pg_catalog.current_setting('server_version_num'), \
-         pg_catalog.set_config('mtmigrate.home', COALESCE(pg_catalog.current_schema()::pg_catalog.text, ''), true)"
+        "SELECT {}, pg_catalog.set_config('mtmigrate.home', COALESCE(pg_catalog.current_schema()::pg_catalog.text, ''), true)",
+        facts_columns()
+    )
+}
+
+/// Asks for the schema of a table by its OID.
+fn schema_query(oid: &str) -> String {
+    format!(
+        "SELECT n.nspname FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n \
+         ON n.oid OPERATOR(pg_catalog.=) c.relnamespace WHERE c.oid OPERATOR(pg_catalog.=) {}::pg_catalog.oid",
+        literal(oid)
     )
 }
 
@@ -110,14 +192,14 @@ fn facts(row: &[Option<String>]) -> Facts {
     let schema = |i: usize| row.get(i).cloned().flatten();
     let cell = |i: usize| row.get(i).and_then(Option::as_deref).unwrap_or_default();
     let read_only = match (cell(1), cell(2)) {
-        ("true", _) => Some("it is a standby (pg_is_in_recovery)".to_owned()),
+        ("t", _) => Some("it is a standby (pg_is_in_recovery)".to_owned()),
         (_, "on") => Some("default_transaction_read_only is on".to_owned()),
         _ => None,
     };
     // Distributions add their own words: `15.8 (Debian 15.8-0+deb12u1)`.
     let server_version = cell(0).split(' ').next().unwrap_or_default().to_owned();
     let version_num = cell(5).parse().unwrap_or(0);
-    Facts { server_version, version_num, read_only, home: schema(3), history_at: schema(4) }
+    Facts { server_version, version_num, read_only, home: schema(3), history: schema(4), history_at: None }
 }
 
 /// Returns the format of a schema's journal, by its columns.
@@ -130,13 +212,19 @@ pub(super) async fn journal_format(
     Ok(format_of(cell))
 }
 
-/// Tells the format by a row of [`places_query`]: the journal, then one of [`TELLING`] after the other.
+/// Tells the format by a row of [`places_query`]: the journal, then which of [`TELLING`] it has.
 fn format_of<'c>(cell: impl Fn(usize) -> Option<&'c str>) -> Option<JournalFormat> {
-    let has = |name: &str| TELLING.iter().position(|column| *column == name).is_some_and(|at| cell(7 + at).is_some());
+    let there = cell(7).unwrap_or_default().trim_matches(['{', '}']);
+    let has = |name: &str| there.split(',').any(|column| column == name);
     cell(6).map(|_| tables::journal_format(has))
 }
 
+/// `pg_type`'s OID of bigint, which no server changes.
+const BIGINT: &str = "20";
+
 /// One row for each schema, in order: does it exist, may it be used, and what has it of our tables.
+///
+/// Columns are subqueries, each planned by itself: a join for each of them takes a process longer to plan than to answer.
 fn places_query(names: &[String]) -> String {
     let class = |alias: &str, name: &str| {
         format!(
@@ -144,28 +232,18 @@ fn places_query(names: &[String]) -> String {
              AND {alias}.relkind IN ('r', 'p', 'v', 'm', 'f')"
         )
     };
-    let telling = |alias: &str, column: &str| {
-        format!(
-            "LEFT JOIN pg_catalog.pg_attribute {alias} ON {alias}.attrelid = j.oid AND {alias}.attname = '{column}' \
-             AND {alias}.attnum > 0"
-        )
-    };
-    let [fingerprint, trace, skipped] = TELLING;
     format!(
-        "SELECT n.oid::text, pg_catalog.has_schema_privilege(n.oid, 'USAGE')::text, a.atttypid::regtype::text, \
-         pg_catalog.has_table_privilege(h.oid, 'SELECT')::text, h.oid::text, \
-         pg_catalog.has_table_privilege(j.oid, 'SELECT')::text, j.oid::text, f.attnum::text, g.attnum::text, \
-         k.attnum::text \
+        "SELECT n.oid, pg_catalog.has_schema_privilege(n.oid, 'USAGE'), \
+         (SELECT a.atttypid FROM pg_catalog.pg_attribute a WHERE a.attrelid = h.oid AND a.attname = 'version' AND a.attnum > 0), \
+         pg_catalog.has_table_privilege(h.oid, 'SELECT'), h.oid, pg_catalog.has_table_privilege(j.oid, 'SELECT'), j.oid, \
+         ARRAY(SELECT a.attname FROM pg_catalog.pg_attribute a WHERE a.attrelid = j.oid AND a.attname IN ({}) \
+         AND a.attnum > 0) \
          FROM unnest(ARRAY[{}]::text[]) WITH ORDINALITY AS s (name, at) \
-         LEFT JOIN pg_catalog.pg_namespace n ON n.nspname = s.name {} \
-         LEFT JOIN pg_catalog.pg_attribute a ON a.attrelid = h.oid AND a.attname = 'version' AND a.attnum > 0 {} \
-         {} {} {} ORDER BY s.at",
+         LEFT JOIN pg_catalog.pg_namespace n ON n.nspname = s.name {} {} ORDER BY s.at",
+        TELLING.map(literal).join(", "),
         names.join(", "),
         class("h", HISTORY),
         class("j", JOURNAL),
-        telling("f", fingerprint),
-        telling("g", trace),
-        telling("k", skipped),
     )
 }
 
@@ -193,15 +271,15 @@ fn place(server: &Postgres, idx: usize, tenant: &Tenant, facts: &Facts, row: &[O
         let diagnostic = Diagnostic::new(Code::NO_PRIVILEGE, format!("user {user} may not read {what}"));
         Err(diagnostic.hint(format!("{grant} TO {}", ident(user))))
     };
-    if cell(1) != Some("true") {
+    if cell(1) != Some("t") {
         return refused(format!("schema `{schema}`"), format!("GRANT USAGE ON SCHEMA {}", ident(schema)));
     }
     for (name, at) in [(HISTORY, 3), (JOURNAL, 5)] {
-        if cell(at) == Some("false") {
+        if cell(at) == Some("f") {
             return refused(format!("table `{schema}.{name}`"), format!("GRANT SELECT ON {}", table(schema, name)));
         }
     }
-    let width = if cell(2) == Some("bigint") { Width::Int8 } else { Width::Int4 };
+    let width = if cell(2) == Some(BIGINT) { Width::Int8 } else { Width::Int4 };
     let tables = Tables { history: cell(4).map(|_| width), journal: format_of(cell) };
     Ok(Place { idx, oid: cell(0).unwrap_or_default().to_owned(), schema: schema.to_owned(), tables })
 }

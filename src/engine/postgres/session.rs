@@ -74,6 +74,9 @@ pub(super) struct Session {
     used: AtomicBool,
     /// The limits that hold for the whole session, where nothing else was changed in it.
     standing: Mutex<Option<Limits>>,
+    /// The schema in which none of our tables was when they were last looked for. A guess what the next look will find,
+    /// and no more: texts, other sessions and other runs make them.
+    lacking: Mutex<Option<String>>,
     /// Whether code may run at every definition: somebody's event trigger.
     pub has_event_triggers: bool,
     /// Whether the server can notice by itself that its client died.
@@ -205,12 +208,23 @@ impl Session {
         *self.standing.lock().unwrap_or_else(PoisonError::into_inner) = limits;
     }
 
+    /// Whether the last look found none of our tables in this schema.
+    pub fn lacks_tables_in(&self, schema: &str) -> bool {
+        self.lacking.lock().unwrap_or_else(PoisonError::into_inner).as_deref() == Some(schema)
+    }
+
+    /// Notes in which schema a look found none of our tables.
+    pub fn lacks_tables(&self, schema: Option<String>) {
+        *self.lacking.lock().unwrap_or_else(PoisonError::into_inner) = schema;
+    }
+
     /// Puts the session back to its start if a text ran here that may have changed it, then sends the text's message, in
     /// one flight: the first cannot fail unless the connection does, and then the second fails too. From `begun` on, a
     /// cancel request meets the message and not the reset. With `as_it_is` the message counts on what stands.
     /// <https://www.postgresql.org/docs/current/sql-discard.html>
     pub async fn send_text(&self, sql: &str, as_it_is: bool, begun: &Notify) -> Answer {
         self.stands(None);
+        self.lacks_tables(None);
         if !self.used.swap(true, Ordering::SeqCst) || as_it_is {
             begun.notify_one();
             return self.send_counting(sql).await;

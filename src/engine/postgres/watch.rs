@@ -24,10 +24,24 @@ pub(super) struct Backend {
     pub began: Option<i64>,
 }
 
+/// The microseconds from 1970 to 2000: 10,957 days.
+const SINCE_1970: i64 = 10_957 * 86_400_000_000;
+
 impl Backend {
     /// When a process began, as an SQL expression over `backend_start`; whole, so that no setting changes its text. No
     /// operator of a tenant's is called.
     pub const BEGAN: &str = "(pg_catalog.date_part('epoch', backend_start) OPERATOR(pg_catalog.*) 1000000::pg_catalog.float8)::pg_catalog.int8";
+
+    /// The same as a process tells it of itself: the eight bytes that it sends to programs, in hexadecimal. A fresh process
+    /// looks up less for it.
+    pub const BEGAN_RAW: &str = "pg_catalog.encode(pg_catalog.timestamptz_send(backend_start), 'hex')";
+
+    /// Reads [`Backend::BEGAN_RAW`]: microseconds since 2000.
+    /// <https://www.postgresql.org/docs/current/datatype-datetime.html>
+    pub fn began(raw: &str) -> Option<i64> {
+        let since_2000 = u64::from_str_radix(raw, 16).ok().filter(|_| raw.len() == 16)?.cast_signed();
+        since_2000.checked_add(SINCE_1970)
+    }
 
     /// Picks its row of `pg_stat_activity`, where other users' sessions do not show when they began.
     /// <https://www.postgresql.org/docs/current/monitoring-stats.html#MONITORING-PG-STAT-ACTIVITY-VIEW>
@@ -111,6 +125,16 @@ fn sight(backend: Backend, row: Option<&[Option<String>]>) -> Sight {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_beginning_of_a_process_is_read_as_the_server_counts() {
+        // SELECT timestamptz_send(t), extract(epoch FROM t) FROM (VALUES (timestamptz '2026-11-22 13:29:47.123457+00')) AS v (t)
+        assert_eq!(Backend::began("000303dc3d59eb01"), Some(1_795_354_187_123_457));
+        assert_eq!(Backend::began("fffca2fec4c82001"), Some(1));
+        for raw in ["", "303dc3d59eb01", "000303dc3d59eb0g", "7fffffffffffffff", "000303dc3d59eb0100"] {
+            assert_eq!(Backend::began(raw), None, "{raw}");
+        }
+    }
 
     #[test]
     fn a_process_is_at_work_when_it_says_so_or_where_it_may_not_say_is_in_a_transaction() {

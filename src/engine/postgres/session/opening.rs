@@ -18,6 +18,7 @@ use crate::engine::postgres::hosts;
 use crate::engine::postgres::pooler::Way;
 use crate::engine::postgres::socket::Socket;
 use crate::engine::postgres::watch::Backend;
+use crate::engine::tables::HISTORY;
 use crate::error::{Code, Result};
 use crate::tenant::{Asker, Endpoint, Given, SessionTarget, TlsMode};
 
@@ -105,32 +106,41 @@ impl Session {
     }
 
     async fn know_itself(mut self) -> Result<Self, tokio_postgres::Error> {
+        // Whatever a fresh process looks up is dear: so no function, operator or cast that can be done without.
         let sql = format!(
             "SELECT pg_catalog.current_setting('server_version_num'), pg_catalog.version(), \
-             pg_catalog.current_schema(), pid, {}, pg_catalog.host(pg_catalog.inet_client_addr()), \
-             pg_catalog.inet_client_port(), pg_catalog.current_setting('synchronous_commit'), \
-             EXISTS (SELECT 1 FROM pg_catalog.pg_event_trigger)::pg_catalog.text, \
-             pg_catalog.pg_is_in_recovery()::pg_catalog.text, pg_catalog.current_setting('transaction_read_only') \
+             pg_catalog.current_schema(), pid, {}, pg_catalog.inet_client_addr(), pg_catalog.inet_client_port(), \
+             pg_catalog.current_setting('synchronous_commit'), \
+             pg_catalog.pg_relation_size('pg_catalog.pg_event_trigger', 'main'), pg_catalog.pg_is_in_recovery(), \
+             pg_catalog.current_setting('transaction_read_only'), pg_catalog.to_regclass('{HISTORY}')::pg_catalog.oid \
              FROM pg_catalog.pg_stat_get_activity(pg_catalog.pg_backend_pid())",
-            Backend::BEGAN
+            Backend::BEGAN_RAW
         );
         let mut rows = self.ask(&sql).await?;
-        if let Some([number, words, home, pid, began, address, port, commits, triggers, recovers, reads]) =
+        if let Some([number, words, home, pid, began, address, port, commits, triggers, recovers, reads, history]) =
             rows.first_mut().map(Vec::as_mut_slice)
         {
             let number = number.as_deref().and_then(|v| v.parse().ok()).unwrap_or(0);
             self.checks_client = checks_client(number, words.as_deref().unwrap_or_default());
+            self.lacks_tables(home.clone().filter(|_| history.is_none()));
             self.home = home.take();
             self.commits = commits.as_deref().and_then(Commits::parse);
-            self.has_event_triggers = triggers.as_deref() != Some("false");
-            self.kind = (recovers.as_deref() == Some("true"), reads.as_deref() == Some("on"));
+            self.kind = (recovers.as_deref() == Some("t"), reads.as_deref() == Some("on"));
             self.opened = Instant::now();
             let pid = pid.as_deref().and_then(|pid| pid.parse().ok()).unwrap_or(0);
-            self.backend = Backend { pid, began: began.as_deref().and_then(|at| at.parse().ok()) };
+            self.backend = Backend { pid, began: began.as_deref().and_then(Backend::began) };
             let greeted = greeted_by(&self.client.cancel_token()).await;
             self.way = Way::of((address.as_deref(), port.as_deref()), self.ours, greeted, pid);
+            // Without a byte there is no row; where there once was one the rows are asked for.
+            self.has_event_triggers = triggers.as_deref() != Some("0") && self.finds_event_triggers().await?;
         }
         Ok(self)
+    }
+
+    /// Whether the database has an event trigger.
+    async fn finds_event_triggers(&self) -> Result<bool, tokio_postgres::Error> {
+        let rows = self.ask("SELECT 1 FROM pg_catalog.pg_event_trigger LIMIT 1").await?;
+        Ok(!rows.is_empty())
     }
 
     async fn start(config: &Config, door: &Door, key: &Key, place: &Endpoint) -> Result<Self, Opening> {
@@ -168,6 +178,7 @@ impl Session {
             tls,
             used: AtomicBool::new(false),
             standing: Mutex::new(None),
+            lacking: Mutex::default(),
             has_event_triggers: true,
             checks_client: false,
             home: None,
