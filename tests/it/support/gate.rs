@@ -14,7 +14,8 @@ impl Kind {
     pub fn gate(self) -> &'static str {
         match self {
             Kind::Schema | Kind::Database => {
-                "DO $$ BEGIN WHILE to_regnamespace('gate_is_open') IS NULL LOOP PERFORM pg_sleep(0.05); END LOOP; END $$;"
+                "DO $$ BEGIN WHILE NOT EXISTS (SELECT FROM pg_namespace WHERE nspname = 'gate_is_open') LOOP \
+                 PERFORM pg_sleep(0.05); END LOOP; END $$;"
             }
             Kind::MariaDb => {
                 "BEGIN NOT ATOMIC WHILE NOT EXISTS (SELECT 1 FROM information_schema.schemata WHERE schema_name = \
