@@ -15,6 +15,7 @@ use crate::support::{Fleet, quoted};
 enum Way {
     Everybody,
     Writers,
+    Indexes,
     Ddl,
 }
 
@@ -40,6 +41,12 @@ impl Blocker {
         Blocker::start(fleet, tenant, table, Way::Writers)
     }
 
+    /// Has written to a table in a transaction that goes on: in the way of DDL, of locks, and of an index that is built
+    /// concurrently.
+    pub fn writing(fleet: &Fleet, tenant: &str, table: &'static str) -> Blocker {
+        Blocker::start(fleet, tenant, table, Way::Indexes)
+    }
+
     /// Ends the session. What it held is free when this returns.
     pub fn leave(self) {
         self.tell.send(()).expect("the blocker is there");
@@ -55,6 +62,7 @@ impl Blocker {
                 let lock = match way {
                     Way::Everybody => format!("LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE"),
                     Way::Writers => format!("LOCK TABLE {table} IN SHARE MODE"),
+                    Way::Indexes => format!("LOCK TABLE {table} IN ROW EXCLUSIVE MODE"),
                     Way::Ddl => format!("SELECT 1 FROM {table}"),
                 };
                 let path = schema.map(|schema| format!("SET search_path TO {}", quoted(&schema, '"')));
@@ -64,7 +72,7 @@ impl Blocker {
                 let lock = match way {
                     Way::Everybody => format!("LOCK TABLES {table} WRITE"),
                     Way::Writers => format!("LOCK TABLES {table} READ"),
-                    Way::Ddl => format!("START TRANSACTION; SELECT 1 FROM {table}"),
+                    Way::Indexes | Way::Ddl => format!("START TRANSACTION; SELECT 1 FROM {table}"),
                 };
                 mariadb(&server.url(&database), &lock, &ready, &told);
             }
@@ -89,8 +97,8 @@ fn postgres(url: &str, statements: &[&str], ready: &Sender<()>, told: &Receiver<
         }
         ready.send(()).expect("the test");
         told.recv().unwrap_or_default();
-        // Answered when the lock is gone; a session that only ends holds it for a moment more.
-        client.batch_execute("ROLLBACK").await.expect("ROLLBACK");
+        // Answered when the lock is gone; a session that only ends holds it for a moment more. The server may be gone.
+        let _ = client.batch_execute("ROLLBACK").await;
         drop(client);
         let _ = driving.await;
     });
@@ -102,9 +110,9 @@ fn mariadb(url: &str, lock: &str, ready: &Sender<()>, told: &Receiver<()>) {
         connection.query_iter(lock).await.expect("a lock").drop_result().await.expect("a lock");
         ready.send(()).expect("the test");
         told.recv().unwrap_or_default();
-        connection.query_drop("ROLLBACK").await.expect("ROLLBACK");
-        connection.query_drop("UNLOCK TABLES").await.expect("UNLOCK TABLES");
-        connection.disconnect().await.expect("goodbye");
+        let _ = connection.query_drop("ROLLBACK").await;
+        let _ = connection.query_drop("UNLOCK TABLES").await;
+        let _ = connection.disconnect().await;
     });
 }
 
