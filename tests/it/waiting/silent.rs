@@ -9,7 +9,7 @@ use crate::support::proxy::{Deed, Point, Proxy, Trap};
 use crate::support::{Fleet, Kind, MariaDb, Options, Output, Postgres};
 
 /// Far less than a test may take, and far more than the checks below need on a slow machine.
-const SOON: Duration = Duration::from_secs(75);
+const SOON: Duration = Duration::from_secs(200);
 
 /// A tenant `a` behind a proxy, with the table `effects`, in a fleet that checks on silence every second.
 fn behind_proxy(kind: Kind) -> (Fleet, Proxy) {
