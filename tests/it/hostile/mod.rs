@@ -64,6 +64,8 @@ fn a_lock_that_is_lost_in_a_step_halts_before_the_next() {
     let up = fleet.spawn(&["up", "--format", "json"]);
     ["a", "b"].iter().for_each(|tenant| fleet.wait_at_gate(tenant));
     assert_eq!(terminate(&server, "datname = 'postgres'"), 1);
+    // What was answered about the lock a moment ago still holds for the next step.
+    sleep(Duration::from_secs(1));
     ["a", "b"].iter().for_each(|tenant| fleet.open_gate(tenant));
     let output = up.wait().expect(1);
     assert!(output.stderr.contains("MT213"), "{output}");

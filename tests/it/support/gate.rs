@@ -19,7 +19,7 @@ impl Kind {
             }
             Kind::MariaDb => {
                 "BEGIN NOT ATOMIC WHILE NOT EXISTS (SELECT 1 FROM information_schema.schemata WHERE schema_name = \
-                 CONCAT(DATABASE(), '_gate_is_open')) DO DO SLEEP(0.05); END WHILE; END;"
+                 CONCAT('open_', MD5(DATABASE()))) DO DO SLEEP(0.05); END WHILE; END;"
             }
             Kind::Sqlite => unreachable!("no gate on SQLite"),
         }
@@ -35,7 +35,9 @@ impl Fleet {
                 server.execute(database, "CREATE SCHEMA IF NOT EXISTS gate_is_open");
             }
             Place::MariaDb { server, database } => {
-                server.execute("", &format!("CREATE DATABASE IF NOT EXISTS `{database}_gate_is_open`"));
+                // A name of its own may be as long as names can be.
+                let open = format!("CONCAT('CREATE DATABASE IF NOT EXISTS open_', MD5('{database}'))");
+                server.execute("", &format!("EXECUTE IMMEDIATE {open}"));
             }
             Place::Sqlite(_) => unreachable!("no gate on SQLite"),
         }
