@@ -69,11 +69,11 @@ fn postgres_with_fewer_places_than_the_budget_is_brought_up_with_those_there_are
     check(&fleet, &up, &server.port().to_string());
     let status = fleet.run(&["status", "--check"]).expect(0);
     assert!(status.stderr.contains("warning[MT320]") && status.stderr.contains(FEWER), "{status}");
-    // A budget that fits is never refused anything.
+    // A budget that fits is never refused anything; one place is for a session of the last run that is about to go.
     let names = fleet.names();
     let mut fleet = fleet;
     for name in names {
-        fleet.set(&name, "max_connections", "5");
+        fleet.set(&name, "max_connections", "4");
     }
     let status = fleet.run(&["status", "--check"]).expect(0);
     assert!(!status.stderr.contains("MT320"), "{status}");
