@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
 use crate::killed::wait_until;
-use crate::support::{Fleet, MariaDb, Output, Postgres, mariadb, postgres, unique};
+use crate::support::{Fleet, Kind, MariaDb, Output, Postgres, mariadb, postgres, unique};
 
 /// The passwords before and after; no output may hold either.
 const OLD: &str = "c4nary-S3cret:old@/";
@@ -100,19 +100,20 @@ fn up_rotated(server: Server, password: &str) -> (Output, Fleet) {
     let mut fleet = server.fleet(6, &user, password);
     // A text that may have taken a role costs MariaDB's session; PostgreSQL's belongs to one database anyway.
     fleet
-        .variant("postgres", "V2__slow.sql", "SELECT pg_sleep(0.4);\n")
-        .variant("mysql", "V2__slow.sql", "SELECT SLEEP(0.4), 'no role';\n")
+        .variant("postgres", "V2__slow.sql", Kind::Database.gate())
+        .variant("mysql", "V2__slow.sql", &format!("{}\nSELECT 'no role';\n", Kind::MariaDb.gate()))
         .changeset("V3__b.sql", "CREATE TABLE b (id int);\n");
-    let mut running = fleet.spawn(&["up", "-v"]);
+    let running = fleet.spawn(&["up", "-v"]);
     let at_work = match server {
         Pg(_) => format!("SELECT 1 FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND usename = '{user}'"),
         My(_) => {
             format!("SELECT 1 FROM information_schema.processlist WHERE state = 'User sleep' AND user = '{user}'")
         }
     };
-    wait_until("the second changeset", || !server.query(&at_work).is_empty() || !running.is_running());
+    wait_until("the second changeset", || !server.query(&at_work).is_empty());
     fleet.file("the password", format!("{NEW}\n"));
     server.rotate(&user);
+    fleet.names().iter().for_each(|tenant| fleet.open_gate(tenant));
     (running.wait(), fleet)
 }
 

@@ -11,15 +11,15 @@ mod random;
 mod server;
 mod sqlite;
 
-use std::thread::sleep;
-use std::time::{Duration, Instant};
+pub use crate::support::gate::wait_until;
 
 use crate::support::Fleet;
 
 const TENANTS: [&str; 6] = ["a", "b", "c", "d", "e", "f"];
 
-/// How long the next `up` may wait for the lock of a killed one: the server must have noticed.
-const LOCK_WAIT: &str = "2s";
+/// How long the next `up` may wait for the lock of a killed one: the server must have noticed, which takes it a second or
+/// two. Less than a minute, after which the longest statements end by themselves.
+const LOCK_WAIT: &str = "40s";
 
 /// The least kills that must have hit a running `up`, for each engine by itself: `fleet` has fifty over all.
 const KILLS: usize = 4;
@@ -49,14 +49,4 @@ fn assert_applied_once(fleet: &Fleet, tenants: &[&str], versions: usize) {
 #[track_caller]
 pub fn wait_for_rows(fleet: &Fleet, tenant: &str, sql: &str) {
     wait_until(sql, || !fleet.query(tenant, sql).is_empty());
-}
-
-/// Waits until something holds, for 30 seconds at most.
-#[track_caller]
-pub fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
-    let begun = Instant::now();
-    while !holds() {
-        assert!(begun.elapsed() < Duration::from_secs(30), "waited in vain: {what}");
-        sleep(Duration::from_millis(5));
-    }
 }

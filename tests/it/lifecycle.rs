@@ -2,6 +2,7 @@
 
 use rustix::process::Signal;
 
+use crate::support::gate::wait_until;
 use crate::support::{Fleet, Rows, USER, mariadb, percent_encoded, postgres, quoted, unique};
 
 fn json(text: &str) -> String {
@@ -232,9 +233,7 @@ fn provision_goes_on_where_it_was_interrupted_and_touches_nothing_that_is_not_it
     fleet.variant("postgres", "V3__three.sql", "CREATE TABLE three (id int); SELECT pg_sleep(60);");
     let running = fleet.spawn(&["provision", "fresh"]);
     let at_work = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND datname = current_database()";
-    while versions(&pg.query(&missing, at_work)) == "0" {
-        std::thread::sleep(std::time::Duration::from_millis(20));
-    }
+    wait_until("the changeset is at work", || versions(&pg.query(&missing, at_work)) != "0");
     running.kill_9();
     fleet.variant("postgres", "V3__three.sql", "CREATE TABLE three (id int);");
     fleet.run(&["provision", "fresh"]).expect(0);

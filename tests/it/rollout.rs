@@ -7,6 +7,8 @@ use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::command_line::terminal::Terminal;
+use crate::support::daemon::is_alive;
+use crate::support::gate::wait_until;
 use crate::support::{Fleet, Output, mariadb, postgres};
 
 /// A fleet of SQLite files `t1` and so on, and two changesets.
@@ -310,7 +312,7 @@ fn a_command_that_ignores_sigterm_is_gone_when_the_run_is() {
     ] {
         for interrupted in [false, true] {
             let mut fleet = files(2);
-            let limit = if interrupted { "10m" } else { "1s" };
+            let limit = if interrupted { "10m" } else { "3s" };
             let check = format!("{{ run: [./stubborn], timeout: {limit} }}");
             fleet.set_top("rollout", &format!("{{ waves: [{{ name: canary, tenants: [t1], check: {check} }}] }}"));
             program(&mut fleet, "stubborn", stubborn);
@@ -321,8 +323,9 @@ fn a_command_that_ignores_sigterm_is_gone_when_the_run_is() {
             }
             let output = running.wait().expect(if interrupted { 130 } else { 1 });
             let pid = fs::read_to_string(fleet.folder().join("pid")).unwrap();
-            let stat = fs::read_to_string(format!("/proc/{}/stat", pid.trim())).unwrap_or_default();
-            assert!(stat.is_empty() || stat.contains(") Z "), "{stubborn}: {stat}\n{output}");
+            let pid = pid.trim().parse().unwrap();
+            // It was killed: what is left of it is the system's to clear away, and takes no ten minutes.
+            wait_until(&format!("{stubborn} is gone\n{output}"), || !is_alive(pid));
         }
     }
 }
@@ -340,8 +343,8 @@ fn a_check_costs_no_more_than_the_command_takes() {
     let report: Value = serde_json::from_str(&output.stdout).unwrap();
     let gates = report["gates"].as_array().unwrap();
     let slow = gates.iter().filter(|gate| gate["duration_ms"].as_u64().unwrap() >= 1000).count();
-    // One of them may have met a busy machine.
-    assert!(gates.len() == 12 && slow <= 1, "{slow} of {}: {output}", gates.len());
+    // Some of them may have met a busy machine; a pause of the run's own would be in all.
+    assert!(gates.len() == 12 && slow <= 6, "{slow} of {}: {output}", gates.len());
 }
 
 #[test]

@@ -106,15 +106,18 @@ fn neither_the_process_list_nor_a_session_nor_a_lock_that_is_waited_for_shows_it
     fleet
         .postgres_database("a", postgres(0))
         .mariadb("b", &server)
-        .variant("postgres", "V1__slow.sql", "SELECT pg_sleep(3)")
-        .variant("mysql", "V1__slow.sql", "DO SLEEP(3)");
+        .variant("postgres", "V1__slow.sql", "SELECT pg_sleep(5)")
+        .variant("mysql", "V1__slow.sql", "DO SLEEP(5)");
     let mut running = fleet.spawn(&["up", "-v", "-v"]);
     running.wait_for("V1");
     super::killed::wait_for_rows(
         &fleet,
         "b",
-        "SELECT 1 FROM information_schema.processlist WHERE info LIKE '%SLEEP(3)%' AND id <> connection_id()",
+        "SELECT 1 FROM information_schema.processlist WHERE info LIKE '%SLEEP(5)%' AND id <> connection_id()",
     );
+    fleet.wait_at_gate("a");
+    // It keeps the lock and its sessions while they are looked at.
+    running.signal(rustix::process::Signal::STOP);
     for file in ["cmdline", "comm", "status"] {
         let text = fs::read(format!("/proc/{}/{file}", running.pid())).unwrap();
         assert_no_secret(file, &String::from_utf8_lossy(&text));
@@ -128,6 +131,7 @@ fn neither_the_process_list_nor_a_session_nor_a_lock_that_is_waited_for_shows_it
     assert_no_secret("the process list", &format!("{:?}", fleet.query("b", "SHOW FULL PROCESSLIST")));
     let held = fleet.run(&["up", "-v", "-v", "--lock-wait", "0"]).expect(5);
     assert!(held.stderr.contains("MT301"), "{held}");
+    running.signal(rustix::process::Signal::CONT);
     running.wait().expect(0);
 }
 

@@ -1,10 +1,11 @@
 //! SIGINT and SIGTERM: what is in flight finishes, or is rolled back when asked twice; `up` goes on from there.
 
 use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rustix::process::Signal;
 
+use crate::limits::blocker::Blocker;
 use crate::support::kinds::fleet_of;
 use crate::support::{Fleet, KINDS, Kind, Output, Running};
 
@@ -24,6 +25,13 @@ fn two_in_flight(fleet: &Fleet) -> Running {
     let mut running = fleet.spawn(&["-vv", "up", "--jobs", "2", "--format", "json"]);
     running.wait_for("tenant=\"t02\"");
     running
+}
+
+/// Sends the first signal and waits until it is noticed: two that arrive together are one.
+#[track_caller]
+fn first_signal(running: &mut Running, signal: Signal) {
+    running.signal(signal);
+    running.wait_for("in flight are finished");
 }
 
 #[track_caller]
@@ -50,9 +58,15 @@ fn assert_up_goes_on(fleet: &Fleet) {
 fn a_signal_lets_those_in_flight_finish_and_starts_nobody_else() {
     for kind in KINDS {
         for (signal, status) in [(Signal::INT, 130), (Signal::TERM, 143)] {
-            let fleet = fleet(kind, 2);
-            let running = two_in_flight(&fleet);
-            running.signal(signal);
+            let mut fleet = fleet(kind, 0);
+            let names = fleet.names();
+            names.iter().for_each(|name| _ = fleet.set(name, "lock_timeout", "60s"));
+            // Both wait for these until the signal has arrived.
+            let blockers: Vec<Blocker> =
+                names.iter().map(|name| Blocker::of_writers(&fleet, name, "effects")).collect();
+            let mut running = two_in_flight(&fleet);
+            first_signal(&mut running, signal);
+            blockers.into_iter().for_each(Blocker::leave);
             let output = assert_interrupted(running.wait(), status);
             assert!(output.stderr.contains("in flight are finished"), "{output}");
             let have = fleet.all_versions();
@@ -71,14 +85,14 @@ fn a_second_signal_rolls_back_what_is_in_flight() {
     for kind in KINDS {
         for (signal, status) in [(Signal::INT, 130), (Signal::TERM, 143)] {
             let mut fleet = fleet(kind, 60);
-            let before = Instant::now();
-            let running = two_in_flight(&fleet);
-            sleep(Duration::from_millis(500));
-            running.signal(signal);
-            sleep(Duration::from_millis(300));
+            let mut running = two_in_flight(&fleet);
+            match kind {
+                Kind::Sqlite => sleep(Duration::from_millis(500)),
+                _ => fleet.wait_at_gate("t01"),
+            }
+            first_signal(&mut running, signal);
             running.signal(signal);
             let output = assert_interrupted(running.wait(), status);
-            assert!(before.elapsed() < Duration::from_secs(15), "{kind:?}: {:?}", before.elapsed());
             assert!(output.stderr.contains("rolled back"), "{output}");
             for tenant in fleet.names() {
                 assert_eq!(fleet.versions(&tenant), [1], "{kind:?} {tenant}");
@@ -105,10 +119,8 @@ fn where_statements_commit_one_by_one_a_second_signal_leaves_a_part_that_up_cont
             .variant(kind.engine(), "V2__slow.sql", &text(&kind.slow_effect(21, 60)));
         fleet.run(&["up", "--to", "1"]).expect(0);
         let mut running = fleet.spawn(&["-vv", "up"]);
-        running.wait_for("started run_id");
-        sleep(Duration::from_millis(500));
-        running.signal(Signal::TERM);
-        sleep(Duration::from_millis(300));
+        fleet.wait_at_gate("t01");
+        first_signal(&mut running, Signal::TERM);
         running.signal(Signal::TERM);
         let output = running.wait().expect(6);
         let half: Vec<String> =
@@ -131,14 +143,15 @@ fn where_statements_commit_one_by_one_a_second_signal_leaves_a_part_that_up_cont
 fn a_signal_while_waiting_for_the_lock_ends_the_wait() {
     let fleet = fleet(Kind::Database, 5);
     let mut holder = two_in_flight(&fleet);
+    // It keeps the lock and comes to no end before the waiter has come to its own.
+    holder.signal(Signal::STOP);
     let mut waiter = fleet.spawn(&["-v", "up"]);
     waiter.wait_for("waiting for the lock");
     waiter.signal(Signal::INT);
-    let before = Instant::now();
     let output = waiter.wait();
-    assert!(before.elapsed() < Duration::from_secs(3), "{output}");
     assert_eq!(output.status, 130, "{output}");
     assert!(holder.is_running());
+    holder.signal(Signal::CONT);
     holder.wait().expect(0);
     assert_up_goes_on(&fleet);
 }

@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use crate::killed::wait_until;
 use crate::support::fleet::Place;
 use crate::support::sandbox::{free_port, sandbox};
-use crate::support::{CANARY, Fleet, MariaDb, Options, Postgres, USER, mariadb, percent_encoded, postgres, unique};
+use crate::support::{CANARY, Fleet, Kind, MariaDb, Options, Postgres, USER};
+use crate::support::{mariadb, percent_encoded, postgres, unique};
 
 /// A PostgreSQL server with a socket, that listens on IPv6 too.
 fn with_socket() -> (Postgres, PathBuf) {
@@ -56,7 +57,7 @@ fn postgres_is_reached_by_its_socket_and_by_ipv6() {
     fleet.set("a", "url", &json(&format!("postgres://{USER}@{encoded}:{port}/{database}?passfile=pass")));
     fleet.file("pass", format!("{folder}:{port}:*:{USER}:{}\n", CANARY.replace(':', "\\:")));
     std::process::Command::new("chmod").arg("600").arg(fleet.folder().join("pass")).status().unwrap();
-    fleet.changeset("V9__slow.sql", "SELECT pg_sleep(30);\n");
+    fleet.changeset("V9__slow.sql", "SELECT pg_sleep(100);\n");
     let running = fleet.spawn(&["up"]);
     let asleep = "SELECT 1 FROM pg_stat_activity WHERE wait_event = 'PgSleep'";
     wait_until("the statement", || !server.query("postgres", asleep).is_empty());
@@ -167,7 +168,7 @@ fn a_standby_is_passed_over_and_a_cut_over_halts_the_run_and_the_next_one_goes_t
         &format!("127.0.0.1:{},127.0.0.1:{}", primary.port(), standby.port()),
         "read-write",
     );
-    fleet.changeset("V2__slow.sql", "SELECT pg_sleep(1.5);\nCREATE TABLE b (id int);\n");
+    fleet.changeset("V2__slow.sql", &format!("{}\nCREATE TABLE b (id int);\n", Kind::Database.gate()));
     let running = fleet.spawn(&["up", "-v"]);
     let asleep = "SELECT 1 FROM pg_stat_activity WHERE wait_event = 'PgSleep'";
     wait_until("the statement", || !primary.query("postgres", asleep).is_empty());
@@ -178,6 +179,7 @@ fn a_standby_is_passed_over_and_a_cut_over_halts_the_run_and_the_next_one_goes_t
     let halted = halted.says(&["MT205", "goes on at no other host", "halted at V2__slow"]);
     for database in &databases {
         assert!(standby.query(database, "SELECT 1 FROM pg_tables WHERE tablename = 'b'").is_empty(), "{halted}");
+        standby.execute(database, "CREATE SCHEMA gate_is_open");
     }
     fleet.run(&["up", "-v"]).expect(0).says(&["3 tenants"]);
     for database in &databases {

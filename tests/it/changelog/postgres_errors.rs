@@ -1,5 +1,6 @@
 //! PostgreSQL: errors that come late, sessions that a text poisons, and what one tenant may not see of another.
 
+use crate::support::gate::wait_until;
 use crate::support::{CANARY, Fleet, postgres, unique};
 
 use super::{cell, versions};
@@ -160,9 +161,7 @@ fn a_schema_that_is_dropped_between_the_survey_and_its_turn_is_noticed_inside_th
     );
     let up = fleet.spawn(&["up", "--jobs", "1"]);
     let waits = format!("SELECT 1 FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND datname = '{shared}'");
-    while postgres(0).query(&shared, &waits).is_empty() {
-        std::thread::sleep(std::time::Duration::from_millis(20));
-    }
+    wait_until("the first tenant's turn", || !postgres(0).query(&shared, &waits).is_empty());
     postgres(0).execute(&shared, &format!("DROP SCHEMA {second} CASCADE"));
     let output = up.wait().expect(1);
     assert!(output.stderr.contains("on tenant b") && output.stderr.contains("does not exist"), "{output}");

@@ -48,6 +48,12 @@ fn a_history_table_that_appears_at_the_same_moment_is_taken() {
     assert_each_once(&fleet, 1);
 }
 
+/// V2 on MariaDB is at work until the gate is open, and then leaves its mark.
+fn gated(fleet: &mut Fleet) {
+    let text = format!("{}\nINSERT INTO effects VALUES (2);", Kind::MariaDb.gate());
+    fleet.variant("mysql", "V2__slow.sql", &text);
+}
+
 /// Covers row 8 of docs/failures.md.
 /// The longest names, equal in their first 60 characters, do not meet in one lock.
 #[test]
@@ -61,24 +67,24 @@ fn the_lock_of_a_mariadb_database_is_its_own_and_on_one_connection() {
         .map(|database| {
             let mut fleet = Fleet::new();
             fleet.mariadb_named("my", &server, database).changeset("V1__effects.sql", FIRST);
-            fleet.variant("mysql", "V2__slow.sql", &Kind::MariaDb.slow_effect(2, 3));
+            gated(&mut fleet);
             fleet
         })
         .collect();
-    let asleep = "SELECT 1 FROM information_schema.processlist WHERE db = DATABASE() AND state = 'User sleep'";
     let first = fleets[0].spawn(&["up"]);
-    wait_for_rows(&fleets[0], "my", asleep);
+    fleets[0].wait_at_gate("my");
     // The neighbour is free, the database itself is not.
     let second = fleets[1].spawn(&["up", "--lock-wait", "0"]);
     let kept_out = fleets[0].run(&["up", "--lock-wait", "0"]).expect(5);
     kept_out.says(&["MT301", "nothing was changed"]);
-    wait_for_rows(&fleets[1], "my", asleep);
+    fleets[1].wait_at_gate("my");
     // Another product's lock on the same server, of the same database's name, is none of ours.
     let taken = format!("SELECT GET_LOCK('{}', 0)", names[0]);
     assert_eq!(server.query("", &taken), [[Some("1".to_string())]]);
     // The session that holds the lock is there as long as the run, and no longer.
     let lock = "SELECT count(*) FROM information_schema.processlist WHERE user = 'migrator'";
     assert!(server.query("", lock)[0][0].as_deref().unwrap().parse::<u32>().unwrap() >= 4, "two for each run");
+    fleets.iter().for_each(|fleet| fleet.open_gate("my"));
     first.wait().expect(0);
     second.wait().expect(0);
     fleets.iter().for_each(|fleet| assert_each_once(fleet, 2));
@@ -93,17 +99,19 @@ fn a_mariadb_lock_whose_connection_is_killed_halts_before_the_next_step() {
     let mut fleet = Fleet::new();
     fleet.mariadb("my", &server).changeset("V1__effects.sql", FIRST);
     fleet.run(&["up"]).expect(0);
-    fleet.variant("mysql", "V2__slow.sql", &Kind::MariaDb.slow_effect(2, 2));
+    gated(&mut fleet);
     more(&mut fleet, 3);
     let running = fleet.spawn(&["up"]);
-    let asleep = "SELECT 1 FROM information_schema.processlist WHERE db = DATABASE() AND state = 'User sleep'";
-    wait_for_rows(&fleet, "my", asleep);
+    fleet.wait_at_gate("my");
     // The one that is idle and not the harness's.
     let idle =
         server.query("", "SELECT id FROM information_schema.processlist WHERE user = 'migrator' AND command = 'Sleep'");
     for row in &idle {
         server.execute("", &format!("KILL CONNECTION {}", row[0].as_deref().unwrap()));
     }
+    // What was answered about the lock a moment ago still holds for the next step.
+    std::thread::sleep(std::time::Duration::from_secs(1));
+    fleet.open_gate("my");
     running.wait().expect(1).says(&["MT213", "0 tenants have V3"]);
     assert_eq!(fleet.versions("my"), [1, 2]);
     finish(&fleet);

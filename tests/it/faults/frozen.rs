@@ -9,7 +9,7 @@ use crate::support::proxy::{Deed, Point, Trap};
 use crate::support::{Fleet, Kind, Output, Proxy, Running, mariadb, postgres};
 
 /// Less than a test may take, and more than a run needs: the answers about the lock are waited for the longest, a minute.
-const SOON: Duration = Duration::from_secs(110);
+const SOON: Duration = Duration::from_secs(200);
 
 /// Three tenants of one kind with V1; `a` is behind the proxy. A silent statement is asked about every second.
 fn fleet(kind: Kind) -> (Fleet, Proxy) {

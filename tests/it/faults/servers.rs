@@ -6,16 +6,12 @@ use std::time::Duration;
 use rustix::process::Signal;
 
 use super::{FIRST, LOCK_WAIT, assert_each_once, finish, more};
-use crate::killed::{wait_for_rows, wait_until};
+use crate::killed::wait_until;
 use crate::support::kinds::Kind;
 use crate::support::{Fleet, MariaDb, Options, Postgres, mariadb, postgres};
 
-/// A query that has a row while a tenant's session sleeps in a text.
-const PG_ASLEEP: &str = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep'";
-const MY_ASLEEP: &str = "SELECT 1 FROM information_schema.processlist WHERE db = DATABASE() AND state = 'User sleep'";
-
-/// Two tenants on each of four servers, of which `dying` and `falling` are this test's own; V2 takes a moment.
-fn fleet(dying: &Postgres, falling: &MariaDb, seconds: u32) -> Fleet {
+/// Two tenants on each of four servers, of which `dying` and `falling` are this test's own; V2 stands before its gate.
+fn fleet(dying: &Postgres, falling: &MariaDb) -> Fleet {
     let mut fleet = Fleet::new();
     for number in 1..=2 {
         fleet.postgres_database(&format!("dying{number}"), dying);
@@ -25,10 +21,22 @@ fn fleet(dying: &Postgres, falling: &MariaDb, seconds: u32) -> Fleet {
     }
     fleet.changeset("V1__effects.sql", FIRST);
     fleet.run(&["up"]).expect(0);
-    fleet.variant("postgres", "V2__slow.sql", &Kind::Database.slow_effect(2, seconds));
-    fleet.variant("mysql", "V2__slow.sql", &Kind::MariaDb.slow_effect(2, seconds));
+    gated(&mut fleet, &[Kind::Database, Kind::MariaDb]);
     more(&mut fleet, 3);
     fleet
+}
+
+/// Writes V2: it is at work until the gate is open, and then leaves its mark.
+fn gated(fleet: &mut Fleet, kinds: &[Kind]) {
+    for kind in kinds {
+        let text = format!("{}\nINSERT INTO effects VALUES (2);", kind.gate());
+        fleet.variant(kind.engine(), "V2__slow.sql", &text);
+    }
+}
+
+/// Lets the tenants of the servers that live go on.
+fn open_gates_but_of(fleet: &Fleet, dead: &str) {
+    fleet.names().iter().filter(|name| !name.starts_with(dead)).for_each(|name| fleet.open_gate(name));
 }
 
 /// The tenants of the servers that live have V2 and no more.
@@ -48,15 +56,11 @@ fn assert_others_finished_v2(fleet: &Fleet, dead: &str) {
 fn one_of_four_servers_dies_in_a_step_the_others_finish_it_and_the_run_halts_there() {
     let (dying, falling) = (Postgres::start(Options::default()), MariaDb::start(Options::default()));
     for stop in [Postgres::kill, Postgres::stop_immediate] {
-        let fleet = fleet(&dying, &falling, 2);
+        let fleet = fleet(&dying, &falling);
         let running = fleet.spawn(&["up"]);
-        for tenant in ["dying1", "dying2"] {
-            wait_for_rows(&fleet, tenant, PG_ASLEEP);
-        }
-        for tenant in ["falling1", "falling2", "my1", "my2"] {
-            wait_for_rows(&fleet, tenant, MY_ASLEEP);
-        }
+        fleet.names().iter().for_each(|tenant| fleet.wait_at_gate(tenant));
         stop(&dying);
+        open_gates_but_of(&fleet, "dying");
         let output = running.wait().expect(1);
         assert_others_finished_v2(&fleet, "dying");
         let output = output.says(&["MT205", "V2__slow", "dying1", "dying2", "nobody has V3"]);
@@ -69,6 +73,7 @@ fn one_of_four_servers_dies_in_a_step_the_others_finish_it_and_the_run_halts_the
         dying.restart();
         for tenant in ["dying1", "dying2"] {
             assert_eq!(fleet.versions(tenant), [1], "PostgreSQL rolled back");
+            fleet.open_gate(tenant);
         }
         fleet.run(&["up"]).expect(0);
         assert_each_once(&fleet, 3);
@@ -81,21 +86,18 @@ fn one_of_four_servers_dies_in_a_step_the_others_finish_it_and_the_run_halts_the
 fn a_mariadb_server_that_falls_in_a_step_leaves_tenants_that_say_where_they_stand() {
     let (dying, falling) = (Postgres::start(Options::default()), MariaDb::start(Options::default()));
     for stop in [MariaDb::kill, MariaDb::stop] {
-        let fleet = fleet(&dying, &falling, 2);
+        let fleet = fleet(&dying, &falling);
         let running = fleet.spawn(&["up"]);
-        for tenant in ["falling1", "falling2", "my1", "my2"] {
-            wait_for_rows(&fleet, tenant, MY_ASLEEP);
-        }
-        for tenant in ["dying1", "dying2", "pg1", "pg2"] {
-            wait_for_rows(&fleet, tenant, PG_ASLEEP);
-        }
+        fleet.names().iter().for_each(|tenant| fleet.wait_at_gate(tenant));
         stop(&falling);
+        open_gates_but_of(&fleet, "falling");
         let output = running.wait();
         assert!([1, 6].contains(&output.status), "{output}");
         assert_others_finished_v2(&fleet, "falling");
         output.says(&["V2__slow", "falling1", "falling2", "nobody has V3"]);
         fleet.run(&["up"]).expect(5).says(&["MT310", "nothing was changed"]);
         falling.restart();
+        ["falling1", "falling2"].iter().for_each(|tenant| fleet.open_gate(tenant));
         finish(&fleet);
         assert_each_once(&fleet, 3);
     }
@@ -107,17 +109,17 @@ fn a_server_that_hangs_for_a_while_in_a_step_is_waited_for() {
     let mut fleet = Fleet::new();
     fleet.postgres_database("pg", &postgres).mariadb("my", &mariadb).changeset("V1__effects.sql", FIRST);
     fleet.run(&["up"]).expect(0);
-    fleet.variants("V2__slow.sql", |kind| kind.slow_effect(2, 1));
+    gated(&mut fleet, &[Kind::Database, Kind::MariaDb]);
     more(&mut fleet, 3);
     let mut running = fleet.spawn(&["up"]);
-    wait_for_rows(&fleet, "pg", PG_ASLEEP);
-    wait_for_rows(&fleet, "my", MY_ASLEEP);
+    ["pg", "my"].iter().for_each(|tenant| fleet.wait_at_gate(tenant));
     postgres.signal_all(Signal::STOP);
     mariadb.signal_all(Signal::STOP);
     sleep(Duration::from_secs(3));
     assert!(running.is_running(), "nobody has V2 yet");
     postgres.signal_all(Signal::CONT);
     mariadb.signal_all(Signal::CONT);
+    ["pg", "my"].iter().for_each(|tenant| fleet.open_gate(tenant));
     running.wait().expect(0);
     assert_each_once(&fleet, 3);
 }
@@ -135,16 +137,17 @@ fn two_runs_while_their_server_restarts_leave_each_changeset_once() {
         }
         fleet.changeset("V1__effects.sql", FIRST);
         fleet.run(&["up"]).expect(0);
-        fleet.variants("V2__slow.sql", |kind| kind.slow_effect(2, 2));
+        gated(&mut fleet, &[kind]);
         more(&mut fleet, 3);
         let worker = fleet.spawn(&["up"]);
-        wait_for_rows(&fleet, "a", if kind == Kind::MariaDb { MY_ASLEEP } else { PG_ASLEEP });
+        fleet.wait_at_gate("a");
         let mut waiter = fleet.spawn(&["-v", "up", "--lock-wait", "30s"]);
         waiter.wait_for("waiting for the lock");
         match kind {
             Kind::MariaDb => (servers.1.kill(), servers.1.restart()),
             _ => (servers.0.kill(), servers.0.restart()),
         };
+        ["a", "b"].iter().for_each(|tenant| fleet.open_gate(tenant));
         let worker = worker.wait();
         assert!([1, 6].contains(&worker.status), "{worker}");
         // It lost its session too: it gives up with nothing changed, or goes on where the other one stopped.

@@ -5,6 +5,7 @@ use std::net::{TcpListener, TcpStream};
 use std::thread::{JoinHandle, spawn};
 use std::time::{Duration, Instant};
 
+use crate::support::gate::wait_until;
 use crate::support::proxy::{Deed, Point, Trap, Way};
 use crate::support::{Fleet, Proxy, mariadb, postgres};
 
@@ -80,10 +81,10 @@ fn what_is_sent_without_waiting_is_one_flight() {
     }
     assert_eq!(proxy.flights(), 2);
     proxy.freeze_way(Way::ToClient);
-    for text in [b"a", b"b"] {
-        client.write_all(text).unwrap();
-        std::thread::sleep(Duration::from_millis(50));
-    }
+    client.write_all(b"a").unwrap();
+    wait_until("the proxy has read", || proxy.flights() == 3);
+    client.write_all(b"b").unwrap();
+    std::thread::sleep(Duration::from_millis(50));
     assert_eq!(proxy.flights(), 3);
     proxy.thaw();
     assert!(answer(&mut client).is_ok());

@@ -189,7 +189,7 @@ fn finish(fleet: &Fleet, servers: &(Postgres, MariaDb)) {
         match output.status {
             0 => return,
             // What a killed run left is still at work.
-            5 if begun.elapsed() < Duration::from_secs(30) => sleep(Duration::from_millis(200)),
+            5 if begun.elapsed() < Duration::from_secs(90) => sleep(Duration::from_millis(200)),
             6 => {
                 wait_for_orphans(servers);
                 settle(fleet);

@@ -87,7 +87,7 @@ fn a_statement_that_the_server_finishes_after_its_runner_was_killed_is_waited_fo
     fleet.mariadb("a", &server);
     fleet.changeset(
         "V1__t.sql",
-        "CREATE TABLE t (id int);\nINSERT INTO t SELECT SLEEP(8);\nINSERT INTO t VALUES (2);\n",
+        "CREATE TABLE t (id int);\nINSERT INTO t SELECT SLEEP(15);\nINSERT INTO t VALUES (2);\n",
     );
     let running = fleet.spawn(&["up"]);
     let busy = "SELECT 1 FROM information_schema.processlist WHERE state = 'User sleep'";
@@ -96,7 +96,7 @@ fn a_statement_that_the_server_finishes_after_its_runner_was_killed_is_waited_fo
     let before = fleet.dump("a");
     let stopped = fleet.run(&["up", "--lock-wait", "0"]).expect(5);
     for said in
-        ["MT303", "still at work", "connection ", "INSERT INTO t SELECT SLEEP(8)", "`KILL ", "nothing was changed"]
+        ["MT303", "still at work", "connection ", "INSERT INTO t SELECT SLEEP(15)", "`KILL ", "nothing was changed"]
     {
         assert!(stopped.stderr.contains(said), "no {said:?} in {stopped}");
     }

@@ -7,44 +7,78 @@ use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
 use rusqlite::Connection;
 
-use crate::support::Fleet;
 use crate::support::fleet::Place;
+use crate::support::{Fleet, quoted};
 
-/// Holds a lock on a tenant's table `t`.
+/// Whom a blocker is in the way of.
+#[derive(Clone, Copy)]
+enum Way {
+    Everybody,
+    Writers,
+    Indexes,
+    Ddl,
+}
+
+/// Holds a lock on a table of a tenant.
 pub struct Blocker {
     tell: Sender<()>,
     thread: JoinHandle<()>,
 }
 
 impl Blocker {
-    /// Keeps everybody from the table: a lock, or a write transaction.
+    /// Keeps everybody from the table `t`: a lock, or a write transaction.
     pub fn on(fleet: &Fleet, tenant: &str) -> Blocker {
-        Blocker::start(fleet, tenant, false)
+        Blocker::start(fleet, tenant, "t", Way::Everybody)
     }
 
-    /// Has read the table in a transaction that goes on: in the way of DDL only.
+    /// Has read the table `t` in a transaction that goes on: in the way of DDL only.
     pub fn reading(fleet: &Fleet, tenant: &str) -> Blocker {
-        Blocker::start(fleet, tenant, true)
+        Blocker::start(fleet, tenant, "t", Way::Ddl)
     }
 
-    /// Ends the session.
+    /// Keeps from a table who writes to it, and on SQLite who writes at all; readers pass.
+    pub fn of_writers(fleet: &Fleet, tenant: &str, table: &'static str) -> Blocker {
+        Blocker::start(fleet, tenant, table, Way::Writers)
+    }
+
+    /// Has written to a table in a transaction that goes on: in the way of DDL, of locks, and of an index that is built
+    /// concurrently.
+    pub fn writing(fleet: &Fleet, tenant: &str, table: &'static str) -> Blocker {
+        Blocker::start(fleet, tenant, table, Way::Indexes)
+    }
+
+    /// Ends the session. What it held is free when this returns.
     pub fn leave(self) {
         self.tell.send(()).expect("the blocker is there");
         self.thread.join().expect("the blocker");
     }
 
-    fn start(fleet: &Fleet, tenant: &str, reading: bool) -> Blocker {
+    fn start(fleet: &Fleet, tenant: &str, table: &'static str, way: Way) -> Blocker {
         let place = fleet.place(tenant).clone();
         let (tell, told) = channel();
         let (ready, is_ready) = channel();
         let thread = spawn(move || match place {
-            Place::Postgres { server, database, .. } => {
-                postgres(&server.url(&database), reading, &ready, &told);
+            Place::Postgres { server, database, schema } => {
+                let lock = match way {
+                    Way::Everybody => format!("LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE"),
+                    Way::Writers => format!("LOCK TABLE {table} IN SHARE MODE"),
+                    Way::Indexes => format!("LOCK TABLE {table} IN ROW EXCLUSIVE MODE"),
+                    Way::Ddl => format!("SELECT 1 FROM {table}"),
+                };
+                let path = schema.map(|schema| format!("SET search_path TO {}", quoted(&schema, '"')));
+                postgres(&server.url(&database), &[path.as_deref().unwrap_or(""), "BEGIN", &lock], &ready, &told);
             }
-            Place::MariaDb { server, database } => mariadb(&server.url(&database), reading, &ready, &told),
+            Place::MariaDb { server, database } => {
+                let lock = match way {
+                    Way::Everybody => format!("LOCK TABLES {table} WRITE"),
+                    Way::Writers => format!("LOCK TABLES {table} READ"),
+                    Way::Indexes | Way::Ddl => format!("START TRANSACTION; SELECT 1 FROM {table}"),
+                };
+                mariadb(&server.url(&database), &lock, &ready, &told);
+            }
             Place::Sqlite(path) => {
                 let connection = Connection::open(path).expect("a SQLite file");
-                connection.execute_batch("BEGIN IMMEDIATE; INSERT INTO t (a) VALUES (2);").expect("a transaction");
+                connection.execute_batch("BEGIN IMMEDIATE;").expect("a transaction");
                 ready.send(()).expect("the test");
                 told.recv().unwrap_or_default();
             }
@@ -54,28 +88,31 @@ impl Blocker {
     }
 }
 
-fn postgres(url: &str, reading: bool, ready: &Sender<()>, told: &Receiver<()>) {
-    let lock = if reading { "SELECT a FROM t" } else { "LOCK TABLE t IN ACCESS EXCLUSIVE MODE" };
+fn postgres(url: &str, statements: &[&str], ready: &Sender<()>, told: &Receiver<()>) {
     runtime().block_on(async {
         let (client, connection) = tokio_postgres::connect(url, tokio_postgres::NoTls).await.expect("a session");
         let driving = tokio::spawn(connection);
-        client.batch_execute("BEGIN").await.expect("BEGIN");
-        client.simple_query(lock).await.expect("a lock");
+        for statement in statements {
+            client.simple_query(statement).await.expect("a lock");
+        }
         ready.send(()).expect("the test");
         told.recv().unwrap_or_default();
+        // Answered when the lock is gone; a session that only ends holds it for a moment more. The server may be gone.
+        let _ = client.batch_execute("ROLLBACK").await;
         drop(client);
         let _ = driving.await;
     });
 }
 
-fn mariadb(url: &str, reading: bool, ready: &Sender<()>, told: &Receiver<()>) {
-    let lock = if reading { "START TRANSACTION; SELECT a FROM t" } else { "LOCK TABLES t WRITE" };
+fn mariadb(url: &str, lock: &str, ready: &Sender<()>, told: &Receiver<()>) {
     runtime().block_on(async {
         let mut connection = Conn::from_url(url).await.expect("a session");
         connection.query_iter(lock).await.expect("a lock").drop_result().await.expect("a lock");
         ready.send(()).expect("the test");
         told.recv().unwrap_or_default();
-        connection.disconnect().await.expect("goodbye");
+        let _ = connection.query_drop("ROLLBACK").await;
+        let _ = connection.query_drop("UNLOCK TABLES").await;
+        let _ = connection.disconnect().await;
     });
 }
 

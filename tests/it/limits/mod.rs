@@ -5,7 +5,7 @@ pub mod blocker;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use crate::support::{Fleet, Output, mariadb, postgres};
+use crate::support::{Fleet, Kind, Output, mariadb, postgres};
 
 use blocker::Blocker;
 
@@ -42,15 +42,14 @@ fn the_lock_timeout_directive_ends_the_wait_and_is_tried_again_three_times() {
     let mut fleet = with_a_table();
     fleet.changeset("V2__b.sql", &format!("-- mtmigrate: lock-timeout 200ms\n{ALTER}"));
     for tenant in TENANTS {
+        // Who goes by the tenant's own limit does not come to an end.
+        fleet.set(tenant, "lock_timeout", "10m");
         let blocker = Blocker::on(&fleet, tenant);
-        let began = Instant::now();
         let output = fleet.run(&["up", "--tenant", tenant, "--format", "json"]).expect(1);
-        let took = began.elapsed();
         assert!(output.stderr.contains("MT202"), "{tenant}: {output}");
         assert!(output.stderr.contains("V2__b.sql:2:1") || tenant == "lite", "{tenant}: {output}");
         assert!(output.stderr.contains("hint:"), "{tenant}: {output}");
         assert_eq!(tenant_of(&output)["retries"], 3, "{tenant}: {output}");
-        assert!(took < Duration::from_secs(12), "{tenant}: {took:?}");
         blocker.leave();
         fleet.run(&["up", "--tenant", tenant]).expect(0);
     }
@@ -62,10 +61,10 @@ fn a_retry_succeeds_when_the_session_in_the_way_goes() {
     let mut fleet = with_a_table();
     fleet.changeset("V2__b.sql", ALTER);
     for tenant in TENANTS {
-        fleet.set(tenant, "lock_timeout", "1s");
+        fleet.set(tenant, "lock_timeout", "1s").set(tenant, "retries", "9");
         let blocker = Blocker::on(&fleet, tenant);
-        let up = fleet.spawn(&["up", "--tenant", tenant, "--format", "json", "-v"]);
-        sleep(Duration::from_millis(1700));
+        let mut up = fleet.spawn(&["up", "--tenant", tenant, "--format", "json", "-v"]);
+        up.wait_for("tried again");
         blocker.leave();
         let output = up.wait().expect(0);
         let tenant_run = tenant_of(&output);
@@ -82,17 +81,17 @@ fn limits_and_locks_of_one_changeset_end_with_it_on_a_mariadb_session_that_serve
     let mut fleet = with_a_table();
     fleet.forget_tenant("pg").forget_tenant("lite");
     fleet.run(&["up"]).expect(0);
-    let rows = (1..=300).map(|n| format!("({n})")).collect::<Vec<_>>().join(", ");
+    let rows = (1..=350).map(|n| format!("({n})")).collect::<Vec<_>>().join(", ");
     fleet
         .changeset("V2__b.sql", ALTER)
-        .changeset("V3__short.sql", "-- mtmigrate: statement-timeout=300ms\nCREATE TABLE u (id int);")
+        .changeset("V3__short.sql", "-- mtmigrate: statement-timeout=1s\nCREATE TABLE u (id int);")
         .changeset("V4__rows.sql", &format!("INSERT INTO u VALUES {rows};"))
-        .changeset("V5__short.sql", "-- mtmigrate: statement-timeout=300ms\nCREATE TABLE v (id bigint);")
+        .changeset("V5__short.sql", "-- mtmigrate: statement-timeout=1s\nCREATE TABLE v (id bigint);")
         .changeset("V6__long.sql", "INSERT INTO v SELECT COUNT(*) FROM u a, u b, u c WHERE a.id + b.id <> c.id;");
-    fleet.set("my", "lock_timeout", "1s").set("my", "max_connections", "2");
+    fleet.set("my", "lock_timeout", "1s").set("my", "max_connections", "2").set("my", "retries", "9");
     let blocker = Blocker::reading(&fleet, "my");
-    let up = fleet.spawn(&["up", "-v"]);
-    sleep(Duration::from_millis(1700));
+    let mut up = fleet.spawn(&["up", "-v"]);
+    up.wait_for("tried again");
     blocker.leave();
     let output = up.wait().expect(0);
     assert!(output.stderr.contains("tried again"), "{output}");
@@ -104,7 +103,9 @@ fn limits_and_locks_of_one_changeset_end_with_it_on_a_mariadb_session_that_serve
 fn readers_behind_a_waiting_ddl_are_stopped_for_the_lock_timeout_and_no_longer() {
     let mut fleet = with_a_table();
     fleet.changeset("V2__b.sql", &format!("-- mtmigrate: lock-timeout 300ms\n{ALTER}"));
-    for (tenant, longest) in [("pg", 1500), ("my", 2500)] {
+    for tenant in ["pg", "my"] {
+        // Who goes by the tenant's own limit stops the readers for longer than a slow machine does.
+        fleet.set(tenant, "lock_timeout", "10m");
         // Reading is no obstacle to readers; the DDL that waits behind it is.
         let blocker = Blocker::reading(&fleet, tenant);
         let mut up = fleet.spawn(&["up", "--tenant", tenant]);
@@ -119,7 +120,7 @@ fn readers_behind_a_waiting_ddl_are_stopped_for_the_lock_timeout_and_no_longer()
         }
         up.wait().expect(1);
         blocker.leave();
-        assert!(reads > 3 && worst < Duration::from_millis(longest), "{tenant}: {worst:?} of {reads} reads");
+        assert!(reads > 3 && worst < Duration::from_secs(30), "{tenant}: {worst:?} of {reads} reads");
     }
 }
 
@@ -127,14 +128,11 @@ fn readers_behind_a_waiting_ddl_are_stopped_for_the_lock_timeout_and_no_longer()
 fn the_statement_timeout_directive_ends_a_statement_that_runs_too_long() {
     let mut fleet = with_a_table();
     for tenant in TENANTS {
-        let began = Instant::now();
         fleet.changeset("V2__long.sql", &format!("-- mtmigrate: statement-timeout 400ms\n{}", endless(tenant)));
         let output = fleet.run(&["up", "--tenant", tenant, "--format", "json"]).expect(1);
-        let took = began.elapsed();
         assert!(output.stderr.contains("MT203"), "{tenant}: {output}");
         assert!(output.stderr.contains("V2__long.sql:2:1"), "{tenant}: {output}");
         assert_eq!(tenant_of(&output)["retries"], 0, "{tenant}: {output}");
-        assert!(took < Duration::from_secs(8), "{tenant}: {took:?}");
     }
 }
 
@@ -191,14 +189,15 @@ fn a_run_that_waits_for_the_lock_does_not_block_an_index_that_the_holder_builds_
     let mut fleet = with_a_table();
     fleet.forget_tenant("my").forget_tenant("lite").changeset(
         "V2__i.sql",
-        "-- mtmigrate: no-transaction\nSELECT pg_sleep(1.5);\nCREATE INDEX CONCURRENTLY t_a ON t (a);\n",
+        &format!("-- mtmigrate: no-transaction\n{}\nCREATE INDEX CONCURRENTLY t_a ON t (a);\n", Kind::Database.gate()),
     );
     let holder = fleet.spawn(&["up"]);
-    sleep(Duration::from_millis(700));
-    let waiter = fleet.spawn(&["up", "--lock-wait", "30s"]);
-    let began = Instant::now();
+    fleet.wait_at_gate("pg");
+    let mut waiter = fleet.spawn(&["-v", "up", "--lock-wait", "100s"]);
+    waiter.wait_for("waiting for the lock");
+    fleet.open_gate("pg");
+    // Had they waited for each other, the holder would end when the waiter gives up, and that with another status.
     holder.wait().expect(0);
     let waited = waiter.wait().expect(0);
-    assert!(began.elapsed() < Duration::from_secs(15), "{:?}", began.elapsed());
     assert!(waited.stdout.contains("nothing to do"), "{waited}");
 }

@@ -1,6 +1,7 @@
 //! MariaDB: what DDL makes is looked up; data commit with their intent.
 
 use super::{Case, assert_stops, die_at_the_last_statement, state, try_both_ways, verdict};
+use crate::limits::blocker::Blocker;
 use crate::support::{Fleet, MariaDb, Options, mariadb};
 
 /// One tenant with two tables and some rows.
@@ -236,13 +237,20 @@ fn an_alter_that_outlives_its_killed_runner_is_waited_for_and_found_applied() {
     fleet.mariadb("acme", &server);
     fleet.changeset("V1__t.sql", "CREATE TABLE t (id int PRIMARY KEY AUTO_INCREMENT, a varchar(200));\n");
     fleet.run(&["up"]).expect(0);
-    fleet.execute("acme", "INSERT INTO t (a) SELECT REPEAT('x', 200) FROM seq_1_to_300000");
+    fleet.execute("acme", "INSERT INTO t (a) SELECT REPEAT('x', 200) FROM seq_1_to_30000");
     fleet.changeset("V2__slow.sql", "ALTER TABLE t ADD COLUMN b int, ALGORITHM=COPY;\n");
+    fleet.set("acme", "lock_timeout", "100s");
+    // It has all copied and waits for the reader before it puts the copy in the table's place.
+    let reader = Blocker::reading(&fleet, "acme");
     let running = fleet.spawn(&["up"]);
-    let busy = "SELECT 1 FROM information_schema.processlist WHERE info LIKE 'ALTER%' AND state LIKE 'copy%'";
+    let busy = "SELECT 1 FROM information_schema.processlist
+                WHERE info LIKE 'ALTER%' AND state LIKE 'Waiting for table metadata lock%'";
     crate::killed::wait_for_rows(&fleet, "acme", busy);
     assert_eq!(running.kill_9().status, 128 + 9);
-    fleet.run(&["up"]).expect(0);
+    let mut next = fleet.spawn(&["up", "-v"]);
+    next.wait_for("run started");
+    reader.leave();
+    next.wait().expect(0);
     // History and journal were in the message of the last statement, and the server went on to them.
     let ran = "SELECT GROUP_CONCAT(outcome ORDER BY id) FROM mtmigrate_journal WHERE version = 2";
     assert_eq!(fleet.cell("acme", ran), "started,applied");

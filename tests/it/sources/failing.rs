@@ -94,7 +94,7 @@ fn a_source_that_does_not_answer_stops_everything_and_says_so() {
         let out = fleet.run(&["up"]).expect(status);
         assert!(out.stderr.contains(&format!("error[{code}]: ")) && out.stderr.contains(words), "{source}\n{out}");
         assert!(out.stderr.contains("tenants.yaml:2:") && out.stdout.is_empty(), "{source}\n{out}");
-        assert!(begun.elapsed().as_secs() < 30, "{source} took long");
+        assert!(begun.elapsed().as_secs() < 50, "{source} took long");
         for file in ["listed.db", "a.db"] {
             assert!(!fleet.folder().join(file).exists(), "{source} touched {file}");
         }
@@ -171,7 +171,8 @@ fn registries_of_one_server_hold_no_more_connections_than_its_budget() {
     let registry = |no: usize| {
         format!(
             "  - registry: {{ server: eu, database: {database}, query: \"SELECT 'n{no}' AS name, 'sqlite://n{no}.db' AS url, \
-             'seen' || count(*) AS label FROM pg_stat_activity, pg_sleep(0.2) WHERE datname = current_database()\" }}\n"
+             'seen' || count(*) AS label FROM pg_stat_activity, pg_sleep(0.2) WHERE datname = current_database() \
+             AND backend_type = 'client backend'\" }}\n"
         )
     };
     let url = pg.server_url();
@@ -184,17 +185,17 @@ fn registries_of_one_server_hold_no_more_connections_than_its_budget() {
 #[test]
 fn a_command_ends_with_all_that_it_started() {
     let mut fleet = fleet();
-    program(&mut fleet, "leaves", "#!/bin/sh\n(sleep 3; touch late) &\necho '[]'\n");
-    program(&mut fleet, "hangs", "#!/bin/sh\n(sleep 3; touch late) &\nsleep 60\n");
+    program(&mut fleet, "leaves", "#!/bin/sh\n(sleep 7; touch late) &\necho '[]'\n");
+    program(&mut fleet, "hangs", "#!/bin/sh\n(sleep 7; touch late) &\nsleep 60\n");
     for (name, words) in [
-        ("leaves", "it left something running that held its output open for longer than 300ms"),
-        ("hangs", "it ran longer than 300ms"),
+        ("leaves", "it left something running that held its output open for longer than 2s"),
+        ("hangs", "it ran longer than 2s"),
     ] {
-        with_source(&mut fleet, &format!("command: {{ run: [\"./{name}\"], timeout: 300ms }}"));
+        with_source(&mut fleet, &format!("command: {{ run: [\"./{name}\"], timeout: 2s }}"));
         let out = fleet.run(&["up"]).expect(5);
         assert!(out.stderr.contains(words), "{out}");
     }
-    std::thread::sleep(std::time::Duration::from_secs(4));
+    std::thread::sleep(std::time::Duration::from_secs(8));
     assert!(!fleet.folder().join("late").exists());
 }
 

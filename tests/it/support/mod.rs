@@ -8,6 +8,7 @@
 
 pub mod daemon;
 pub mod fleet;
+pub mod gate;
 pub mod kinds;
 pub mod mariadb;
 pub mod oracle;

@@ -132,10 +132,11 @@ struct Sides {
 impl Proxy {
     /// A proxy in front of a port of 127.0.0.1, which passes everything on.
     pub fn to(target: u16) -> Proxy {
-        let port = free_port();
+        // Another process may take a port between our look and our use of it.
+        let (port, listener) = (0..5).find_map(|_| listen_on(free_port())).expect("the proxy's port");
         let shared = Arc::new(Shared {
             target,
-            listener: Mutex::new(Some(listen(port))),
+            listener: Mutex::new(Some(listener)),
             links: Mutex::default(),
             traps: Mutex::default(),
             frozen: Default::default(),
@@ -392,10 +393,14 @@ impl Sides {
     }
 }
 
-fn listen(port: u16) -> TcpListener {
-    let listener = TcpListener::bind(("127.0.0.1", port)).expect("the proxy's port");
+fn listen_on(port: u16) -> Option<(u16, TcpListener)> {
+    let listener = TcpListener::bind(("127.0.0.1", port)).ok()?;
     listener.set_nonblocking(true).expect("a listener");
-    listener
+    Some((port, listener))
+}
+
+fn listen(port: u16) -> TcpListener {
+    listen_on(port).expect("the proxy's port").1
 }
 
 fn accept(shared: &Arc<Shared>) {

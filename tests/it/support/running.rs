@@ -15,7 +15,7 @@ use super::daemon::send;
 use super::sandbox::sandbox;
 
 /// A program that runs longer is killed, and its test fails.
-const TIME_LIMIT: Duration = Duration::from_secs(120);
+const TIME_LIMIT: Duration = Duration::from_secs(240);
 
 /// What a finished program did.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -100,7 +100,7 @@ impl Running {
         }
     }
 
-    /// Waits for the end. Fails after 120 seconds, and when the password was printed.
+    /// Waits for the end. Fails after 240 seconds, and when the password was printed.
     #[track_caller]
     pub fn wait(mut self) -> Output {
         let mut pause = Duration::from_millis(1);

@@ -39,7 +39,7 @@ fn the_client_takes_this_process_place_and_no_argument_holds_the_password() {
     let mut fleet = Fleet::new();
     fleet.postgres_database("pg", postgres(0)).mariadb("my", mariadb(0));
     for (tenant, args) in
-        [("pg", ["-XAtc", "SELECT 'begun', pg_sleep(30)"]), ("my", ["-Nse", "SELECT 'begun', SLEEP(30)"])]
+        [("pg", ["-XAtc", "SELECT 'begun', pg_sleep(100)"]), ("my", ["-Nse", "SELECT 'begun', SLEEP(100)"])]
     {
         let running = fleet.spawn(&["tenants", "shell", tenant, "--", args[0], args[1]]);
         let begun = Instant::now();
@@ -48,7 +48,7 @@ fn the_client_takes_this_process_place_and_no_argument_holds_the_password() {
             if arguments.contains("begun") && !arguments.contains("mtmigrate") {
                 break arguments;
             }
-            assert!(begun.elapsed() < Duration::from_secs(30), "{arguments}");
+            assert!(begun.elapsed() < Duration::from_secs(90), "{arguments}");
             std::thread::sleep(Duration::from_millis(20));
         };
         assert_no_secret("the arguments", &arguments);

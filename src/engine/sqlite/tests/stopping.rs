@@ -43,7 +43,7 @@ async fn a_reader_that_stands_before_the_commit_makes_it_a_failure_that_may_be_t
 async fn a_statement_over_its_limit_is_stopped_and_taken_back() {
     let mut scene = Scene::new();
     let acme = scene.tenant("acme");
-    scene.limits.statement_timeout = Duration::from_millis(100);
+    scene.limits.statement_timeout = Duration::from_secs(2);
     let failure = scene.failed(&acme, 1, &format!("CREATE TABLE t(a);\n{FOREVER}")).await;
     assert_eq!((failure.diagnostic.code(), failure.left), (Code::STATEMENT_TIMEOUT, Left::Unchanged));
     assert_eq!(failure.diagnostic.place().unwrap().line, 2);
@@ -142,7 +142,7 @@ async fn a_process_killed_in_the_middle_of_a_text_leaves_the_tenant_as_it_was() 
             .unwrap();
         let began = Instant::now();
         while std::fs::metadata(scene.path(grown)).map_or(0, |m| m.len()) < 1 << 20 {
-            assert!(began.elapsed() < Duration::from_secs(20), "the child writes nothing");
+            assert!(began.elapsed() < Duration::from_secs(90), "the child writes nothing");
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         child.kill().unwrap();
