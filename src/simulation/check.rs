@@ -20,6 +20,9 @@ use crate::tenant::Verify;
 use super::runs::{RunView, Said, process_of};
 use super::world::{ProcessId, Session, SessionId, World};
 
+/// Tenants that should be alike: their engine, what they have, and what of it they skipped.
+type Cohort<'s> = (EngineKind, &'s BTreeSet<i64>, &'s BTreeSet<i64>);
+
 impl World {
     /// An order is given to a server.
     pub fn check_order(&mut self, order: &Order<'_>, width: usize) {
@@ -266,7 +269,7 @@ impl World {
     /// leaves the last step to the reading at the end.
     fn unlike(&self, process: ProcessId, version: i64) -> Option<String> {
         let view = self.runs.get(process).filter(|view| view.verify == Verify::Step && !view.stopping)?;
-        let mut schemas: BTreeMap<(EngineKind, &BTreeSet<i64>, &BTreeSet<i64>), (usize, String)> = BTreeMap::new();
+        let mut schemas: BTreeMap<Cohort<'_>, (usize, String)> = BTreeMap::new();
         for &tenant in &view.scope {
             let (state, known) = (&self.tenants[tenant], &view.fleet.tenants[tenant]);
             let shares = known.datasource.schema().is_some();
