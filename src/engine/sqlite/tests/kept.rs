@@ -8,6 +8,10 @@ use super::{Scene, rows, server_of};
 use crate::engine::Outcome;
 use crate::error::Code;
 
+/// The slots for kept connections are the whole process's: held by the test that takes all of them, and by those that count
+/// on one.
+static SLOTS: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
 /// How many files in a folder this process has open.
 #[cfg(target_os = "linux")]
 fn open_in(folder: &Path) -> usize {
@@ -58,6 +62,7 @@ async fn nothing_of_any_text_meets_a_text_that_may_have_a_kept_connection() {
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn a_connection_is_kept_only_behind_a_text_that_leaves_nothing_and_until_the_server_is_closed() {
+    let _slots = SLOTS.lock().await;
     let scene = Scene::new();
     let acme = scene.tenant("acme");
     let open = || open_in(scene.folder.path());
@@ -89,6 +94,7 @@ async fn a_connection_is_kept_only_behind_a_text_that_leaves_nothing_and_until_t
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn no_more_connections_are_kept_than_the_limit_however_many_files_there_are() {
+    let _slots = SLOTS.lock().await;
     let scene = Scene::new();
     let tenants: Vec<_> = (0..270).map(|at| scene.tenant(&format!("t{at}"))).collect();
     let all: Vec<_> = tenants.iter().collect();
@@ -187,6 +193,7 @@ async fn what_others_do_to_a_file_between_two_steps_is_seen_in_the_second() {
 
 #[tokio::test]
 async fn a_journal_stays_from_the_second_changeset_on_and_is_gone_when_the_server_is_closed() {
+    let _slots = SLOTS.lock().await;
     let scene = Scene::new();
     let (acme, journal) = (scene.tenant("acme"), scene.path("acme.db-journal"));
     scene.applied(&acme, 1, "CREATE TABLE t(a);").await;
@@ -221,6 +228,7 @@ async fn a_journal_stays_from_the_second_changeset_on_and_is_gone_when_the_serve
 #[cfg(unix)]
 #[tokio::test]
 async fn a_journal_that_others_could_not_use_does_not_stay() {
+    let _slots = SLOTS.lock().await;
     use std::os::unix::fs::PermissionsExt;
     let scene = Scene::new();
     let (acme, journal) = (scene.tenant("acme"), scene.path("acme.db-journal"));
@@ -234,6 +242,7 @@ async fn a_journal_that_others_could_not_use_does_not_stay() {
 
 #[tokio::test]
 async fn a_journal_beside_a_file_that_came_in_place_of_ours_is_left_alone() {
+    let _slots = SLOTS.lock().await;
     let scene = Scene::new();
     let (acme, spare, journal) = (scene.tenant("acme"), scene.tenant("spare"), scene.path("acme.db-journal"));
     scene.applied(&acme, 1, "CREATE TABLE t(a);").await;
