@@ -121,6 +121,10 @@ impl Walk<'_> {
                 Some(key) if known.contains(&key) => {}
                 Some(key) => self.mistakes.add(at.key(key).the_key_itself(), |_| {
                     let hint = format!("the keys here are {}", known.join(", "));
+                    let hint = match ["user", "password"].contains(&key) && known.contains(&"url") {
+                        true => format!("it stands in the `url`, as in `postgres://app:${{PASSWORD}}@host`; {hint}"),
+                        false => hint,
+                    };
                     Diagnostic::new(Code::UNKNOWN_KEY, format!("unknown key `{}` of {what}", plain(key)))
                         .hint(did_you_mean(key, known.iter().copied(), &hint))
                 }),

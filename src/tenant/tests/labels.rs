@@ -118,6 +118,13 @@ fn a_wrong_variable_or_label_is_said_where_it_stands() {
     ] {
         assert_eq!(mistakes(&format!("{wrong}\n{tenants}")), [said], "{wrong}");
     }
+    let misplaced =
+        "servers: { eu: { url: \"postgres://h\", password: x } }\ntenants: [{ name: a, server: eu, database: a }]\n";
+    let misplaced = fleet_with(misplaced, &[]).unwrap_err();
+    assert!(
+        misplaced.contains("hint: it stands in the `url`, as in `postgres://app:${PASSWORD}@host`; the keys"),
+        "{misplaced}"
+    );
     let misspelt = fleet_with(&format!("labels: {{ eus: {{}} }}\n{tenants}"), &[]).unwrap_err();
     assert!(misspelt.contains("did you mean `eu`? the labels are eu"), "{misspelt}");
 }
