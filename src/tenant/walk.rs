@@ -109,6 +109,18 @@ impl Walk<'_> {
         what: &str,
         known: &[&str],
     ) -> Option<Fields<'v>> {
+        self.fields_under(value, at, what, known, &[])
+    }
+
+    /// As [`Walk::fields`], of the value of a key: whoever writes here one of the keys `beside` that one is told so.
+    pub(super) fn fields_under<'v>(
+        &mut self,
+        value: &'v Value,
+        at: Path<'v>,
+        what: &str,
+        known: &[&str],
+        beside: &[&str],
+    ) -> Option<Fields<'v>> {
         let Value::Mapping(mapping) = value else {
             self.mistakes.add(at, |_| {
                 Diagnostic::new(Code::BAD_VALUE, format!("{what} is a mapping, and this is {}", type_of(value)))
@@ -121,9 +133,12 @@ impl Walk<'_> {
                 Some(key) if known.contains(&key) => {}
                 Some(key) => self.mistakes.add(at.key(key).the_key_itself(), |_| {
                     let hint = format!("the keys here are {}", known.join(", "));
-                    let hint = match ["user", "password"].contains(&key) && known.contains(&"url") {
-                        true => format!("it stands in the `url`, as in `postgres://app:${{PASSWORD}}@host`; {hint}"),
-                        false => hint,
+                    let hint = match key {
+                        "user" | "password" if known.contains(&"url") => {
+                            format!("it stands in the `url`, as in `postgres://app:${{PASSWORD}}@host`; {hint}")
+                        }
+                        _ if beside.contains(&key) => format!("it is a key of the whole entry, one level up; {hint}"),
+                        _ => hint,
                     };
                     Diagnostic::new(Code::UNKNOWN_KEY, format!("unknown key `{}` of {what}", plain(key)))
                         .hint(did_you_mean(key, known.iter().copied(), &hint))

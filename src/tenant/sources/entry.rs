@@ -162,7 +162,7 @@ impl Loader<'_> {
         };
         let settings = Settings::read(&mut self.walk, &fields);
         let (own, at) = fields.get(kind.as_str())?;
-        let own = self.walk.fields(own, at, kind.words(), kind.keys());
+        let own = self.walk.fields_under(own, at, kind.words(), kind.keys(), &known);
         let read = own.and_then(|own| self.how(kind, &own).map(|how| (own, how)));
         let mut texts = self.texts(&fields, &TEXTS);
         let given = self.given(&fields);
