@@ -20,27 +20,19 @@ use super::session::{Door, Key, Session};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Backend {
     pub pid: i32,
-    /// In microseconds since 1970, by the server's clock; nothing where its user took a role that may not see it.
-    pub began: Option<i64>,
+    /// As [`Backend::BEGAN`] says it; nothing where its user took a role that may not see it.
+    pub began: Option<u64>,
 }
 
-/// The microseconds from 1970 to 2000: 10,957 days.
-const SINCE_1970: i64 = 10_957 * 86_400_000_000;
-
 impl Backend {
-    /// When a process began, as an SQL expression over `backend_start`; whole, so that no setting changes its text. No
-    /// operator of a tenant's is called.
-    pub const BEGAN: &str = "(pg_catalog.date_part('epoch', backend_start) OPERATOR(pg_catalog.*) 1000000::pg_catalog.float8)::pg_catalog.int8";
+    /// When a process began, as an SQL expression over `backend_start`: the eight bytes that the server sends to programs,
+    /// in hexadecimal. No setting changes them, no operator of a tenant's is called, and a fresh process looks up little.
+    /// <https://www.postgresql.org/docs/current/protocol-overview.html#PROTOCOL-FORMAT-CODES>
+    pub const BEGAN: &str = "pg_catalog.encode(pg_catalog.timestamptz_send(backend_start), 'hex')";
 
-    /// The same as a process tells it of itself: the eight bytes that it sends to programs, in hexadecimal. A fresh process
-    /// looks up less for it.
-    pub const BEGAN_RAW: &str = "pg_catalog.encode(pg_catalog.timestamptz_send(backend_start), 'hex')";
-
-    /// Reads [`Backend::BEGAN_RAW`]: microseconds since 2000.
-    /// <https://www.postgresql.org/docs/current/datatype-datetime.html>
-    pub fn began(raw: &str) -> Option<i64> {
-        let since_2000 = u64::from_str_radix(raw, 16).ok().filter(|_| raw.len() == 16)?.cast_signed();
-        since_2000.checked_add(SINCE_1970)
+    /// Reads what [`Backend::BEGAN`] says.
+    pub fn began(said: &str) -> Option<u64> {
+        u64::from_str_radix(said, 16).ok().filter(|_| said.len() == 16)
     }
 
     /// Picks its row of `pg_stat_activity`, where other users' sessions do not show when they began.
@@ -48,7 +40,8 @@ impl Backend {
     pub fn row(self) -> String {
         let mut row = format!("pg_catalog.pg_stat_activity WHERE pid OPERATOR(pg_catalog.=) {}", self.pid);
         if let Some(began) = self.began {
-            let _ = write!(row, " AND (backend_start IS NULL OR {} OPERATOR(pg_catalog.=) {began})", Self::BEGAN);
+            let same = format!("{} OPERATOR(pg_catalog.=) '{began:016x}'", Self::BEGAN);
+            let _ = write!(row, " AND (backend_start IS NULL OR {same})");
         }
         row
     }
@@ -127,12 +120,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_beginning_of_a_process_is_read_as_the_server_counts() {
-        // SELECT timestamptz_send(t), extract(epoch FROM t) FROM (VALUES (timestamptz '2026-11-22 13:29:47.123457+00')) AS v (t)
-        assert_eq!(Backend::began("000303dc3d59eb01"), Some(1_795_354_187_123_457));
-        assert_eq!(Backend::began("fffca2fec4c82001"), Some(1));
-        for raw in ["", "303dc3d59eb01", "000303dc3d59eb0g", "7fffffffffffffff", "000303dc3d59eb0100"] {
-            assert_eq!(Backend::began(raw), None, "{raw}");
+    fn a_process_is_looked_for_by_what_it_said_of_itself() {
+        let said = "000303dc3d59eb01";
+        let row = Backend { pid: 7, began: Backend::began(said) }.row();
+        assert!(row.contains(" 7 AND ") && row.ends_with(&format!("'{said}')")), "{row}");
+        for said in ["", "303dc3d59eb01", "000303dc3d59eb0g", "000303dc3d59eb0100"] {
+            assert_eq!(Backend::began(said), None, "{said}");
         }
     }
 

@@ -114,7 +114,7 @@ impl Session {
              pg_catalog.pg_relation_size('pg_catalog.pg_event_trigger', 'main'), pg_catalog.pg_is_in_recovery(), \
              pg_catalog.current_setting('transaction_read_only'), pg_catalog.to_regclass('{HISTORY}')::pg_catalog.oid \
              FROM pg_catalog.pg_stat_get_activity(pg_catalog.pg_backend_pid())",
-            Backend::BEGAN_RAW
+            Backend::BEGAN
         );
         let mut rows = self.ask(&sql).await?;
         if let Some([number, words, home, pid, began, address, port, commits, triggers, recovers, reads, history]) =
