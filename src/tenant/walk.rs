@@ -134,10 +134,10 @@ impl Walk<'_> {
                 Some(key) => self.mistakes.add(at.key(key).the_key_itself(), |_| {
                     let hint = format!("the keys here are {}", known.join(", "));
                     let hint = match key {
+                        _ if beside.contains(&key) => format!("it is a key of the whole entry, one level up; {hint}"),
                         "user" | "password" if known.contains(&"url") => {
                             format!("it stands in the `url`, as in `postgres://app:${{PASSWORD}}@host`; {hint}")
                         }
-                        _ if beside.contains(&key) => format!("it is a key of the whole entry, one level up; {hint}"),
                         _ => hint,
                     };
                     Diagnostic::new(Code::UNKNOWN_KEY, format!("unknown key `{}` of {what}", plain(key)))

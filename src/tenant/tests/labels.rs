@@ -125,6 +125,9 @@ fn a_wrong_variable_or_label_is_said_where_it_stands() {
         misplaced.contains("hint: it stands in the `url`, as in `postgres://app:${PASSWORD}@host`; the keys"),
         "{misplaced}"
     );
+    let too_deep = "sources: [{ template: { url: \"postgres://h/{tenant}\", names: [a], user: x } }]\n";
+    let too_deep = fleet_with(too_deep, &[]).unwrap_err();
+    assert!(too_deep.contains("hint: it is a key of the whole entry, one level up; the keys"), "{too_deep}");
     let misspelt = fleet_with(&format!("labels: {{ eus: {{}} }}\n{tenants}"), &[]).unwrap_err();
     assert!(misspelt.contains("did you mean `eu`? the labels are eu"), "{misspelt}");
 }
