@@ -22,7 +22,7 @@ const KEPT: &str = "262144";
 pub(super) struct Writing {
     connection: Connection,
     journal: Cell<Journal>,
-    /// Whether it carried a changeset before: then others may follow, and a journal that stays is worth its making.
+    /// Whether it served before: then more may follow, and a journal that stays is worth its making.
     again: bool,
 }
 
@@ -41,7 +41,7 @@ impl Writing {
         Self { connection, journal: Cell::new(Journal::New), again: false }
     }
 
-    /// Takes it for more than it was opened for.
+    /// Notes that it is taken once more.
     pub fn again(mut self) -> Self {
         self.again = true;
         self
